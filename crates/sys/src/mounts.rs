@@ -1,0 +1,89 @@
+//! What rustix lacks of the mount API: mount_setattr(2), Linux 5.12.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, BorrowedFd},
+};
+
+use crate::process::check;
+
+/// Flags of a mount that mount_setattr(2) sets and clears. Combines with `|`.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Attributes(u64);
+
+impl Attributes {
+    pub const NONE: Attributes = Attributes(0);
+    pub const READ_ONLY: Attributes = Attributes(libc::MOUNT_ATTR_RDONLY);
+    pub const NO_SUID: Attributes = Attributes(libc::MOUNT_ATTR_NOSUID);
+    pub const NO_DEVICES: Attributes = Attributes(libc::MOUNT_ATTR_NODEV);
+    pub const NO_EXEC: Attributes = Attributes(libc::MOUNT_ATTR_NOEXEC);
+
+    pub fn contains(self, other: Attributes) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The same flags as fsmount(2) takes them.
+    pub fn bits(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl std::ops::BitOr for Attributes {
+    type Output = Attributes;
+
+    fn bitor(self, other: Attributes) -> Attributes {
+        Attributes(self.0 | other.0)
+    }
+}
+
+impl std::ops::BitOrAssign for Attributes {
+    fn bitor_assign(&mut self, other: Attributes) {
+        *self = *self | other;
+    }
+}
+
+/// How mounts made below one mount show up in its copies. See mount_namespaces(7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Propagation {
+    Private,
+    Slave,
+    Shared,
+}
+
+/// Which mounts a change is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Depth {
+    This,
+    WithThoseBelow,
+}
+
+/// Sets flags (never clears one) and the propagation of the mount `mount` is the root of.
+pub fn set_attributes(
+    mount: BorrowedFd<'_>,
+    set: Attributes,
+    propagation: Option<Propagation>,
+    depth: Depth,
+) -> io::Result<()> {
+    // SAFETY: all-zero is a valid mount_attr: it changes nothing.
+    let mut change: libc::mount_attr = unsafe { std::mem::zeroed() };
+    change.attr_set = set.0;
+    change.propagation = match propagation {
+        None => 0,
+        Some(Propagation::Private) => libc::MS_PRIVATE,
+        Some(Propagation::Slave) => libc::MS_SLAVE,
+        Some(Propagation::Shared) => libc::MS_SHARED,
+    };
+    let recursive = if depth == Depth::WithThoseBelow { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a valid string, and `change` lives through the call with its own size given.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | recursive,
+            &raw const change,
+            size_of::<libc::mount_attr>(),
+        )
+    })
+    .map(drop)
+}

@@ -1,0 +1,217 @@
+//! Starting processes and becoming other programs: clone3(2), execve(2), close_range(2).
+
+use std::{
+    ffi::{CStr, CString, c_char},
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    path::Path,
+    ptr,
+};
+
+use rustix::process::Pid;
+
+/// Namespaces a process may be given of its own, see namespaces(7). Combines with `|`.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Namespaces(u64);
+
+impl Namespaces {
+    pub const NONE: Namespaces = Namespaces(0);
+    pub const MOUNT: Namespaces = Namespaces(libc::CLONE_NEWNS as u64);
+    pub const PID: Namespaces = Namespaces(libc::CLONE_NEWPID as u64);
+    pub const NETWORK: Namespaces = Namespaces(libc::CLONE_NEWNET as u64);
+    pub const IPC: Namespaces = Namespaces(libc::CLONE_NEWIPC as u64);
+    pub const UTS: Namespaces = Namespaces(libc::CLONE_NEWUTS as u64);
+    pub const CGROUP: Namespaces = Namespaces(libc::CLONE_NEWCGROUP as u64);
+    pub const USER: Namespaces = Namespaces(libc::CLONE_NEWUSER as u64);
+
+    pub fn contains(self, other: Namespaces) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub fn without(self, other: Namespaces) -> Namespaces {
+        Namespaces(self.0 & !other.0)
+    }
+}
+
+impl std::ops::BitOr for Namespaces {
+    type Output = Namespaces;
+
+    fn bitor(self, other: Namespaces) -> Namespaces {
+        Namespaces(self.0 | other.0)
+    }
+}
+
+/// Which of the two processes [`fork`] returned in.
+#[derive(Debug)]
+pub enum Fork {
+    Child,
+    Parent(Child),
+}
+
+/// A child process and the descriptor that stands for it, see pidfd_open(2).
+#[derive(Debug)]
+pub struct Child {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+}
+
+/// Makes a child in `namespaces` of its own and, where given, in the v2 cgroup `cgroup` refers to. See
+/// clone3(2).
+///
+/// Fails with `EDEADLK` if the process has other threads: the child would hold the locks they held.
+pub fn fork(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork> {
+    clone(namespaces.0, libc::SIGCHLD, cgroup)
+}
+
+/// Makes a process that is a child of the caller's parent. Otherwise as [`fork`].
+pub fn fork_sibling() -> io::Result<Fork> {
+    // The signal its parent gets is the caller's own; clone3 insists that none is named.
+    clone(libc::CLONE_PARENT as u64, 0, None)
+}
+
+fn clone(flags: u64, exit_signal: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork> {
+    if has_other_threads()? {
+        return Err(io::Error::from_raw_os_error(libc::EDEADLK));
+    }
+    let mut pidfd: i32 = -1;
+    let mut flags = flags | libc::CLONE_PIDFD as u64;
+    if cgroup.is_some() {
+        flags |= CLONE_INTO_CGROUP;
+    }
+    // SAFETY: all-zero is a valid clone_args: every field is an integer that means "not used" when 0.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = flags;
+    arguments.pidfd = ptr::addr_of_mut!(pidfd) as u64;
+    arguments.exit_signal = exit_signal as u64;
+    arguments.cgroup = cgroup.map_or(0, |fd| fd.as_raw_fd() as u64);
+    // SAFETY: `arguments` lives through the call and its size is its own. Without CLONE_VM the child has
+    // memory of its own, and with one thread no lock is held in it.
+    let result = unsafe {
+        libc::syscall(libc::SYS_clone3, ptr::addr_of_mut!(arguments), size_of::<libc::clone_args>())
+    };
+    match check(result)? {
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(Child {
+            pid: Pid::from_raw(pid as i32).expect("clone3 gives the parent a positive pid"),
+            // SAFETY: clone3 succeeded with CLONE_PIDFD, so `pidfd` is a new descriptor that nobody else owns.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        })),
+    }
+}
+
+/// Gives the calling process `namespaces` of its own. See unshare(2).
+pub fn unshare(namespaces: Namespaces) -> io::Result<()> {
+    // SAFETY: takes an integer and touches no memory of ours; namespace flags do not unshare descriptors.
+    check(unsafe { libc::unshare(namespaces.0 as i32) }.into()).map(drop)
+}
+
+/// A program's arguments or environment, laid out as execve(2) wants it.
+#[derive(Debug)]
+pub struct Strings {
+    strings: Vec<CString>,
+}
+
+impl Strings {
+    /// Fails with `InvalidInput` if one of `items` holds a NUL byte.
+    pub fn new<S: AsRef<[u8]>>(items: impl IntoIterator<Item = S>) -> io::Result<Strings> {
+        let strings = items.into_iter().map(|s| CString::new(s.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Strings { strings })
+    }
+
+    /// The same without the item at `index`, if there is one.
+    pub fn without(mut self, index: usize) -> Strings {
+        if index < self.strings.len() {
+            self.strings.remove(index);
+        }
+        self
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &CStr> {
+        self.strings.iter().map(CString::as_c_str)
+    }
+
+    fn pointers(&self) -> Vec<*const c_char> {
+        self.strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect()
+    }
+}
+
+/// Becomes the program at `path`; returns only on failure. See execve(2).
+pub fn exec(path: &CStr, arguments: &Strings, environment: &Strings) -> io::Error {
+    let (arguments, environment) = (arguments.pointers(), environment.pointers());
+    // SAFETY: both arrays end with a null pointer and outlive the call, as do the strings they point to.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Becomes the program `file` refers to; returns only on failure. See execveat(2).
+pub fn exec_file(file: BorrowedFd<'_>, arguments: &Strings, environment: &Strings) -> io::Error {
+    let (arguments, environment) = (arguments.pointers(), environment.pointers());
+    // SAFETY: as in `exec`; the empty path is a valid string and the descriptor is open while borrowed.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            arguments.as_ptr(),
+            environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    io::Error::last_os_error()
+}
+
+/// Sends signal `number` to the process `pidfd` stands for. See pidfd_send_signal(2).
+pub fn signal(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
+    // SAFETY: passes two integers and a null siginfo, which the kernel then fills in by itself.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            number,
+            ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// Marks every descriptor from `first` on to be closed by the next exec. See close_range(2).
+pub fn close_on_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: with CLOSE_RANGE_CLOEXEC nothing is closed now, so no owner loses its descriptor.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })
+        .map(drop)
+}
+
+/// Whether the process has more threads than this one.
+fn has_other_threads() -> io::Result<bool> {
+    // Each thread is a directory, and a directory's link count is 2 plus its subdirectories.
+    match rustix::fs::stat(Path::new("/proc/self/task")) {
+        Ok(stat) => Ok(stat.st_nlink > 3),
+        Err(rustix::io::Errno::NOENT) => Ok(false), // a root without /proc
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The result of a system call, or the error it left in errno.
+pub(crate) fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Linux 5.7; the libc crate has it as a signed 32-bit number that it does not fit.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_threads_refuses_to_fork() {
+        std::thread::scope(|scope| {
+            let (release, wait) = std::sync::mpsc::channel::<()>();
+            scope.spawn(move || wait.recv().ok());
+            let error = fork(Namespaces::NONE, None).err().and_then(|e| e.raw_os_error());
+            drop(release);
+            assert_eq!(error, Some(libc::EDEADLK));
+        });
+    }
+}

@@ -1,0 +1,42 @@
+//! The running program through a read-only mount, so that nothing inside a container can write to it.
+//!
+//! A process in a container that gets hold of /proc/PID/exe of ours could open the engine's binary for
+//! writing (CVE-2019-5736). A detached read-only clone of the mount it lies on forbids that at the cost of
+//! three system calls, shares the page cache, and leaves no mount that anybody sees.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+};
+
+use rustix::{
+    fs::{CWD, StatVfsMountFlags},
+    mount::OpenTreeFlags,
+};
+
+use crate::{
+    mounts::{self, Attributes, Depth},
+    process::{self, Strings},
+};
+
+/// Opens the running program on a read-only mount of its own. Needs CAP_SYS_ADMIN.
+pub fn program() -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = rustix::mount::open_tree(CWD, "/proc/self/exe", flags)?;
+    mounts::set_attributes(tree.as_fd(), Attributes::READ_ONLY, None, Depth::This)?;
+    Ok(tree)
+}
+
+/// Makes sure that this process runs from such a mount: starts the program anew from there if not.
+pub fn ensure() -> io::Result<()> {
+    if rustix::fs::statvfs("/proc/self/exe")?.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Ok(());
+    }
+    let arguments = Strings::new(std::env::args_os().map(|a| a.as_bytes().to_vec()))?;
+    let environment =
+        std::env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
+    Err(process::exec_file(program()?.as_fd(), &arguments, &Strings::new(environment)?))
+}

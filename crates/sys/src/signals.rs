@@ -1,0 +1,78 @@
+//! Signals as data: blocked, then read from a descriptor like everything else. See signalfd(2).
+
+use std::{
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsFd, FromRawFd, OwnedFd},
+    ptr,
+};
+
+use crate::process::check;
+
+/// Receives signals that would otherwise interrupt the process. They stay blocked until it ends.
+#[derive(Debug)]
+pub struct Signals(OwnedFd);
+
+impl Signals {
+    /// Blocks the signals with these numbers and collects them instead.
+    pub fn collect(numbers: &[i32]) -> io::Result<Signals> {
+        let set = set_of(numbers);
+        // SAFETY: `set` is initialised and outlives the calls; no old mask is asked for.
+        unsafe {
+            check(libc::sigprocmask(libc::SIG_BLOCK, &set, ptr::null_mut()).into())?;
+            let fd = check(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK).into())?;
+            Ok(Signals(OwnedFd::from_raw_fd(fd as i32)))
+        }
+    }
+
+    /// The next signal that has come, if any.
+    pub fn next(&self) -> io::Result<Option<i32>> {
+        let mut record = [0u8; size_of::<libc::signalfd_siginfo>()];
+        match rustix::io::read(&self.0, &mut record) {
+            Ok(n) if n == record.len() => {
+                let number = u32::from_ne_bytes([record[0], record[1], record[2], record[3]]);
+                Ok(Some(number as i32))
+            }
+            Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Gives every signal its default disposition and unblocks all: nothing of the caller's is inherited.
+pub fn reset() -> io::Result<()> {
+    for number in 1..=64 {
+        // SAFETY: SIG_DFL is a valid disposition for every signal. KILL, STOP and the two the C library
+        // keeps are refused, and cannot be anything else anyway.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+    let none = set_of(&[]);
+    // SAFETY: `none` is initialised and outlives the call.
+    check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut()) }.into()).map(drop)
+}
+
+/// Ends the process the way signal `number` would have, so that its parent sees that signal.
+pub fn die_of(number: i32) -> ! {
+    let _ = reset(); // a disposition that stays as it was leaves us the exit below
+    // SAFETY: raise takes an integer; the default disposition is in place.
+    unsafe { libc::raise(number) };
+    std::process::exit(128 + number)
+}
+
+fn set_of(numbers: &[i32]) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set; sigaddset only refuses numbers that are no signal.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for number in numbers {
+            libc::sigaddset(set.as_mut_ptr(), *number);
+        }
+        set.assume_init()
+    }
+}
