@@ -1,0 +1,255 @@
+//! Address translation and isolation: one nftables table per engine, written by our own netlink messages.
+//!
+//! The table's rules are installed once per boot, in one transaction, and never change (see [`ruleset`]). A
+//! network or a published port is a handful of elements in the sets the rules consult, so what a container
+//! costs does not grow with the number of containers.
+
+mod message;
+mod rule;
+mod ruleset;
+mod set;
+
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr, SocketAddrV4},
+};
+
+use rustix::io::Errno;
+use types::{Protocol, Publish};
+
+use self::{
+    message::{Existing, Request, Transaction},
+    set::{Element, Set},
+};
+use crate::{
+    Bridge, NetworkError,
+    netlink::{Refusal, Socket},
+};
+
+/// A table of the kernel's firewall.
+#[derive(Debug)]
+pub struct Firewall {
+    table: String,
+    socket: Socket,
+}
+
+/// A port of the host that leads to one of a container.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Forward {
+    /// All of the host's addresses if `None`.
+    pub host_address: Option<Ipv4Addr>,
+    pub host_port: u16,
+    pub protocol: Protocol,
+    pub container: SocketAddrV4,
+}
+
+impl Firewall {
+    /// The firewall table called `table` of the calling thread's network namespace, which need not exist yet.
+    pub fn open(table: &str) -> Result<Firewall, NetworkError> {
+        let socket = message::open().map_err(NetworkError::refused("open a netlink socket"))?;
+        Ok(Firewall { table: table.to_owned(), socket })
+    }
+
+    /// Leads ports of the host to containers: all of them, or none and an error.
+    ///
+    /// Fails with [`NetworkError::PortTaken`] if a port leads somewhere already.
+    pub fn publish(&self, forwards: &[Forward]) -> Result<(), NetworkError> {
+        if forwards.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = Transaction::new();
+        let mut numbers = Vec::with_capacity(forwards.len());
+        for forward in forwards {
+            let (set, element) = forward.element();
+            numbers.extend(set.add(&mut transaction, &self.table, Existing::Refuse, &[element]));
+        }
+        self.commit(transaction).map_err(|refusal| {
+            let refused = forwards.iter().zip(numbers).find(|(_, number)| *number == refusal.sequence);
+            let taken = refused.and_then(|(forward, _)| {
+                let (set, element) = forward.element();
+                set.target(&self.socket, &self.table, &element).ok().flatten().map(|target| (forward, target))
+            });
+            match taken {
+                Some((forward, taken_by)) if is(&refusal.error, Errno::EXIST) => NetworkError::PortTaken {
+                    host: SocketAddrV4::new(
+                        forward.host_address.unwrap_or(Ipv4Addr::UNSPECIFIED),
+                        forward.host_port,
+                    ),
+                    protocol: forward.protocol,
+                    taken_by,
+                },
+                _ => NetworkError::Refused { action: "publish ports".to_owned(), source: refusal.error },
+            }
+        })
+    }
+
+    /// Undoes [`Firewall::publish`]. Ports that lead nowhere, or elsewhere by now, stay as they are.
+    ///
+    /// Whoever closes a firewall socket within some 10 ms waits until the kernel has freed what was removed,
+    /// this process at its end included: do this last.
+    pub fn unpublish(&self, forwards: &[Forward]) -> Result<(), NetworkError> {
+        self.remove(forwards.iter().map(Forward::element).collect())
+            .map_err(NetworkError::refused("unpublish ports"))
+    }
+
+    /// Whether the table is installed and knows `bridge`. One question to the kernel.
+    pub(crate) fn knows(&self, bridge: &Bridge) -> Result<bool, NetworkError> {
+        set::BRIDGES
+            .has(&self.socket, &self.table, &Element::name(&bridge.name))
+            .map_err(NetworkError::refused("read the firewall"))
+    }
+
+    /// Installs the table if it is missing and adds what the rules must know of `bridge`.
+    pub(crate) fn add_bridge(&self, bridge: &Bridge) -> Result<(), NetworkError> {
+        self.install()?;
+        let mut transaction = Transaction::new();
+        for (set, element) in elements(bridge) {
+            set.add(&mut transaction, &self.table, Existing::Keep, &[element]);
+        }
+        let action = || format!("add bridge {} to the firewall", bridge.name);
+        self.commit(transaction)
+            .map_err(|refusal| NetworkError::Refused { action: action(), source: refusal.error })
+    }
+
+    /// Forgets `bridge`, in whichever sets it is.
+    pub(crate) fn remove_bridge(&self, bridge: &Bridge) -> Result<(), NetworkError> {
+        let action = || format!("remove bridge {} from the firewall", bridge.name);
+        self.remove(elements(bridge)).map_err(|error| NetworkError::refused(action())(error))
+    }
+
+    /// Removes the table and all that is in it, if it exists.
+    pub fn remove_table(&self) -> Result<(), NetworkError> {
+        let mut transaction = Transaction::new();
+        transaction.add(Request::DeleteTable, Existing::Keep, |message| {
+            message.text(1, &self.table);
+        });
+        match self.commit(transaction) {
+            Err(Refusal { error, .. }) if !is(&error, Errno::NOENT) => {
+                Err(NetworkError::Refused { action: format!("remove table {}", self.table), source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Installs the rules, unless somebody has.
+    fn install(&self) -> Result<(), NetworkError> {
+        self.allow_forwarding()?;
+        let mut transaction = Transaction::new();
+        ruleset::install(&mut transaction, &self.table);
+        self.commit_unless_there(transaction)
+    }
+
+    /// Lets the host forward packets, for containers only if it was no router before.
+    fn allow_forwarding(&self) -> Result<(), NetworkError> {
+        let was_router = fs::read(IP_FORWARD).map_err(NetworkError::refused(format!("read {IP_FORWARD}")))?;
+        if was_router.starts_with(b"1") {
+            return Ok(());
+        }
+        let mut transaction = Transaction::new();
+        ruleset::close_forwarding(&mut transaction, FORWARDING_TABLE, BRIDGE_GROUP);
+        self.commit_unless_there(transaction)?;
+        fs::write(IP_FORWARD, "1").map_err(NetworkError::refused(format!("write {IP_FORWARD}")))
+    }
+
+    fn commit_unless_there(&self, transaction: Transaction) -> Result<(), NetworkError> {
+        match self.commit(transaction) {
+            Err(Refusal { error, .. }) if !is(&error, Errno::EXIST) => {
+                Err(NetworkError::Refused { action: "install firewall rules".to_owned(), source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes those of `elements` that are there, as they are.
+    fn remove(&self, elements: Vec<(Set, Element)>) -> io::Result<()> {
+        loop {
+            let mut transaction = Transaction::new();
+            let mut found = false;
+            for (set, element) in &elements {
+                if set.has(&self.socket, &self.table, element)? {
+                    set.remove(&mut transaction, &self.table, element);
+                    found = true;
+                }
+            }
+            if !found {
+                return Ok(());
+            }
+            match self.commit(transaction) {
+                // Somebody removed one of them in between.
+                Err(refusal) if is(&refusal.error, Errno::NOENT) => {}
+                outcome => return outcome.map_err(|refusal| refusal.error),
+            }
+        }
+    }
+
+    fn commit(&self, transaction: Transaction) -> Result<(), Refusal> {
+        transaction.commit(&self.socket)
+    }
+}
+
+impl Forward {
+    /// The forward by which `publish`, whose host port is chosen by now, reaches the container at `address`.
+    /// `None` for an IPv6 address of the host: those are relayed.
+    pub fn new(publish: &Publish, address: Ipv4Addr) -> Option<Forward> {
+        let host_address = match publish.host_ip {
+            Some(IpAddr::V4(host)) => Some(host).filter(|host| !host.is_unspecified()),
+            Some(IpAddr::V6(host)) if !host.is_unspecified() => return None,
+            _ => None,
+        };
+        Some(Forward {
+            host_address,
+            host_port: publish.host_port?,
+            protocol: publish.container.protocol,
+            container: SocketAddrV4::new(address, publish.container.number),
+        })
+    }
+
+    fn element(&self) -> (Set, Element) {
+        let set = if self.host_address.is_some() { set::ADDRESSED_PORTS } else { set::PORTS };
+        let protocol = match self.protocol {
+            Protocol::Tcp => ruleset::TCP,
+            Protocol::Udp => ruleset::UDP,
+            Protocol::Sctp => ruleset::SCTP,
+        };
+        (set, Element::port(self.host_address, protocol, self.host_port, self.container))
+    }
+}
+
+/// Leads queries for `address`, port 53, to a resolver's own ports, in the calling thread's network
+/// namespace.
+pub(crate) fn redirect_dns(address: Ipv4Addr, udp: u16, tcp: u16) -> Result<(), NetworkError> {
+    let socket = message::open().map_err(NetworkError::refused("open a netlink socket"))?;
+    let mut transaction = Transaction::new();
+    ruleset::redirect_dns(&mut transaction, DNS_TABLE, address.octets(), udp, tcp);
+    let refused = |refusal: Refusal| NetworkError::refused("redirect name queries")(refusal.error);
+    transaction.commit(&socket).map_err(refused)
+}
+
+/// What the rules must know of a bridge.
+fn elements(bridge: &Bridge) -> Vec<(Set, Element)> {
+    let name = || Element::name(&bridge.name);
+    let pair = || Element::pair(&bridge.name);
+    let mut elements = vec![(set::SAME, pair())];
+    if bridge.icc {
+        elements.push((set::OPEN, pair()));
+    }
+    if bridge.internal {
+        elements.push((set::INTERNAL, name()));
+    } else if bridge.masquerade {
+        elements.push((set::MASQUERADED, name()));
+    }
+    // Last, for this is the one that says the bridge is known.
+    elements.push((set::BRIDGES, name()));
+    elements
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
+}
+
+/// The device group of every engine's bridges.
+pub(crate) const BRIDGE_GROUP: u32 = 0x5a4d;
+
+const FORWARDING_TABLE: &str = "sampan_forwarding";
+const DNS_TABLE: &str = "sampan_dns";
+const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";

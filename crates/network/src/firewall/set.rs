@@ -1,0 +1,187 @@
+//! Sets and maps of a table, and their elements: all that changes when networks and containers come and go.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddrV4},
+};
+
+use super::message::{Attributes, Existing, Request, Transaction, find, get};
+use crate::{InterfaceName, netlink::Socket};
+
+/// A set, or a map from its keys to a container's address and port.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Set {
+    pub name: &'static str,
+    key: &'static [Field],
+    is_map: bool,
+}
+
+/// All bridges.
+pub(super) const BRIDGES: Set = Set { name: "bridges", key: &[Field::Name], is_map: false };
+/// Bridges nothing leaves.
+pub(super) const INTERNAL: Set = Set { name: "internal", key: &[Field::Name], is_map: false };
+/// Bridges whose containers reach the outside under the host's address.
+pub(super) const MASQUERADED: Set = Set { name: "masqueraded", key: &[Field::Name], is_map: false };
+/// Each bridge, paired with itself.
+pub(super) const SAME: Set = Set { name: "same", key: &[Field::Name, Field::Name], is_map: false };
+/// Each bridge whose containers may reach each other, paired with itself.
+pub(super) const OPEN: Set = Set { name: "open", key: &[Field::Name, Field::Name], is_map: false };
+/// Ports published on every address of the host.
+pub(super) const PORTS: Set = Set { name: "ports", key: &[Field::Protocol, Field::Port], is_map: true };
+/// Ports published on one address of the host.
+pub(super) const ADDRESSED_PORTS: Set =
+    Set { name: "addressed_ports", key: &[Field::Address, Field::Protocol, Field::Port], is_map: true };
+
+/// Every set, in the order of creation.
+pub(super) const ALL: [Set; 7] = [BRIDGES, INTERNAL, MASQUERADED, SAME, OPEN, PORTS, ADDRESSED_PORTS];
+
+/// One part of a key.
+#[derive(Clone, Copy, Debug)]
+enum Field {
+    Name,
+    Address,
+    Protocol,
+    Port,
+}
+
+/// A key, and what a map leads it to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Element {
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Element {
+    pub fn name(bridge: &InterfaceName) -> Element {
+        Element { key: bridge.padded().to_vec(), value: Vec::new() }
+    }
+
+    pub fn pair(bridge: &InterfaceName) -> Element {
+        Element { key: [bridge.padded(), bridge.padded()].concat(), value: Vec::new() }
+    }
+
+    /// An element of [`PORTS`], or, with an `address`, of [`ADDRESSED_PORTS`].
+    pub fn port(address: Option<Ipv4Addr>, protocol: u8, port: u16, target: SocketAddrV4) -> Element {
+        let mut key = address.map(|address| address.octets().to_vec()).unwrap_or_default();
+        key.extend([protocol, 0, 0, 0]);
+        key.extend(padded(port));
+        let mut value = target.ip().octets().to_vec();
+        value.extend(padded(target.port()));
+        Element { key, value }
+    }
+}
+
+impl Set {
+    /// Creates the set. `number` tells it from the others of its transaction.
+    pub fn create(self, transaction: &mut Transaction, table: &str, number: u32) {
+        let kind = self.key.iter().fold(0, |kind, field| kind << 6 | field.kind());
+        let length = self.key.iter().map(|field| field.length()).sum();
+        transaction.add(Request::NewSet, Existing::Keep, |message| {
+            message.text(1, table).text(2, self.name).number(3, if self.is_map { FLAG_MAP } else { 0 });
+            message.number(4, kind).number(5, length);
+            if self.is_map {
+                message.number(6, Field::Address.kind() << 6 | Field::Port.kind()).number(7, 8);
+            }
+            message.number(10, number);
+        });
+    }
+
+    /// Adds elements; returns the number of the message for each, by position.
+    pub fn add(
+        self,
+        transaction: &mut Transaction,
+        table: &str,
+        existing: Existing,
+        elements: &[Element],
+    ) -> Vec<u32> {
+        let one = |element| {
+            transaction
+                .add(Request::NewElements, existing, |message| self.list(message, table, element, true))
+        };
+        elements.iter().map(one).collect()
+    }
+
+    /// Removes an element. Refused if it is not there.
+    pub fn remove(self, transaction: &mut Transaction, table: &str, element: &Element) {
+        transaction.add(Request::DeleteElements, Existing::Keep, |message| {
+            self.list(message, table, element, false);
+        });
+    }
+
+    /// Whether the table has this set, and the set this element as it is.
+    pub fn has(self, socket: &Socket, table: &str, element: &Element) -> io::Result<bool> {
+        let value = self.value(socket, table, element)?;
+        Ok(value.is_some_and(|value| value == element.value))
+    }
+
+    /// Where the map leads this element's key.
+    pub fn target(self, socket: &Socket, table: &str, element: &Element) -> io::Result<Option<SocketAddrV4>> {
+        Ok(self.value(socket, table, element)?.and_then(|value| parse_target(&value)))
+    }
+
+    /// The value of this element's key, if it has one.
+    fn value(self, socket: &Socket, table: &str, element: &Element) -> io::Result<Option<Vec<u8>>> {
+        let list = |message: &mut Attributes<'_>| self.list(message, table, element, false);
+        get(socket, Request::GetElements, list, |answer| value_in(answer).unwrap_or_default().to_vec())
+    }
+
+    fn list(self, message: &mut Attributes<'_>, table: &str, element: &Element, with_value: bool) {
+        message.text(LIST_TABLE, table).text(LIST_SET, self.name).nest(LIST_ELEMENTS, |list| {
+            list.nest(LIST_ELEMENT, |e| {
+                e.nest(ELEMENT_KEY, |key| {
+                    key.bytes(DATA_VALUE, &element.key);
+                });
+                if with_value && self.is_map {
+                    e.nest(ELEMENT_DATA, |data| {
+                        data.bytes(DATA_VALUE, &element.value);
+                    });
+                }
+            });
+        });
+    }
+}
+
+impl Field {
+    /// The number by which the nft program prints the type; the kernel only stores it.
+    fn kind(self) -> u32 {
+        match self {
+            Field::Address => 7,
+            Field::Protocol => 12,
+            Field::Port => 13,
+            Field::Name => 41,
+        }
+    }
+
+    /// The length in a key, where every field is padded to 4 bytes.
+    fn length(self) -> u32 {
+        match self {
+            Field::Name => 16,
+            Field::Address | Field::Protocol | Field::Port => 4,
+        }
+    }
+}
+
+fn padded(port: u16) -> [u8; 4] {
+    let [high, low] = port.to_be_bytes();
+    [high, low, 0, 0]
+}
+
+fn value_in(answer: &[u8]) -> Option<&[u8]> {
+    let element = find(find(answer, LIST_ELEMENTS)?, LIST_ELEMENT)?;
+    find(find(element, ELEMENT_DATA)?, DATA_VALUE)
+}
+
+fn parse_target(value: &[u8]) -> Option<SocketAddrV4> {
+    let address: [u8; 4] = value.get(..4)?.try_into().ok()?;
+    let port = u16::from_be_bytes(value.get(4..6)?.try_into().ok()?);
+    Some(SocketAddrV4::new(address.into(), port))
+}
+
+const FLAG_MAP: u32 = 0x8;
+const LIST_TABLE: u16 = 1;
+const LIST_SET: u16 = 2;
+const LIST_ELEMENTS: u16 = 3;
+const LIST_ELEMENT: u16 = 1;
+const ELEMENT_KEY: u16 = 1;
+const ELEMENT_DATA: u16 = 2;
+const DATA_VALUE: u16 = 1;

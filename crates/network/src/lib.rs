@@ -1,0 +1,39 @@
+//! Connects containers: bridges, veth pairs, address translation, published ports, names.
+//!
+//! Speaks netlink to the kernel and plain data to its callers. Knows nothing of containers' lifecycles,
+//! images, terminals or databases, and runs no helper programs.
+//!
+//! | what | costs a container's start |
+//! |---|---|
+//! | [`Bridge::ensure`] | two netlink questions, once the bridge is there |
+//! | [`attach`] | two netlink batches: one on the host, one inside |
+//! | [`Firewall::publish`] | one nftables transaction that adds set elements, never rules |
+//!
+//! [`Relay`] and [`dns::Resolver`] serve a running container. Each is a single descriptor, readable when
+//! there is work, for somebody else's single-threaded event loop.
+
+mod attachment;
+mod bridge;
+mod error;
+mod firewall;
+mod interface;
+mod lock;
+mod namespace;
+mod netlink;
+mod ports;
+mod relay;
+mod resolv_conf;
+
+pub mod dns;
+pub mod subnets;
+
+pub use attachment::{Attachment, attach, loopback_up};
+pub use bridge::Bridge;
+pub use error::NetworkError;
+pub use firewall::{Firewall, Forward};
+pub use interface::{InterfaceName, InvalidInterfaceName, Mac};
+pub use lock::HostLock;
+pub use namespace::within;
+pub use ports::{Holder, Reservation, ReserveError, reserve};
+pub use relay::Relay;
+pub use resolv_conf::{Mode, SYSTEMD_RESOLV_CONF, is_stub, resolv_conf, upstreams};
