@@ -1,0 +1,246 @@
+//! `load`: images from an archive of docker's, old or new, or of an OCI image layout.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io::Read,
+    sync::Mutex,
+};
+
+use types::{Digest, Platform, Reference};
+
+use super::{
+    ArchiveError, DOCKER_MANIFEST_FILE, DockerImage, INDEX_FILE,
+    spool::{Spool, Spooled},
+};
+use crate::{
+    compression::Compression,
+    config::Configuration,
+    manifest::{
+        CONFIGURATION_LIMIT, Descriptor, Document, Index, InvalidDocument, MANIFEST_LIMIT, Manifest,
+        OCI_INDEX, json, owned_json,
+    },
+    store::{IMAGE_NAME, Image, Lease, REFERENCE_NAME, Staged, StoreError},
+};
+
+/// An image that was loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    pub image: Image,
+    /// What the archive calls it; may be nothing.
+    pub names: Vec<Reference>,
+}
+
+/// Adds all images of an archive, which may be compressed and come through a pipe, to the store.
+/// The lease must live until they are recorded.
+pub fn load(lease: &Lease, source: impl Read) -> Result<Vec<Loaded>, ArchiveError> {
+    let spool = Spool::read(source, lease)?;
+    let docker = match spool.has(DOCKER_MANIFEST_FILE) {
+        true => {
+            let bytes = spool.file(DOCKER_MANIFEST_FILE)?.content(DOCKER_MANIFEST_FILE, MANIFEST_LIMIT)?;
+            owned_json(&bytes, MANIFEST_LIMIT).map_err(invalid(DOCKER_MANIFEST_FILE))?
+        }
+        false => Vec::new(),
+    };
+    let found = if spool.has(INDEX_FILE) {
+        from_layout(&spool, &docker)?
+    } else if spool.has(DOCKER_MANIFEST_FILE) {
+        docker.iter().map(|image| from_docker(&spool, image)).collect::<Result<_, _>>()?
+    } else {
+        return Err(ArchiveError::NotImages);
+    };
+    if found.is_empty() {
+        return Err(ArchiveError::NoImage);
+    }
+    found.into_iter().map(|found| add(lease, found)).collect()
+}
+
+/// An image in the archive, all of whose parts are there.
+struct Found<'a> {
+    names: Vec<Reference>,
+    /// The manifest's bytes, if the archive has one.
+    manifest: Option<Vec<u8>>,
+    config: Vec<u8>,
+    layers: Vec<(Descriptor, Digest, &'a Spooled)>,
+}
+
+/// The images that `index.json` names. Docker's manifest, if there is one too, may know more names.
+fn from_layout<'a>(spool: &'a Spool, docker: &[DockerImage]) -> Result<Vec<Found<'a>>, ArchiveError> {
+    let bytes = spool.file(INDEX_FILE)?.content(INDEX_FILE, MANIFEST_LIMIT)?;
+    let Document::Index(index) = Document::parse(&bytes, OCI_INDEX).map_err(invalid(INDEX_FILE))? else {
+        return Err(ArchiveError::NotImages);
+    };
+    let mut found: Vec<Found<'a>> = Vec::new();
+    let mut known: HashMap<Digest, usize> = HashMap::new();
+    for descriptor in &index.manifests {
+        let Some((digest, bytes, manifest)) = manifest(spool, descriptor)? else { continue };
+        let position = match known.get(&digest) {
+            Some(position) => *position,
+            None => {
+                found.push(from_manifest(spool, bytes, manifest, docker)?);
+                known.insert(digest, found.len() - 1);
+                found.len() - 1
+            }
+        };
+        let names = &mut found[position].names;
+        names.extend(name(descriptor).filter(|name| !names.contains(name)));
+    }
+    Ok(found)
+}
+
+/// The manifest that a descriptor stands for: of an image for many platforms, the one for this machine.
+fn manifest(
+    spool: &Spool,
+    descriptor: &Descriptor,
+) -> Result<Option<(Digest, Vec<u8>, Manifest)>, ArchiveError> {
+    let document = |descriptor: &Descriptor| -> Result<(Vec<u8>, Document), ArchiveError> {
+        let name = descriptor.digest.to_string();
+        let bytes = spool.blob(&descriptor.digest)?.content(&name, MANIFEST_LIMIT)?;
+        let document = Document::parse(&bytes, &descriptor.media_type).map_err(invalid(&name))?;
+        Ok((bytes, document))
+    };
+    match document(descriptor)? {
+        (bytes, Document::Manifest(manifest)) => Ok(Some((descriptor.digest, bytes, *manifest))),
+        (_, Document::Index(index)) => {
+            let Some(chosen) = chosen(spool, &index) else { return Ok(None) };
+            match document(chosen)? {
+                (bytes, Document::Manifest(manifest)) => Ok(Some((chosen.digest, bytes, *manifest))),
+                (_, Document::Index(_)) => Err(ArchiveError::Invalid {
+                    name: chosen.digest.to_string(),
+                    source: InvalidDocument::UnknownType(chosen.media_type.clone()),
+                }),
+            }
+        }
+    }
+}
+
+/// Of an index, the manifest for this machine, or the only one that the archive has at all.
+fn chosen<'a>(spool: &Spool, index: &'a Index) -> Option<&'a Descriptor> {
+    index.for_platform(&Platform::host()).or_else(|| {
+        let images = |d: &&Descriptor| d.platform.as_ref().is_none_or(|p| p.os != "unknown");
+        let mut present = index.manifests.iter().filter(images).filter(|d| spool.blob(&d.digest).is_ok());
+        present.next().filter(|_| present.next().is_none())
+    })
+}
+
+fn from_manifest<'a>(
+    spool: &'a Spool,
+    bytes: Vec<u8>,
+    manifest: Manifest,
+    docker: &[DockerImage],
+) -> Result<Found<'a>, ArchiveError> {
+    let name = manifest.config.digest.to_string();
+    let config = spool.blob(&manifest.config.digest)?.content(&name, CONFIGURATION_LIMIT)?;
+    let diff_ids = diff_ids(&config, &name, manifest.layers.len())?;
+    let layers = manifest.layers.into_iter().zip(diff_ids).map(|(blob, diff_id)| {
+        let file = spool.blob(&blob.digest)?;
+        Ok((blob, diff_id, file))
+    });
+    let same =
+        |image: &&DockerImage| spool.file(&image.config).is_ok_and(|f| f.digest == manifest.config.digest);
+    Ok(Found {
+        names: docker.iter().filter(same).flat_map(tags).collect(),
+        layers: layers.collect::<Result<_, ArchiveError>>()?,
+        manifest: Some(bytes),
+        config,
+    })
+}
+
+fn from_docker<'a>(spool: &'a Spool, image: &DockerImage) -> Result<Found<'a>, ArchiveError> {
+    let config = spool.file(&image.config)?.content(&image.config, CONFIGURATION_LIMIT)?;
+    let files = image.layers.as_deref().unwrap_or_default();
+    let diff_ids = diff_ids(&config, &image.config, files.len())?;
+    let mut layers = Vec::new();
+    for (name, diff_id) in files.iter().zip(diff_ids) {
+        let file = spool.file(name)?;
+        let mut start = Vec::new();
+        let opened = std::fs::File::open(&file.path).map_err(ArchiveError::Read)?;
+        opened.take(16).read_to_end(&mut start).map_err(ArchiveError::Read)?;
+        let compression = Compression::of(&start).map_err(ArchiveError::Read)?;
+        layers.push((Descriptor::new(compression.media_type(), file.digest, file.size), diff_id, file));
+    }
+    Ok(Found { names: tags(image).collect(), manifest: None, config, layers })
+}
+
+fn diff_ids(config: &[u8], name: &str, layers: usize) -> Result<Vec<Digest>, ArchiveError> {
+    let config: Configuration = json(config, CONFIGURATION_LIMIT).map_err(invalid(name))?;
+    match config.rootfs.diff_ids.len() {
+        count if count == layers => Ok(config.rootfs.diff_ids),
+        diff_ids => Err(invalid(name)(InvalidDocument::LayerCount { layers, diff_ids })),
+    }
+}
+
+/// Unpacks the layers that the store does not have, several at once, and writes the image.
+fn add(lease: &Lease, found: Found<'_>) -> Result<Loaded, ArchiveError> {
+    let diff_ids: Vec<Digest> = found.layers.iter().map(|(_, diff_id, _)| *diff_id).collect();
+    let mut missing = Vec::new();
+    let mut seen = HashSet::new();
+    for (position, (blob, diff_id, file)) in found.layers.iter().enumerate() {
+        let held = lease.hold(blob, &diff_ids[..=position])?;
+        if !held.tree {
+            missing.push((blob, *diff_id, *file, seen.insert(blob.digest)));
+        } else if !held.blob && seen.insert(blob.digest) {
+            lease.add_blob(std::fs::File::open(&file.path).map_err(ArchiveError::Read)?, blob)?;
+        }
+    }
+    let staged = unpack_all(lease, missing)?;
+    lease.place(&diff_ids, staged)?;
+    let image = match found.manifest {
+        Some(manifest) => {
+            lease.put_blob(&found.config)?;
+            let digest = lease.put_blob(&manifest)?;
+            lease.publish(&digest)?
+        }
+        None => {
+            let layers = found.layers.into_iter().map(|(blob, ..)| blob).collect();
+            lease.write_image_with(&found.config, layers)?
+        }
+    };
+    Ok(Loaded { image, names: found.names })
+}
+
+/// A layer to unpack, and whether its file may be taken for the store: one layer may occur twice.
+type Missing<'a> = (&'a Descriptor, Digest, &'a Spooled, bool);
+
+/// Unpacks layers on all processors.
+fn unpack_all(lease: &Lease, missing: Vec<Missing<'_>>) -> Result<Vec<Staged>, StoreError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(missing.len());
+    let left = Mutex::new(missing);
+    let work = || -> Result<Vec<Staged>, StoreError> {
+        let mut staged = Vec::new();
+        loop {
+            let next = left.lock().expect("no thread panics holding it").pop();
+            let Some((blob, diff_id, file, owned)) = next else { return Ok(staged) };
+            let unpacked = lease.unpack_file(&file.path, blob, diff_id, owned);
+            if unpacked.is_err() {
+                left.lock().expect("no thread panics holding it").clear();
+            }
+            staged.push(unpacked?);
+        }
+    };
+    if threads < 2 {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let mut all = Vec::new();
+        for thread in threads {
+            all.extend(thread.join().expect("unpacking does not panic")?);
+        }
+        Ok(all)
+    })
+}
+
+fn tags(image: &DockerImage) -> impl Iterator<Item = Reference> {
+    image.repo_tags.iter().flatten().filter_map(|tag| tag.parse().ok())
+}
+
+/// The name in a descriptor's annotations. A tag alone names nothing.
+fn name(descriptor: &Descriptor) -> Option<Reference> {
+    let annotation = |key: &str| descriptor.annotations.get(key)?.as_str().map(str::to_owned);
+    let whole = annotation(REFERENCE_NAME).filter(|name| name.contains(['/', ':']));
+    annotation(IMAGE_NAME).or(whole)?.parse().ok()
+}
+
+fn invalid(name: &str) -> impl FnOnce(InvalidDocument) -> ArchiveError {
+    move |source| ArchiveError::Invalid { name: name.to_owned(), source }
+}

@@ -1,0 +1,89 @@
+//! A stream that knows the digest of what went through it.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+};
+
+use types::{Digest, Hasher};
+
+/// Hashes, counts and, if wanted, keeps what is read from `source`.
+pub struct Hashed<R> {
+    source: R,
+    hasher: Hasher,
+    count: u64,
+    /// More than this is an error, at once.
+    limit: u64,
+    copy: Option<File>,
+}
+
+impl<R: Read> Hashed<R> {
+    pub fn new(source: R) -> Hashed<R> {
+        Hashed { source, hasher: Digest::hasher(), count: 0, limit: u64::MAX, copy: None }
+    }
+
+    /// Fails as soon as there is more than `limit` bytes.
+    pub fn limited(self, limit: u64) -> Hashed<R> {
+        Hashed { limit, ..self }
+    }
+
+    /// Also writes everything to `file`.
+    pub fn copied_to(self, file: Option<File>) -> Hashed<R> {
+        Hashed { copy: file, ..self }
+    }
+
+    /// Reads what is left; the digest and length of all.
+    pub fn finish(mut self) -> io::Result<(Digest, u64)> {
+        let mut buffer = vec![0; BUFFER];
+        while self.read(&mut buffer)? > 0 {}
+        Ok((self.hasher.finish(), self.count))
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.count += count as u64;
+        if self.count > self.limit {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "there is more data than was announced"));
+        }
+        self.hasher.update(&buffer[..count]);
+        if let Some(copy) = &mut self.copy {
+            copy.write_all(&buffer[..count])?;
+        }
+        Ok(count)
+    }
+}
+
+/// Hashes and counts what is written, and hands it on.
+pub struct HashedWriter<W> {
+    target: W,
+    hasher: Hasher,
+    count: u64,
+}
+
+impl<W: Write> HashedWriter<W> {
+    pub fn new(target: W) -> HashedWriter<W> {
+        HashedWriter { target, hasher: Digest::hasher(), count: 0 }
+    }
+
+    pub fn finish(self) -> (Digest, u64) {
+        (self.hasher.finish(), self.count)
+    }
+}
+
+impl<W: Write> Write for HashedWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.target.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.count += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.target.flush()
+    }
+}
+
+/// How much is read at once where much is read.
+pub const BUFFER: usize = 128 * 1024;

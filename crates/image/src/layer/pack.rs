@@ -1,0 +1,169 @@
+//! Packs a layer's directory into an archive: always the same bytes for the same files.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FileType, Mode, OFlags, major, minor};
+
+use super::whiteout;
+use crate::{
+    tarball::{Entry, Kind, Time, Writer},
+    tree::{Attributes, Found, Root, open_child_directory, walk},
+};
+
+/// What was packed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Packed {
+    /// The sizes of all files.
+    pub size: u64,
+}
+
+/// Why a directory was not packed.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    #[error("cannot pack {}", .path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot pack {}: it has its content in another layer", .path.display())]
+    Redirected { path: PathBuf },
+    #[error("cannot write the archive")]
+    Write(#[source] io::Error),
+    #[error("cannot pack a directory")]
+    Walk(#[from] io::Error),
+}
+
+/// Writes the files of `tree` to `target` as an archive: sorted by name, whiteouts in their archived form,
+/// several names of one file as hard links, without user names, times in whole seconds. The root itself
+/// and sockets are left out.
+pub fn pack(tree: &Root, target: impl Write) -> Result<Packed, PackError> {
+    let mut packer =
+        Packer { writer: Writer::new(target), linked: HashMap::new(), packed: Packed::default() };
+    walk(tree, Path::new(""), &mut |found| packer.pack(&found))?;
+    packer.writer.finish().map_err(PackError::Write)?;
+    Ok(packer.packed)
+}
+
+struct Packer<W: Write> {
+    writer: Writer<W>,
+    /// The first name of each file that has several, by device and inode.
+    linked: HashMap<(u64, u64), Vec<u8>>,
+    packed: Packed,
+}
+
+impl<W: Write> Packer<W> {
+    fn pack(&mut self, found: &Found<'_>) -> Result<bool, PackError> {
+        let read = |source| PackError::Read { path: found.path.to_owned(), source };
+        let name = found.path.as_os_str().as_bytes();
+        match found.file_type() {
+            _ if whiteout::is_whiteout(&found.stat) => {
+                let parent = found.path.parent().unwrap_or(Path::new(""));
+                let hidden = [whiteout::PREFIX, found.name.as_os_str().as_bytes()].concat();
+                self.marker(parent, &hidden)?;
+            }
+            FileType::Directory => {
+                let directory = open_child_directory(found.parent, found.name).map_err(read)?;
+                self.check_whole(&directory, found)?;
+                let attributes = Attributes::of(directory.as_fd()).map_err(read)?;
+                self.entry(&entry([name, b"/"].concat(), Kind::Directory, attributes))?;
+                if whiteout::is_opaque(directory.as_fd()).map_err(read)? {
+                    self.marker(found.path, whiteout::OPAQUE_NAME)?;
+                }
+                return Ok(true);
+            }
+            FileType::RegularFile => self.file(found)?,
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(found.parent, found.name, Vec::new());
+                let target = target.map_err(|e| read(e.into()))?.into_bytes();
+                self.other(found, Kind::Symlink { target })?;
+            }
+            FileType::CharacterDevice => {
+                let (major, minor) = (major(found.stat.st_rdev), minor(found.stat.st_rdev));
+                self.other(found, Kind::Character { major, minor })?;
+            }
+            FileType::BlockDevice => {
+                let (major, minor) = (major(found.stat.st_rdev), minor(found.stat.st_rdev));
+                self.other(found, Kind::Block { major, minor })?;
+            }
+            FileType::Fifo => self.other(found, Kind::Fifo)?,
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    fn file(&mut self, found: &Found<'_>) -> Result<(), PackError> {
+        let read = |source| PackError::Read { path: found.path.to_owned(), source };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(found.parent, found.name, flags, Mode::empty());
+        let file: OwnedFd = file.map_err(|e| read(e.into()))?;
+        let stat = rustix::fs::fstat(&file).map_err(|e| read(e.into()))?;
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            return Err(read(io::Error::other("it changed while it was packed")));
+        }
+        self.check_whole(&file, found)?;
+        let attributes = Attributes::of(file.as_fd()).map_err(read)?;
+        let name = found.path.as_os_str().as_bytes().to_vec();
+        if stat.st_nlink > 1 {
+            match self.linked.entry((stat.st_dev, stat.st_ino)) {
+                std::collections::hash_map::Entry::Occupied(first) => {
+                    let link = entry(name, Kind::HardLink { target: first.get().clone() }, attributes);
+                    // The first name has them already.
+                    return self.entry(&Entry { xattrs: Vec::new(), ..link });
+                }
+                std::collections::hash_map::Entry::Vacant(first) => first.insert(name.clone()),
+            };
+        }
+        let size = stat.st_size as u64;
+        self.packed.size += size;
+        let entry = entry(name, Kind::File { size }, attributes);
+        self.writer.file(&entry, File::from(file)).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => read(io::Error::other("it shrank while it was packed")),
+            _ => PackError::Write(error),
+        })
+    }
+
+    fn other(&mut self, found: &Found<'_>, kind: Kind) -> Result<(), PackError> {
+        let attributes = Attributes::of_child(found.parent, found.name);
+        let attributes =
+            attributes.map_err(|source| PackError::Read { path: found.path.to_owned(), source })?;
+        self.entry(&entry(found.path.as_os_str().as_bytes().to_vec(), kind, attributes))
+    }
+
+    /// An empty file whose name is all that matters.
+    fn marker(&mut self, directory: &Path, name: &[u8]) -> Result<(), PackError> {
+        let path = directory.join(Path::new(std::ffi::OsStr::from_bytes(name)));
+        let path = path.into_os_string().into_encoded_bytes();
+        self.entry(&entry(path, Kind::File { size: 0 }, Attributes::default()))
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Result<(), PackError> {
+        self.writer.entry(entry).map_err(PackError::Write)
+    }
+
+    /// An overlay that renames directories or copies only metadata leaves layers that make no sense alone.
+    fn check_whole(&self, file: &OwnedFd, found: &Found<'_>) -> Result<(), PackError> {
+        match whiteout::is_redirected(file.as_fd()) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(PackError::Redirected { path: found.path.to_owned() }),
+            Err(source) => Err(PackError::Read { path: found.path.to_owned(), source }),
+        }
+    }
+}
+
+fn entry(path: Vec<u8>, kind: Kind, attributes: Attributes) -> Entry {
+    Entry {
+        path,
+        kind,
+        mode: attributes.mode,
+        uid: attributes.owner.uid,
+        gid: attributes.owner.gid,
+        mtime: Time { nanoseconds: 0, ..attributes.mtime },
+        xattrs: attributes.xattrs,
+    }
+}

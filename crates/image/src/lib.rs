@@ -1,0 +1,18 @@
+//! Stores images: blobs, manifests, and the layers unpacked from them.
+//!
+//! Knows the OCI image format and the disk. Knows nothing of containers, networks, registries' protocol or
+//! terminals, and keeps no names: what an image is called, its callers record and hand in where files need it.
+
+pub mod archive;
+mod compression;
+pub mod config;
+mod hashed;
+pub mod layer;
+pub mod manifest;
+pub mod store;
+pub mod tarball;
+pub mod tree;
+
+pub use archive::{ArchiveError, Loaded};
+pub use config::Configuration;
+pub use store::{Freed, Held, Image, Layer, Lease, Live, Staged, Store, StoreError};

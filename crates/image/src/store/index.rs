@@ -1,0 +1,48 @@
+//! `index.json`: what the store's images are called, for other tools to read.
+
+use types::{Digest, Reference};
+
+use super::{Store, StoreError, disk};
+use crate::manifest::{Descriptor, Index, OCI_MANIFEST};
+
+impl Store {
+    /// Replaces `index.json` with these names of these manifests. Of two at once, the later one stays.
+    pub fn write_index(
+        &self,
+        names: impl IntoIterator<Item = (Reference, Digest)>,
+    ) -> Result<(), StoreError> {
+        let mut manifests = Vec::new();
+        for (name, digest) in names {
+            manifests.push(self.named(&name, &digest)?);
+        }
+        let index = serde_json::to_vec(&Index::new(manifests)).expect("strings and numbers serialise");
+        let lease = self.lease()?;
+        let path = lease.new_path();
+        disk::write_synced(&path, &index)?;
+        disk::rename(&path, &self.root.join("index.json"))?;
+        disk::sync_directory(&self.root)
+    }
+
+    /// A manifest's descriptor with its name in the annotations that docker and containerd read.
+    pub(crate) fn named(&self, name: &Reference, digest: &Digest) -> Result<Descriptor, StoreError> {
+        let mut descriptor = self.describe_manifest(digest)?;
+        descriptor.annotations.insert(IMAGE_NAME.to_owned(), name.to_string().into());
+        if let Some(tag) = name.tag() {
+            descriptor.annotations.insert(REFERENCE_NAME.to_owned(), tag.into());
+        }
+        Ok(descriptor)
+    }
+
+    /// A manifest's descriptor.
+    pub(crate) fn describe_manifest(&self, digest: &Digest) -> Result<Descriptor, StoreError> {
+        let media_type = self.manifest(digest)?.media_type;
+        let path = self.blob_path(digest);
+        let size = std::fs::metadata(&path).map_err(disk::error(&path))?.len();
+        Ok(Descriptor::new(media_type.as_deref().unwrap_or(OCI_MANIFEST), *digest, size))
+    }
+}
+
+/// The whole name of an image.
+pub(crate) const IMAGE_NAME: &str = "io.containerd.image.name";
+/// The tag of an image, or with some tools its whole name.
+pub(crate) const REFERENCE_NAME: &str = "org.opencontainers.image.ref.name";

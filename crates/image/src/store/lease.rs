@@ -1,0 +1,371 @@
+//! Adding to the store: what a command brings in is safe from collection until the command has recorded who
+//! needs it.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufReader, Read, Write},
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use rustix::{
+    fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags},
+    io::Errno,
+};
+use types::Digest;
+
+use super::{Image, Layer, RECORD, Record, Store, StoreError, TREE, disk, stacked_keys};
+use crate::{
+    compression,
+    config::Configuration,
+    hashed::{BUFFER, Hashed, HashedWriter},
+    layer::{self, Form},
+    manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_LAYER},
+    tarball::{Reader, TarError},
+    tree::{Links, Root},
+};
+
+/// A right to add to the store, and a place to prepare what is added.
+///
+/// Blobs and layers that a lease added or found present stay until it is dropped, whatever is collected.
+/// Threads may share it. If its process dies, the next collection clears up.
+pub struct Lease {
+    store: Store,
+    directory: PathBuf,
+    claims: File,
+    /// Locked as long as the lease lives.
+    _lock: OwnedFd,
+    serial: AtomicU64,
+}
+
+/// What the store already has of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The blob, or the means to make it again.
+    pub blob: bool,
+    /// The unpacked layer.
+    pub tree: bool,
+}
+
+/// A layer that is unpacked and verified, and not yet in its place.
+pub struct Staged {
+    /// The blob it came from, whose media type says how it is compressed.
+    pub blob: Descriptor,
+    pub diff_id: Digest,
+    directory: PathBuf,
+    /// The blob's bytes, unless the store has them.
+    bytes: Option<PathBuf>,
+    size: u64,
+    implied: Vec<PathBuf>,
+}
+
+impl Store {
+    /// Begins to add something.
+    pub fn lease(&self) -> Result<Lease, StoreError> {
+        let _gate = self.gate(FlockOperation::LockShared)?;
+        let mut random = [0; 16];
+        let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+        filled.map_err(|e| disk::error(&self.leases())(e.into()))?;
+        let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let directory = self.leases().join(name);
+        disk::make_directory(&directory)?;
+        let lock =
+            lock(&directory, FlockOperation::NonBlockingLockExclusive).map_err(disk::error(&directory))?;
+        let claims = directory.join(CLAIMS);
+        let claims =
+            OpenOptions::new().append(true).create_new(true).open(&claims).map_err(disk::error(&claims))?;
+        Ok(Lease { store: self.clone(), directory, claims, _lock: lock, serial: AtomicU64::new(0) })
+    }
+
+    /// Locks the gate: shared to claim, exclusively to decide what nobody claims. Open it by dropping it, soon.
+    pub(super) fn gate(&self, operation: FlockOperation) -> Result<OwnedFd, StoreError> {
+        let path = self.leases().join(GATE);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = OwnedFd::from(file.map_err(disk::error(&path))?);
+        loop {
+            match rustix::fs::flock(&file, operation) {
+                Err(Errno::INTR) => continue,
+                result => return result.map(|()| file).map_err(|e| disk::error(&path)(e.into())),
+            }
+        }
+    }
+}
+
+impl Lease {
+    /// What the store has of the topmost of these layers, lowest first, whose blob is `blob`. From now on
+    /// it stays.
+    pub fn hold(&self, blob: &Descriptor, diff_ids: &[Digest]) -> Result<Held, StoreError> {
+        let (Some(diff_id), Some(stacked)) = (diff_ids.last(), stacked_keys(diff_ids).last()) else {
+            return Ok(Held { blob: false, tree: false });
+        };
+        self.claim(&[blob.digest, *diff_id, stacked])?;
+        let tree = self.store.directory(diff_id, &stacked)?;
+        let reproducible = match &tree {
+            Some(tree) if blob.digest == *diff_id => Record::beside(tree)?.reproducible,
+            _ => false,
+        };
+        Ok(Held { blob: reproducible || self.store.has_blob(&blob.digest)?, tree: tree.is_some() })
+    }
+
+    /// Adds a small blob, a manifest or a configuration.
+    pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = Digest::of(bytes);
+        self.claim(&[digest])?;
+        if !self.store.has_blob(&digest)? {
+            let path = self.new_path();
+            disk::write_synced(&path, bytes)?;
+            disk::rename(&path, &self.store.blob_path(&digest))?;
+        }
+        Ok(digest)
+    }
+
+    /// Adds a blob from a stream, once it proves to be what `expected` says.
+    pub fn add_blob(&self, source: impl Read, expected: &Descriptor) -> Result<(), StoreError> {
+        self.claim(&[expected.digest])?;
+        let path = self.new_path();
+        let file = File::create_new(&path).map_err(disk::error(&path))?;
+        let synced = file.try_clone().map_err(disk::error(&path))?;
+        let (digest, size) = Hashed::new(source)
+            .limited(expected.size)
+            .copied_to(Some(file))
+            .finish()
+            .map_err(StoreError::Source)?;
+        check_blob(expected, digest, size)?;
+        synced.sync_data().map_err(disk::error(&path))?;
+        disk::rename(&path, &self.store.blob_path(&digest))
+    }
+
+    /// Unpacks a layer from a stream of its blob, compressed or not, keeping the blob. Nothing of it is
+    /// visible before [`Lease::place`], and that only if it is what `expected`, the blob and the diff id, say.
+    pub fn unpack(
+        &self,
+        source: impl Read,
+        expected: Option<(&Descriptor, Digest)>,
+    ) -> Result<Staged, StoreError> {
+        let keep = match expected {
+            Some((blob, _)) => {
+                self.claim(&[blob.digest])?;
+                !self.store.has_blob(&blob.digest)?
+            }
+            None => true,
+        };
+        let bytes = keep.then(|| self.new_path());
+        let copy = match &bytes {
+            Some(path) => Some(File::create_new(path).map_err(disk::error(path))?),
+            None => None,
+        };
+        self.unpack_to(source, expected, copy, bytes)
+    }
+
+    /// [`Lease::unpack`] for a blob that lies in a file of this lease. The file becomes the store's if it is
+    /// `owned`, and then no bytes are copied.
+    pub(crate) fn unpack_file(
+        &self,
+        file: &Path,
+        blob: &Descriptor,
+        diff_id: Digest,
+        owned: bool,
+    ) -> Result<Staged, StoreError> {
+        let source = File::open(file).map_err(disk::error(file))?;
+        self.unpack_to(source, Some((blob, diff_id)), None, owned.then(|| file.to_owned()))
+    }
+
+    fn unpack_to(
+        &self,
+        source: impl Read,
+        expected: Option<(&Descriptor, Digest)>,
+        copy: Option<File>,
+        bytes: Option<PathBuf>,
+    ) -> Result<Staged, StoreError> {
+        let directory = self.new_path();
+        let tree = directory.join(TREE);
+        disk::make_directory(&tree)?;
+        // Few archives describe their root, and it is nobody's secret.
+        fs::set_permissions(&tree, fs::Permissions::from_mode(0o755)).map_err(disk::error(&tree))?;
+        let root = Root::open(&tree, Links::Refused).map_err(disk::error(&tree))?;
+        let failed = |source| match expected {
+            Some((blob, _)) => StoreError::Unpack { blob: blob.digest, source },
+            None => StoreError::UnpackUnknown(source),
+        };
+        let unreadable = |error| failed(TarError::Read(error).into());
+
+        let limit = expected.map_or(u64::MAX, |(blob, _)| blob.size);
+        let mut stored = Hashed::new(source).limited(limit).copied_to(copy);
+        let buffered = BufReader::with_capacity(BUFFER, &mut stored);
+        let (compression, plain) = compression::decode(buffered).map_err(unreadable)?;
+        let mut plain = Hashed::new(plain);
+        let mut archive = Reader::new(BufReader::with_capacity(BUFFER, &mut plain));
+        let unpacked = layer::unpack(&mut archive, &root, Form::Layer).map_err(failed)?;
+        // Behind the end, what is only buffered has been hashed; the rest is now.
+        drop(archive);
+        let (diff_id, _) = plain.finish().map_err(unreadable)?;
+        let (digest, size) = stored.finish().map_err(unreadable)?;
+
+        let mut blob = Descriptor::new(compression.media_type(), digest, size);
+        if let Some((wanted, wanted_diff_id)) = expected {
+            check_blob(wanted, digest, size)?;
+            if diff_id != wanted_diff_id {
+                return Err(StoreError::DamagedLayer { expected: wanted_diff_id, actual: diff_id });
+            }
+            blob = wanted.clone();
+        }
+        Ok(Staged { blob, diff_id, directory, bytes, size: unpacked.size, implied: unpacked.implied })
+    }
+
+    /// Puts layers in their places. `diff_ids` names all layers of an image, lowest first; those not among
+    /// `staged` must be in the store. When this returns, the layers are on the disk.
+    pub fn place(&self, diff_ids: &[Digest], mut staged: Vec<Staged>) -> Result<(), StoreError> {
+        let mut below: Vec<PathBuf> = Vec::new(); // topmost first
+        let mut places = Vec::new();
+        for (diff_id, stacked) in diff_ids.iter().zip(stacked_keys(diff_ids)) {
+            let tree = match staged.iter().position(|layer| layer.diff_id == *diff_id) {
+                None => self.store.directory(diff_id, &stacked)?.ok_or(StoreError::NoLayer(*diff_id))?,
+                Some(position) => {
+                    let layer = staged.swap_remove(position);
+                    let tree = layer.directory.join(TREE);
+                    let key = if layer.implied.is_empty() { *diff_id } else { stacked };
+                    self.claim(&[key, layer.blob.digest])?;
+                    let root = Root::open(&tree, Links::Refused).map_err(disk::error(&tree))?;
+                    layer::adopt(&root, &layer.implied, &below).map_err(disk::error(&tree))?;
+                    let record = Record { diff_id: *diff_id, size: layer.size, reproducible: false };
+                    record.write(&layer.directory.join(RECORD))?;
+                    places.push((layer, key));
+                    tree
+                }
+            };
+            below.insert(0, tree);
+        }
+        disk::sync_all(&self.directory)?;
+        for (layer, key) in places {
+            if let Some(bytes) = layer.bytes {
+                disk::rename(&bytes, &self.store.blob_path(&layer.blob.digest))?;
+            }
+            self.settle(&layer.directory, &key)?;
+        }
+        Ok(())
+    }
+
+    /// Makes `directory`, the upper directory of an overlay or one filled by other means, a layer.
+    /// The directory moves into the store: it must be on the same file system, and mounted nowhere.
+    pub fn commit_layer(&self, directory: &Path) -> Result<Layer, StoreError> {
+        let tree = Root::open(directory, Links::Refused).map_err(disk::error(directory))?;
+        let mut hashed = HashedWriter::new(io::sink());
+        let packed = layer::pack(&tree, &mut hashed)?;
+        let (diff_id, archive_size) = hashed.finish();
+        self.claim(&[diff_id])?;
+        let staged = self.new_path();
+        disk::make_directory(&staged)?;
+        disk::rename(directory, &staged.join(TREE))?;
+        let record = Record { diff_id, size: packed.size, reproducible: true };
+        record.write(&staged.join(RECORD))?;
+        disk::sync_all(&self.directory)?;
+        if !self.settle(&staged, &diff_id)? {
+            // It was there, from an archive perhaps that did not say it could be made again.
+            disk::rename(&staged.join(RECORD), &self.store.layer_path(&diff_id).join(RECORD))?;
+        }
+        Ok(Layer { diff_id, blob: Descriptor::new(OCI_LAYER, diff_id, archive_size) })
+    }
+
+    /// Writes an image of layers that are in the store. The configuration's diff ids are set from them.
+    pub fn write_image(&self, mut config: Configuration, layers: &[Layer]) -> Result<Image, StoreError> {
+        config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id).collect();
+        let bytes = serde_json::to_vec(&config).expect("strings and numbers serialise");
+        self.write_image_with(&bytes, layers.iter().map(|layer| layer.blob.clone()).collect())
+    }
+
+    /// [`Lease::write_image`] with a configuration whose bytes are given.
+    pub(crate) fn write_image_with(
+        &self,
+        config: &[u8],
+        layers: Vec<Descriptor>,
+    ) -> Result<Image, StoreError> {
+        let id = self.put_blob(config)?;
+        let manifest = Manifest::new(Descriptor::new(OCI_CONFIG, id, config.len() as u64), layers);
+        let manifest = serde_json::to_vec(&manifest).expect("strings and numbers serialise");
+        let manifest = self.put_blob(&manifest)?;
+        self.publish(&manifest)
+    }
+
+    /// Checks that all an image needs is in the store, and makes sure that it is on the disk.
+    /// Only then may a name be given to it.
+    pub fn publish(&self, manifest: &Digest) -> Result<Image, StoreError> {
+        let image = self.store.image(manifest)?;
+        let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
+        self.claim(&[image.manifest, image.id])?;
+        for (position, layer) in image.layers.iter().enumerate() {
+            let held = self.hold(&layer.blob, &diff_ids[..=position])?;
+            if !held.tree {
+                return Err(StoreError::NoLayer(layer.diff_id));
+            }
+            if !held.blob {
+                return Err(StoreError::NoBlob(layer.blob.digest));
+            }
+        }
+        disk::sync_directory(&self.store.blobs())?;
+        disk::sync_directory(&self.store.layers())?;
+        Ok(image)
+    }
+
+    /// The store this adds to.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// A path in the lease's directory that nothing has.
+    pub(crate) fn new_path(&self) -> PathBuf {
+        self.directory.join(self.serial.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// Keeps these digests and keys from being collected. What is found present afterwards stays.
+    fn claim(&self, digests: &[Digest]) -> Result<(), StoreError> {
+        let _gate = self.store.gate(FlockOperation::LockShared)?;
+        let lines: String = digests.iter().map(|digest| format!("{}\n", digest.hex())).collect();
+        (&self.claims).write_all(lines.as_bytes()).map_err(disk::error(&self.directory))
+    }
+
+    /// Moves a complete layer into its place; false if one is there.
+    fn settle(&self, staged: &Path, key: &Digest) -> Result<bool, StoreError> {
+        let place = self.store.layer_path(key);
+        match rustix::fs::renameat_with(CWD, staged, CWD, &place, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST | Errno::NOTEMPTY) => Ok(false),
+            Err(error) => Err(disk::error(&place)(error.into())),
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // What cannot be removed now, the next collection removes.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Record {
+    fn write(&self, path: &Path) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(self).expect("strings and numbers serialise");
+        fs::write(path, bytes).map_err(disk::error(path))
+    }
+}
+
+/// Opens a lease's directory and locks it; `WouldBlock` if its owner is alive.
+pub(super) fn lock(directory: &Path, operation: FlockOperation) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(CWD, directory, flags, Mode::empty())?;
+    rustix::fs::flock(&directory, operation)?;
+    Ok(directory)
+}
+
+fn check_blob(expected: &Descriptor, digest: Digest, size: u64) -> Result<(), StoreError> {
+    if size != expected.size {
+        return Err(StoreError::WrongSize { digest: expected.digest, expected: expected.size, actual: size });
+    }
+    if digest != expected.digest {
+        return Err(StoreError::Damaged { expected: expected.digest, actual: digest });
+    }
+    Ok(())
+}
+
+pub(super) const CLAIMS: &str = "claims";
+pub(super) const GATE: &str = "gate";

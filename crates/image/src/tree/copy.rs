@@ -1,0 +1,175 @@
+//! Copies files and directories from one tree into another, as COPY and ADD do.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags},
+    io::Errno,
+};
+
+use super::{Attributes, Found, Owner, Root, open_child_directory, walk};
+use crate::tarball::Time;
+
+/// What copies get instead of their sources' attributes.
+#[derive(Clone, Copy, Default)]
+pub struct CopyOptions<'a> {
+    pub owner: Option<Owner>,
+    pub mode: Option<u32>,
+    pub mtime: Option<Time>,
+    /// What to do with each thing found below a source directory, by its path from there; all are taken if
+    /// there is no such choice.
+    pub choose: Option<&'a Choose>,
+}
+
+/// Decides about one thing below a source directory by its path from there.
+pub type Choose = dyn Fn(&Path, FileType) -> Choice;
+
+/// What becomes of one thing below a directory that is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    Take,
+    /// Not taken, nor anything below it.
+    Skip,
+    /// Not taken for itself, but something below it may be.
+    Descend,
+}
+
+/// Makes `target` in `to` a copy of `source` in `from`.
+///
+/// A directory's content is merged into the directory `target`. A file or a link replaces what is at
+/// `target`, unless that is a directory. The directories above `target` are made with mode 0755 where they
+/// are missing. Sockets are left out.
+pub fn copy(
+    from: &Root,
+    source: &Path,
+    to: &Root,
+    target: &Path,
+    options: CopyOptions<'_>,
+) -> io::Result<()> {
+    let parent = to.make_directories(
+        target.parent().unwrap_or(Path::new("")),
+        NEW_DIRECTORY_MODE,
+        options.owner.unwrap_or_default(),
+        &mut |_| {},
+    )?;
+    let stat = from.stat(source)?;
+    if FileType::from_raw_mode(stat.st_mode).is_dir() {
+        return copy_directory(from, source, to, target, options);
+    }
+    let source_parent = from.directory(source.parent().unwrap_or(Path::new("")))?;
+    let (Some(source_name), Some(name)) = (source.file_name(), target.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let found = Found { path: source, parent: source_parent.as_fd(), name: Path::new(source_name), stat };
+    copy_one(&found, parent.as_fd(), Path::new(name), options)
+}
+
+fn copy_directory(
+    from: &Root,
+    source: &Path,
+    to: &Root,
+    target: &Path,
+    options: CopyOptions<'_>,
+) -> io::Result<()> {
+    let owner = options.owner.unwrap_or_default();
+    let mut is_new = false;
+    to.make_directories(target, NEW_DIRECTORY_MODE, owner, &mut |_| is_new = true)?;
+    // Everything below is reached from here without links: those in `to` may not redirect what we copy.
+    let into = Root { directory: to.directory(target)?, links: super::Links::Refused };
+    // Filling a directory changes its times, so they are set when all is copied.
+    let mut times = Vec::new();
+    if is_new {
+        let attributes = options.over(Attributes::of(from.open_at(source, READ_DIRECTORY)?.as_fd())?);
+        let directory = into.open_at(Path::new(""), READ_DIRECTORY)?;
+        attributes.apply_untimed(directory.as_fd())?;
+        times.push((Path::new("").to_owned(), attributes.mtime));
+    }
+    walk(from, source, &mut |found: Found<'_>| -> io::Result<bool> {
+        match options.choose.map_or(Choice::Take, |choose| choose(found.path, found.file_type())) {
+            Choice::Skip => return Ok(false),
+            Choice::Descend => return Ok(true),
+            Choice::Take => {}
+        }
+        let parent_path = found.path.parent().unwrap_or(Path::new(""));
+        let parent = into.make_directories(parent_path, NEW_DIRECTORY_MODE, owner, &mut |_| {})?;
+        if !found.file_type().is_dir() {
+            copy_one(&found, parent.as_fd(), found.name, options)?;
+            return Ok(false);
+        }
+        match rustix::fs::mkdirat(&parent, found.name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let source = open_child_directory(found.parent, found.name)?;
+        let attributes = options.over(Attributes::of(source.as_fd())?);
+        attributes.apply_untimed(open_child_directory(&parent, found.name)?.as_fd())?;
+        times.push((found.path.to_owned(), attributes.mtime));
+        Ok(true)
+    })?;
+    for (path, mtime) in times {
+        super::metadata::touch_child(into.open_at(&path, READ_DIRECTORY)?, Path::new("."), mtime)?;
+    }
+    Ok(())
+}
+
+/// Copies anything but a directory.
+fn copy_one(
+    found: &Found<'_>,
+    parent: BorrowedFd<'_>,
+    name: &Path,
+    options: CopyOptions<'_>,
+) -> io::Result<()> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match found.file_type() {
+        FileType::RegularFile => {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let source: OwnedFd = rustix::fs::openat(found.parent, found.name, flags, Mode::empty())?;
+            if !FileType::from_raw_mode(rustix::fs::fstat(&source)?.st_mode).is_file() {
+                return Err(io::Error::other("the file changed while it was copied"));
+            }
+            let attributes = options.over(Attributes::of(source.as_fd())?);
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let target = rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?;
+            let (mut source, mut target) = (File::from(source), File::from(target));
+            if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
+                io::copy(&mut source, &mut target)?;
+            }
+            attributes.apply(target.as_fd())
+        }
+        FileType::Symlink => {
+            let link = rustix::fs::readlinkat(found.parent, found.name, Vec::new())?;
+            rustix::fs::symlinkat(link, parent, name)?;
+            let attributes = options.over(Attributes::of_child(found.parent, found.name)?);
+            attributes.apply_to_child(parent, name, true)
+        }
+        kind @ (FileType::CharacterDevice | FileType::BlockDevice | FileType::Fifo) => {
+            rustix::fs::mknodat(parent, name, kind, Mode::RUSR | Mode::WUSR, found.stat.st_rdev)?;
+            let attributes = options.over(Attributes::of_child(found.parent, found.name)?);
+            attributes.apply_to_child(parent, name, false)
+        }
+        _ => Ok(()),
+    }
+}
+
+impl CopyOptions<'_> {
+    /// What a copy gets whose source has `attributes`.
+    fn over(&self, attributes: Attributes) -> Attributes {
+        Attributes {
+            mode: self.mode.unwrap_or(attributes.mode),
+            owner: self.owner.unwrap_or(attributes.owner),
+            mtime: self.mtime.unwrap_or(attributes.mtime),
+            xattrs: attributes.xattrs,
+        }
+    }
+}
+
+const NEW_DIRECTORY_MODE: u32 = 0o755;
+const READ_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
