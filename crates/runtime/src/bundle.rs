@@ -1,0 +1,33 @@
+//! What to run: a runtime specification on disk, with the few words of ours that it has no field for.
+
+use std::{fs, io, path::Path};
+
+use oci_spec::runtime::Spec;
+
+/// The specification's file inside a bundle.
+pub const CONFIG: &str = "config.json";
+
+/// Annotation: PID 1 is a small reaper that forwards signals and runs the process as its child.
+pub const INIT: &str = "org.sampan.init";
+
+/// Annotation: the process runs without a seccomp filter. Without it, and without a `linux.seccomp` section,
+/// the engine's own profile applies.
+pub const SECCOMP_UNCONFINED: &str = "org.sampan.seccomp.unconfined";
+
+/// Option of a bind mount: the source, if empty, is first filled with what the image has at the destination.
+pub const COPY_UP: &str = "x-sampan.copy-up";
+
+/// Reads the specification of the bundle in `directory`.
+pub fn load(directory: &Path) -> io::Result<Spec> {
+    Ok(serde_json::from_slice(&fs::read(directory.join(CONFIG))?)?)
+}
+
+/// Writes the specification of the bundle in `directory`. It lasts as long as the container: no need to sync.
+pub fn store(spec: &Spec, directory: &Path) -> io::Result<()> {
+    fs::write(directory.join(CONFIG), serde_json::to_vec(spec)?)
+}
+
+/// Whether the specification carries this annotation.
+pub(crate) fn has(spec: &Spec, annotation: &str) -> bool {
+    spec.annotations().as_ref().is_some_and(|all| all.contains_key(annotation))
+}

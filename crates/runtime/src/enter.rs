@@ -1,0 +1,104 @@
+//! Starting one more process in a container that runs: `exec`.
+//!
+//! A helper joins the container's cgroups and namespaces and makes the new process there, as a child of the
+//! caller (CLONE_PARENT), which can then wait for it. The helper is gone before the program runs.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use oci_spec::runtime::{Process, Spec};
+use rustix::{
+    fs::{Mode, OFlags},
+    thread::ThreadNameSpaceType,
+};
+use sys::{
+    channel::Channel,
+    process::{Fork, Namespaces, fork, fork_sibling},
+};
+
+use crate::{
+    cgroup::{Cgroup, Entry},
+    failure::{Context, Failure},
+    init::{leave_the_caller_behind, use_descriptors, use_terminal},
+    process::{Place, become_process, send},
+    rootfs::Terminal,
+    start::{Handover, Started, Stdio, TERMINAL, reap},
+};
+
+/// Starts `process` in the container whose first process `init` stands for, under the rules of `spec`.
+///
+/// The calling process must have no other threads and run from a sealed program (see [`sys::sealed`]).
+pub fn enter(
+    spec: &Spec,
+    process: &Process,
+    init: BorrowedFd<'_>,
+    cgroup: &Cgroup,
+    stdio: Stdio,
+) -> Result<Started, Failure> {
+    let entry = cgroup.entry().context("opening the cgroups")?;
+    let (ours, theirs) = Channel::pair().context("socketpair")?;
+    match fork(Namespaces::NONE, entry.directory()).context("starting a process")? {
+        Fork::Child => {
+            drop(ours);
+            match join(process, init, &entry).and_then(|()| fork_sibling().context("starting a process")) {
+                Ok(Fork::Child) => live(spec, process, stdio, theirs),
+                Ok(Fork::Parent(child)) => {
+                    let pid = child.pid.as_raw_nonzero().get().to_ne_bytes();
+                    // If the caller is gone, the process runs on without it, as one it was detached from.
+                    let _ = theirs.send(&pid, &[child.pidfd.as_fd()]);
+                    std::process::exit(0)
+                }
+                Err(failure) => {
+                    send(&failure, &theirs);
+                    std::process::exit(i32::from(failure.kind.exit_code()))
+                }
+            }
+        }
+        Fork::Parent(helper) => {
+            drop(theirs);
+            let received = Handover::receive(&ours);
+            reap(&helper);
+            let Handover { terminal, child } = received?;
+            let child = child.ok_or_else(|| Failure::setup("the process was killed while it started"))?;
+            Ok(Started { child, terminal })
+        }
+    }
+}
+
+/// Moves the helper into the container; its own process id stays outside, that of its children does not.
+fn join(process: &Process, init: BorrowedFd<'_>, entry: &Entry) -> Result<(), Failure> {
+    leave_the_caller_behind(process)?;
+    entry.join().context("joining the cgroups")?;
+    let all = ThreadNameSpaceType::MOUNT
+        | ThreadNameSpaceType::PROCESS_ID
+        | ThreadNameSpaceType::NETWORK
+        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
+        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
+        | ThreadNameSpaceType::CONTROL_GROUP;
+    rustix::thread::move_into_thread_name_spaces(init, all).context("joining the namespaces")
+}
+
+/// Lives through the rest of the start, inside.
+fn live(spec: &Spec, process: &Process, stdio: Stdio, report: Channel) -> ! {
+    match connect(stdio, &report) {
+        Ok(()) => become_process(spec, process, Place::Guest, report),
+        Err(failure) => {
+            send(&failure, &report);
+            std::process::exit(i32::from(failure.kind.exit_code()))
+        }
+    }
+}
+
+fn connect(stdio: Stdio, report: &Channel) -> Result<(), Failure> {
+    rustix::process::setsid().context("setsid")?;
+    match stdio {
+        Stdio::Descriptors(descriptors) => use_descriptors(descriptors),
+        Stdio::Terminal { columns, rows } => {
+            let slash =
+                rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                    .context("opening the root")?;
+            let terminal = Terminal::open(slash.as_fd(), columns, rows)?;
+            report.send(TERMINAL, &[terminal.master.as_fd()]).context("handing over the terminal")?;
+            use_terminal(terminal)
+        }
+    }
+}

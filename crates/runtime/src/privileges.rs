@@ -1,0 +1,184 @@
+//! Giving up what the engine may do: capabilities, user, limits.
+
+use std::collections::HashSet;
+
+use oci_spec::runtime::{Capability, LinuxCapabilities, PosixRlimit, PosixRlimitType};
+use rustix::{
+    io::Errno,
+    process::{Resource, Rlimit},
+    thread::{CapabilitySet, CapabilitySets},
+};
+
+use crate::{
+    failure::{Context, Failure},
+    identity::Identity,
+};
+
+/// Drops from the bounding set what `allowed` does not name: no program can bring it back.
+pub fn bound(allowed: &LinuxCapabilities) -> Result<(), Failure> {
+    let keep = set_of(allowed.bounding().as_ref());
+    for capability in CapabilitySet::all().iter() {
+        if keep.contains(capability) {
+            continue;
+        }
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            // A capability this kernel does not know.
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(error) => return Err(error).context("dropping capabilities"),
+        }
+    }
+    Ok(())
+}
+
+/// Becomes `identity`, with `allowed` capabilities if that is root and with none in effect otherwise.
+pub fn become_user(identity: &Identity, allowed: &LinuxCapabilities) -> Result<(), Failure> {
+    let groups: Vec<_> = identity.groups.iter().map(|gid| rustix::thread::Gid::from_raw(*gid)).collect();
+    let gid = rustix::thread::Gid::from_raw(identity.gid);
+    let uid = rustix::thread::Uid::from_raw(identity.uid);
+    rustix::thread::set_thread_groups(&groups).context("setgroups")?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid).context("setgid")?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).context("setuid")?;
+    let effective = match identity.uid {
+        0 => set_of(allowed.effective().as_ref()),
+        _ => CapabilitySet::empty(),
+    };
+    rustix::thread::clear_ambient_capability_set().context("clearing ambient capabilities")?;
+    let sets = CapabilitySets { effective, permitted: effective, inheritable: CapabilitySet::empty() };
+    rustix::thread::set_capabilities(None, sets).context("setting capabilities")
+}
+
+/// Every capability there is.
+pub fn all_capabilities() -> HashSet<Capability> {
+    ALL.into_iter().collect()
+}
+
+/// Applies resource limits.
+pub fn limit(limits: &[PosixRlimit]) -> Result<(), Failure> {
+    for limit in limits {
+        let unlimited = |value: u64| (value != u64::MAX).then_some(value);
+        let value = Rlimit { current: unlimited(limit.soft()), maximum: unlimited(limit.hard()) };
+        rustix::process::setrlimit(resource(limit.typ()), value)
+            .context(format_args!("error setting rlimit {}", limit.typ()))?;
+    }
+    Ok(())
+}
+
+/// The kernel's resource for a limit of the runtime specification. See getrlimit(2).
+pub fn resource(kind: PosixRlimitType) -> Resource {
+    match kind {
+        PosixRlimitType::RlimitCpu => Resource::Cpu,
+        PosixRlimitType::RlimitFsize => Resource::Fsize,
+        PosixRlimitType::RlimitData => Resource::Data,
+        PosixRlimitType::RlimitStack => Resource::Stack,
+        PosixRlimitType::RlimitCore => Resource::Core,
+        PosixRlimitType::RlimitRss => Resource::Rss,
+        PosixRlimitType::RlimitNproc => Resource::Nproc,
+        PosixRlimitType::RlimitNofile => Resource::Nofile,
+        PosixRlimitType::RlimitMemlock => Resource::Memlock,
+        PosixRlimitType::RlimitAs => Resource::As,
+        PosixRlimitType::RlimitLocks => Resource::Locks,
+        PosixRlimitType::RlimitSigpending => Resource::Sigpending,
+        PosixRlimitType::RlimitMsgqueue => Resource::Msgqueue,
+        PosixRlimitType::RlimitNice => Resource::Nice,
+        PosixRlimitType::RlimitRtprio => Resource::Rtprio,
+        PosixRlimitType::RlimitRttime => Resource::Rttime,
+    }
+}
+
+fn set_of(names: Option<&HashSet<Capability>>) -> CapabilitySet {
+    names.into_iter().flatten().fold(CapabilitySet::empty(), |set, name| set | flag(*name))
+}
+
+fn flag(capability: Capability) -> CapabilitySet {
+    use Capability::*;
+    match capability {
+        AuditControl => CapabilitySet::AUDIT_CONTROL,
+        AuditRead => CapabilitySet::AUDIT_READ,
+        AuditWrite => CapabilitySet::AUDIT_WRITE,
+        BlockSuspend => CapabilitySet::BLOCK_SUSPEND,
+        Bpf => CapabilitySet::BPF,
+        CheckpointRestore => CapabilitySet::CHECKPOINT_RESTORE,
+        Chown => CapabilitySet::CHOWN,
+        DacOverride => CapabilitySet::DAC_OVERRIDE,
+        DacReadSearch => CapabilitySet::DAC_READ_SEARCH,
+        Fowner => CapabilitySet::FOWNER,
+        Fsetid => CapabilitySet::FSETID,
+        IpcLock => CapabilitySet::IPC_LOCK,
+        IpcOwner => CapabilitySet::IPC_OWNER,
+        Kill => CapabilitySet::KILL,
+        Lease => CapabilitySet::LEASE,
+        LinuxImmutable => CapabilitySet::LINUX_IMMUTABLE,
+        MacAdmin => CapabilitySet::MAC_ADMIN,
+        MacOverride => CapabilitySet::MAC_OVERRIDE,
+        Mknod => CapabilitySet::MKNOD,
+        NetAdmin => CapabilitySet::NET_ADMIN,
+        NetBindService => CapabilitySet::NET_BIND_SERVICE,
+        NetBroadcast => CapabilitySet::NET_BROADCAST,
+        NetRaw => CapabilitySet::NET_RAW,
+        Perfmon => CapabilitySet::PERFMON,
+        Setgid => CapabilitySet::SETGID,
+        Setfcap => CapabilitySet::SETFCAP,
+        Setpcap => CapabilitySet::SETPCAP,
+        Setuid => CapabilitySet::SETUID,
+        SysAdmin => CapabilitySet::SYS_ADMIN,
+        SysBoot => CapabilitySet::SYS_BOOT,
+        SysChroot => CapabilitySet::SYS_CHROOT,
+        SysModule => CapabilitySet::SYS_MODULE,
+        SysNice => CapabilitySet::SYS_NICE,
+        SysPacct => CapabilitySet::SYS_PACCT,
+        SysPtrace => CapabilitySet::SYS_PTRACE,
+        SysRawio => CapabilitySet::SYS_RAWIO,
+        SysResource => CapabilitySet::SYS_RESOURCE,
+        SysTime => CapabilitySet::SYS_TIME,
+        SysTtyConfig => CapabilitySet::SYS_TTY_CONFIG,
+        Syslog => CapabilitySet::SYSLOG,
+        WakeAlarm => CapabilitySet::WAKE_ALARM,
+    }
+}
+
+const ALL: [Capability; 41] = {
+    use Capability::*;
+    [
+        AuditControl,
+        AuditRead,
+        AuditWrite,
+        BlockSuspend,
+        Bpf,
+        CheckpointRestore,
+        Chown,
+        DacOverride,
+        DacReadSearch,
+        Fowner,
+        Fsetid,
+        IpcLock,
+        IpcOwner,
+        Kill,
+        Lease,
+        LinuxImmutable,
+        MacAdmin,
+        MacOverride,
+        Mknod,
+        NetAdmin,
+        NetBindService,
+        NetBroadcast,
+        NetRaw,
+        Perfmon,
+        Setgid,
+        Setfcap,
+        Setpcap,
+        Setuid,
+        SysAdmin,
+        SysBoot,
+        SysChroot,
+        SysModule,
+        SysNice,
+        SysPacct,
+        SysPtrace,
+        SysRawio,
+        SysResource,
+        SysTime,
+        SysTtyConfig,
+        Syslog,
+        WakeAlarm,
+    ]
+};

@@ -1,0 +1,112 @@
+//! The last steps of a container's process: from a privileged child in the right namespaces to the program.
+//!
+//! `run` and `exec` end here alike, so what a process may do does not depend on how it was started.
+
+use std::os::fd::AsFd;
+
+use oci_spec::runtime::{LinuxCapabilities, Process, Spec};
+use rustix::{
+    fs::{Mode, OFlags},
+    process::Signal,
+};
+use sys::{channel::Channel, root};
+
+use crate::{
+    bundle,
+    failure::{Context, Failure},
+    identity::Identity,
+    privileges,
+    program::Program,
+    reaper,
+};
+
+/// Which process of its container this is going to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// PID 1. It dies with the process that started it, so that nothing runs unwatched.
+    First,
+    /// The child of a reaper that is PID 1.
+    BehindReaper,
+    /// One that joins later; it may outlive whoever started it.
+    Guest,
+}
+
+/// Turns the calling process, already inside the container, into `process`.
+///
+/// `report` closes when the program takes over; if that fails, the reason is sent through it first.
+pub fn become_process(spec: &Spec, process: &Process, place: Place, report: Channel) -> ! {
+    let failure = match prepare(spec, process, place) {
+        Ok(program) => match place {
+            Place::BehindReaper => match reaper::split() {
+                Ok(reaper::Half::Program) => program.exec(),
+                Ok(reaper::Half::Reaper(child)) => {
+                    drop(report);
+                    std::process::exit(reaper::reap(&child))
+                }
+                Err(failure) => failure,
+            },
+            Place::First | Place::Guest => program.exec(),
+        },
+        Err(failure) => failure,
+    };
+    send(&failure, &report);
+    std::process::exit(i32::from(failure.kind.exit_code()))
+}
+
+/// Sends `failure` to the process that waits for the start. If that one is gone, nobody wants to know.
+pub(crate) fn send(failure: &Failure, report: &Channel) {
+    let message = serde_json::to_vec(failure).expect("two plain fields always serialise");
+    let _ = report.send(&message, &[]);
+}
+
+fn prepare(spec: &Spec, process: &Process, place: Place) -> Result<Program, Failure> {
+    let slash = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .context("opening the root")?;
+    let identity = identity(&slash, process)?;
+    rustix::process::umask(Mode::from_raw_mode(process.user().umask().unwrap_or(0o022)));
+    privileges::limit(process.rlimits().as_deref().unwrap_or_default())?;
+    enter_working_directory(&slash, process)?;
+
+    let none = LinuxCapabilities::default();
+    let capabilities = process.capabilities().as_ref().unwrap_or(&none);
+    if process.no_new_privileges().unwrap_or(false) {
+        rustix::thread::set_no_new_privs(true).context("no_new_privs")?;
+    }
+    // Installing a filter without no_new_privs takes CAP_SYS_ADMIN, so it comes before that goes. What is left
+    // to do after it (prctl, setuid and their like) every profile has to allow anyway.
+    privileges::bound(capabilities)?;
+    privileges::become_user(&identity, capabilities)?;
+    if place != Place::Guest {
+        // After the change of user, which clears it.
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context("death signal")?;
+    }
+    let mut environment = process.env().clone().unwrap_or_default();
+    if !environment.iter().any(|entry| entry.starts_with("HOME=")) {
+        environment.push(format!("HOME={}", identity.home));
+    }
+    Program::find(process.args().as_deref().unwrap_or_default(), &environment)
+}
+
+/// The user by name where the engine was given one, else by the specification's numbers.
+fn identity(slash: impl AsFd, process: &Process) -> Result<Identity, Failure> {
+    let user = process.user();
+    let mut identity = match user.username() {
+        Some(name) => Identity::look_up(slash.as_fd(), name)?,
+        None => Identity::look_up(slash.as_fd(), &format!("{}:{}", user.uid(), user.gid()))?,
+    };
+    identity.groups.extend(user.additional_gids().iter().flatten());
+    Ok(identity)
+}
+
+/// Changes to the working directory, making it if the image does not have it, and makes sure it is inside.
+fn enter_working_directory(slash: impl AsFd, process: &Process) -> Result<(), Failure> {
+    let path = process.cwd();
+    let describe = || format!("working directory {}", path.display());
+    let directory = root::open_or_create_directory(slash.as_fd(), path, Mode::from_raw_mode(0o755));
+    rustix::process::fchdir(directory.context(describe())?).context(describe())?;
+    // A directory outside the root has no path from it (CVE-2024-21626).
+    match rustix::process::getcwd(Vec::new()) {
+        Ok(path) if path.to_bytes().starts_with(b"/") => Ok(()),
+        _ => Err(Failure::setup(format_args!("{} is outside the container", describe()))),
+    }
+}

@@ -1,0 +1,139 @@
+//! /dev: the handful of devices every container may use, and the ones asked for.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Spec};
+use rustix::{
+    fs::{FileType, Mode, OFlags, makedev, mkdirat, mknodat, symlinkat},
+    io::Errno,
+    mount::OpenTreeFlags,
+    pty::OpenptFlags,
+    termios::Winsize,
+};
+use sys::root;
+
+use super::attach;
+use crate::failure::{Context, Failure};
+
+/// Fills the freshly mounted tmpfs `dev`, which nobody else can see yet.
+pub(super) fn populate(dev: BorrowedFd<'_>) -> Result<(), Failure> {
+    for (name, major, minor) in DEVICES {
+        make(dev, Path::new(name), FileType::CharacterDevice, 0o666, (major, minor))?;
+    }
+    for (name, target) in LINKS {
+        symlinkat(target, dev, name).context(format_args!("linking /dev/{name}"))?;
+    }
+    for name in ["pts", "shm", "mqueue"] {
+        mkdirat(dev, name, Mode::from_raw_mode(0o755)).context(format_args!("making /dev/{name}"))?;
+    }
+    Ok(())
+}
+
+/// Makes the devices that the specification lists.
+pub(super) fn add_requested(root: BorrowedFd<'_>, spec: &Spec) -> Result<(), Failure> {
+    let linux = spec.linux().as_ref();
+    for device in linux.and_then(|linux| linux.devices().as_ref()).into_iter().flatten() {
+        let path = device.path();
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let directory = root::open_or_create_directory(root, parent, Mode::from_raw_mode(0o755))
+            .context(format_args!("making {}", parent.display()))?;
+        let name =
+            path.file_name().ok_or_else(|| Failure::setup(format_args!("no device {}", path.display())))?;
+        let mode = device.file_mode().unwrap_or(0o666);
+        make(
+            directory.as_fd(),
+            Path::new(name),
+            kind(device),
+            mode,
+            (device.major() as u32, device.minor() as u32),
+        )?;
+        let (uid, gid) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));
+        let owner = (Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)));
+        rustix::fs::chownat(&directory, name, owner.0, owner.1, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+            .context(format_args!("owner of {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// A terminal: what programs talk to, and the end that whoever watches them holds.
+#[derive(Debug)]
+pub struct Terminal {
+    pub master: OwnedFd,
+    pub slave: OwnedFd,
+}
+
+impl Terminal {
+    /// Opens a new terminal of the devpts instance at /dev/pts below `root`.
+    ///
+    /// A running container may have put something else there: it is checked to be the multiplexer.
+    pub fn open(root: BorrowedFd<'_>, columns: u16, rows: u16) -> Result<Terminal, Failure> {
+        let master =
+            root::open(root, Path::new("/dev/pts/ptmx"), OFlags::RDWR | OFlags::NOCTTY, Mode::empty())
+                .context("opening a terminal")?;
+        if rustix::fs::fstat(&master).context("reading the terminal")?.st_rdev != makedev(5, 2) {
+            return Err(Failure::setup("the container's /dev/pts/ptmx is not a terminal multiplexer"));
+        }
+        rustix::pty::unlockpt(&master).context("unlocking the terminal")?;
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let slave =
+            rustix::pty::ioctl_tiocgptpeer(&master, flags).context("opening the terminal's other end")?;
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&master, size).context("sizing the terminal")?;
+        Ok(Terminal { master, slave })
+    }
+}
+
+/// Mounts the slave of the first terminal on /dev/console, where system programs look for one.
+pub(super) fn mount_console(root: BorrowedFd<'_>, terminal: &Terminal) -> Result<(), Failure> {
+    let console =
+        root::open_or_create_file(root, Path::new("/dev/console")).context("making /dev/console")?;
+    let number =
+        rustix::fs::minor(rustix::fs::fstat(&terminal.slave).context("reading the terminal")?.st_rdev);
+    let node = root::open(root, Path::new(&format!("/dev/pts/{number}")), OFlags::PATH, Mode::empty())
+        .context("finding the terminal")?;
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let clone = rustix::mount::open_tree(&node, "", flags).context("cloning the terminal")?;
+    attach(clone.as_fd(), console.as_fd())
+}
+
+fn make(
+    directory: BorrowedFd<'_>,
+    name: &Path,
+    kind: FileType,
+    mode: u32,
+    (major, minor): (u32, u32),
+) -> Result<(), Failure> {
+    let describe = || format!("making device {}", name.display());
+    match mknodat(directory, name, kind, Mode::from_raw_mode(mode), makedev(major, minor)) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return Ok(()),
+        Err(error) => return Err(error).context(describe()),
+    }
+    // mknod obeys the umask, which is not what a device's mode should depend on.
+    rustix::fs::chmodat(directory, name, Mode::from_raw_mode(mode), rustix::fs::AtFlags::empty())
+        .context(describe())
+}
+
+fn kind(device: &LinuxDevice) -> FileType {
+    match device.typ() {
+        LinuxDeviceType::B => FileType::BlockDevice,
+        LinuxDeviceType::P => FileType::Fifo,
+        _ => FileType::CharacterDevice,
+    }
+}
+
+const DEVICES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+const LINKS: [(&str, &str); 6] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("core", "/proc/kcore"),
+    ("ptmx", "pts/ptmx"),
+];
