@@ -1,0 +1,140 @@
+//! The container's end of the network while it runs: its interfaces, its ports, its names.
+
+use std::{
+    fs, io,
+    net::{Ipv4Addr, SocketAddrV4},
+    os::fd::{BorrowedFd, OwnedFd},
+};
+
+use network::{Firewall, Forward, Relay, Reservation, dns, dns::Resolver};
+use runtime::Failure;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with};
+use types::{Protocol, Publish};
+
+use crate::order::Network;
+
+/// A container that is connected. Its interfaces go with its namespace; the rest goes with [`Connection::close`].
+#[derive(Debug)]
+pub struct Connection {
+    /// The ports as they were published, with the host's ports filled in.
+    pub published: Vec<Publish>,
+    forwards: Option<(Firewall, Vec<Forward>)>,
+    /// Keep ports that nothing is relayed from to ourselves.
+    _reserved: Vec<OwnedFd>,
+    pub relay: Option<Relay>,
+    pub resolver: Option<Resolver>,
+}
+
+impl Connection {
+    /// Connects the network namespace `netns` as `network` says. On failure nothing of it is left.
+    pub fn open(network: &Network, netns: BorrowedFd<'_>) -> Result<Connection, Failure> {
+        // Ports first: they are what other programs may have.
+        let reservations: Vec<Reservation> =
+            network.publish.iter().map(network::reserve).collect::<Result<_, _>>().map_err(failure)?;
+        network::attach(netns, &network.attachments).map_err(failure)?;
+        let resolver = if network.names.is_empty() { None } else { Some(resolve(network, netns)?) };
+        let published: Vec<_> = reservations.iter().map(|reservation| reservation.publish).collect();
+        let Some(address) = address(network).filter(|_| !published.is_empty()) else {
+            return Ok(Connection {
+                published,
+                forwards: None,
+                _reserved: Vec::new(),
+                relay: None,
+                resolver,
+            });
+        };
+        let forwards: Vec<_> =
+            published.iter().filter_map(|publish| Forward::new(publish, address)).collect();
+        let firewall = Firewall::open(&network.table).map_err(failure)?;
+        firewall.publish(&forwards).map_err(failure)?;
+        let (relayed, kept): (Vec<_>, Vec<_>) = reservations
+            .into_iter()
+            .partition(|reservation| reservation.publish.container.protocol == Protocol::Tcp);
+        let listeners = relayed.into_iter().map(|reservation| {
+            (reservation.socket, SocketAddrV4::new(address, reservation.publish.container.number))
+        });
+        let connection = Connection {
+            published,
+            forwards: Some((firewall, forwards)),
+            _reserved: kept.into_iter().map(|reservation| reservation.socket).collect(),
+            relay: None,
+            resolver,
+        };
+        match Relay::new(listeners) {
+            Ok(relay) => Ok(Connection { relay: Some(relay), ..connection }),
+            Err(error) => {
+                connection.close();
+                Err(Failure::setup(format_args!("relaying ports: {error}")))
+            }
+        }
+    }
+
+    /// Takes back what the host was told about the container.
+    pub fn close(self) {
+        if let Some((firewall, forwards)) = &self.forwards {
+            // What cannot be taken back now leads to an address nobody has, until that is given away again: the
+            // next container that publishes the port is told so.
+            let _ = firewall.unpublish(forwards);
+        }
+    }
+}
+
+/// Answers the container's questions for names on a port of its own loopback, to which those for port 53 are led.
+fn resolve(network: &Network, netns: BorrowedFd<'_>) -> Result<Resolver, Failure> {
+    let (udp, tcp) =
+        network::within(netns, sockets).and_then(|sockets| sockets).map_err(context("resolver"))?;
+    let port = |socket: &OwnedFd| -> io::Result<u16> {
+        Ok(std::net::SocketAddr::try_from(getsockname(socket)?).map_err(io::Error::from)?.port())
+    };
+    let (udp_port, tcp_port) =
+        (port(&udp).map_err(context("resolver"))?, port(&tcp).map_err(context("resolver"))?);
+    dns::redirect(netns, udp_port, tcp_port).map_err(failure)?;
+    Resolver::new(udp, tcp, network.names.clone(), network.upstreams.clone()).map_err(context("resolver"))
+}
+
+fn sockets() -> io::Result<(OwnedFd, OwnedFd)> {
+    let open = |kind| {
+        let socket =
+            socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+        bind(&socket, &SocketAddrV4::new(dns::ADDRESS, 0))?;
+        Ok::<_, io::Error>(socket)
+    };
+    let (udp, tcp) = (open(SocketType::DGRAM)?, open(SocketType::STREAM)?);
+    listen(&tcp, 16)?;
+    Ok((udp, tcp))
+}
+
+fn address(network: &Network) -> Option<Ipv4Addr> {
+    network.attachments.first().map(|attachment| attachment.address)
+}
+
+/// Takes back what the host was told about a container whose monitor is gone.
+pub fn withdraw(network: &Network, published: &[Publish]) -> io::Result<()> {
+    let Some(address) = address(network).filter(|_| !network.publish.is_empty()) else { return Ok(()) };
+    let forwards: Vec<_> = published
+        .iter()
+        .chain(&network.publish)
+        .filter_map(|publish| Forward::new(publish, address))
+        .collect();
+    let firewall = Firewall::open(&network.table).map_err(io::Error::other)?;
+    firewall.unpublish(&forwards).map_err(io::Error::other)
+}
+
+/// Removes the files that say the container has its addresses and names.
+pub fn release_claims(network: Option<&Network>) {
+    for claim in network.iter().flat_map(|network| &network.claims) {
+        // One that is gone was taken back already. One that stays is found to be stale when it is needed.
+        let _ = fs::remove_file(claim);
+    }
+}
+
+fn failure(error: impl std::error::Error) -> Failure {
+    match error.source() {
+        Some(source) => Failure::setup(format_args!("{error}: {source}")),
+        None => Failure::setup(error),
+    }
+}
+
+fn context(step: &'static str) -> impl FnOnce(io::Error) -> Failure {
+    move |error| Failure::setup(format_args!("{step}: {error}"))
+}

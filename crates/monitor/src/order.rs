@@ -1,0 +1,96 @@
+//! What the engine asks of a monitor, and what comes back.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use network::Attachment;
+use types::{ContainerId, Publish};
+
+use crate::log::Limits;
+
+/// Everything a monitor needs to know that is not in the runtime specification.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Order {
+    pub id: ContainerId,
+    /// The cgroup below which the container's own is made.
+    pub cgroup_parent: String,
+    pub terminal: Option<TerminalSize>,
+    pub input: Input,
+    pub network: Option<Network>,
+    pub log: Limits,
+    /// What to execute when the container has ended and nobody who launched it is left to clean up.
+    pub afterwards: Option<Vec<String>>,
+}
+
+impl Order {
+    /// Puts the order into the container's directory `bundle`, for a monitor to carry out.
+    pub(crate) fn store(&self, bundle: &Path) -> io::Result<()> {
+        fs::write(bundle.join(FILE), serde_json::to_vec(self)?)
+    }
+
+    /// The order in `bundle`, if there is one that is not done with.
+    pub(crate) fn load(bundle: &Path) -> io::Result<Option<Order>> {
+        match fs::read(bundle.join(FILE)) {
+            // Torn by a crash before anything was made: as good as none.
+            Ok(bytes) if bytes.is_empty() => Ok(None),
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says that nothing the order named is left.
+    pub(crate) fn settle(bundle: &Path) -> io::Result<()> {
+        fs::remove_file(bundle.join(FILE))
+    }
+}
+
+/// Columns and rows.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+pub struct TerminalSize {
+    pub columns: u16,
+    pub rows: u16,
+}
+
+/// Where the container reads its standard input from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Input {
+    /// Nothing to read.
+    Closed,
+    /// A pipe or terminal whose other end whoever launched the container is given.
+    Open,
+}
+
+/// The container's own end of the network.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Network {
+    /// The firewall table of this engine.
+    pub table: String,
+    pub attachments: Vec<Attachment>,
+    pub publish: Vec<Publish>,
+    /// Where names are answered from, on networks that have them.
+    pub names: Vec<PathBuf>,
+    /// Where other names are asked for.
+    pub upstreams: Vec<SocketAddr>,
+    /// Files that say this container has an address or a name: removed when it ends.
+    pub claims: Vec<PathBuf>,
+}
+
+/// What a monitor says to the process that launched it.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Report {
+    /// The program runs, with these ports published. Comes with the way to its input, if that is open.
+    Started {
+        publish: Vec<Publish>,
+    },
+    Failed(runtime::Failure),
+    /// The program has ended, and nothing of it is left.
+    Exited {
+        code: u8,
+    },
+}
+
+const FILE: &str = "order.json";

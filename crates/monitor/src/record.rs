@@ -1,0 +1,193 @@
+//! What a container's directory says about its process: the truth, whoever asks and whenever.
+//!
+//! ```text
+//!   lock        held by whoever is in charge of the container's process: the engine while it starts or
+//!               removes it, the monitor while it runs
+//!   order.json  there from before the first thing outside the directory is made until after the last is gone
+//!   state.json  how the process started, then how it ended; replaced as a whole
+//! ```
+//!
+//! An order that nobody holds the lock for was left by a monitor that was killed: what it names is then taken
+//! back, and the record corrected, by whoever notices. A record names the boot it was written in, because no
+//! process survives a reboot.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use jiff::Timestamp;
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+    process::{Pid, PidfdFlags, pidfd_open},
+};
+
+/// The last thing that was written of a container's process.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub(crate) enum Record {
+    Running(Started),
+    Exited(Ended),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Started {
+    /// As the host sees it.
+    pub pid: i32,
+    /// When the kernel made the process, in clock ticks since boot: tells it from a later one of that number.
+    pub ticks: u64,
+    pub boot: String,
+    pub at: Timestamp,
+    /// The ports as they were published, with the host's ports filled in.
+    pub publish: Vec<types::Publish>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Ended {
+    pub code: u8,
+    pub started: Option<Timestamp>,
+    pub finished: Timestamp,
+    pub oom_killed: bool,
+    /// Why it did not start, if it did not.
+    pub error: Option<String>,
+}
+
+impl Ended {
+    /// The end of a container whose program never ran.
+    pub(crate) fn before_it_ran(failure: &runtime::Failure) -> Ended {
+        let error = Some(failure.message.clone());
+        Ended {
+            code: failure.kind.exit_code(),
+            started: None,
+            finished: Timestamp::now(),
+            oom_killed: false,
+            error,
+        }
+    }
+}
+
+impl Record {
+    /// Reads the record in `directory`; `None` if the container was never started.
+    pub fn read(directory: &Path) -> io::Result<Option<Record>> {
+        match fs::read(directory.join(STATE)) {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces the record in `directory`. Not synced: what a crash takes back, the next boot corrects.
+    pub fn write(&self, directory: &Path) -> io::Result<()> {
+        let temporary = directory.join(".state.json");
+        fs::write(&temporary, serde_json::to_vec(self)?)?;
+        fs::rename(temporary, directory.join(STATE))
+    }
+}
+
+impl Started {
+    /// The process this was written about, if it still exists.
+    pub fn process(&self) -> io::Result<Option<OwnedFd>> {
+        let Some(pid) = Pid::from_raw(self.pid) else { return Ok(None) };
+        // First the descriptor, then the check: what was checked is then what is held.
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) => Ok(self.is_of_a_process().then_some(process)),
+            Err(Errno::SRCH) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn is_of_a_process(&self) -> bool {
+        boot().is_ok_and(|boot| boot == self.boot)
+            && process_start(self.pid).is_ok_and(|ticks| ticks == self.ticks)
+    }
+}
+
+/// The right to decide about a container's process. Passes between processes with its descriptor.
+#[derive(Debug)]
+pub struct Lock(OwnedFd);
+
+impl Lock {
+    /// Takes the lock of the container in `directory` if nobody has it.
+    pub fn try_take(directory: &Path) -> io::Result<Option<Lock>> {
+        Lock::acquire(directory, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Waits until nobody holds the lock, and takes it.
+    pub fn take(directory: &Path) -> io::Result<Lock> {
+        Lock::acquire(directory, FlockOperation::LockExclusive).map(|lock| lock.expect("waited for it"))
+    }
+
+    fn acquire(directory: &Path, operation: FlockOperation) -> io::Result<Option<Lock>> {
+        let file = File::options().create(true).write(true).truncate(false).open(directory.join(LOCK))?;
+        match rustix::io::retry_on_intr(|| flock(&file, operation)) {
+            Ok(()) => Ok(Some(Lock(file.into()))),
+            Err(Errno::AGAIN) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<OwnedFd> for Lock {
+    fn from(file: OwnedFd) -> Lock {
+        Lock(file)
+    }
+}
+
+/// When the kernel made process `pid`, in clock ticks since boot. See proc_pid_stat(5), field 22.
+pub(crate) fn process_start(pid: i32) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, field 2, may hold anything, but it ends at the last parenthesis.
+    let fields = stat.rsplit_once(") ").map(|(_, fields)| fields).unwrap_or_default();
+    let ticks = fields.split(' ').nth(19).and_then(|field| field.parse().ok());
+    ticks.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The id of this boot.
+pub(crate) fn boot() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
+}
+
+const STATE: &str = "state.json";
+const LOCK: &str = "lock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_recognised_and_a_recycled_number_is_not() {
+        let pid = std::process::id() as i32;
+        let ticks = process_start(pid).expect("this process exists");
+        let boot = boot().expect("the kernel has a boot id");
+        let started = Started { pid, ticks, boot, at: Timestamp::UNIX_EPOCH, publish: Vec::new() };
+        let exists = |started: &Started| started.process().expect("readable").is_some();
+        assert!(exists(&started));
+        assert!(!exists(&Started { ticks: ticks + 1, ..started.clone() }));
+        assert!(!exists(&Started { boot: "another".into(), ..started }));
+    }
+
+    #[test]
+    fn a_record_reads_as_it_was_written_and_the_lock_is_exclusive() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        assert_eq!(Record::read(directory.path()).expect("readable"), None);
+        let finished = Timestamp::UNIX_EPOCH;
+        let record =
+            Record::Exited(Ended { code: 137, started: None, finished, oom_killed: true, error: None });
+        record.write(directory.path()).expect("writable");
+        assert_eq!(Record::read(directory.path()).expect("readable"), Some(record));
+
+        let lock = Lock::try_take(directory.path()).expect("lockable").expect("free");
+        assert!(Lock::try_take(directory.path()).expect("lockable").is_none());
+        drop(lock);
+        assert!(Lock::try_take(directory.path()).expect("lockable").is_some());
+    }
+}

@@ -1,0 +1,255 @@
+//! A monitor's life: one container, from the order to the cleaning up.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{ffi::OsStringExt, process::CommandExt},
+    },
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use jiff::Timestamp;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use runtime::{
+    Failure, Stdio,
+    cgroup::{Cgroup, Layout},
+};
+use rustix::{
+    fs::{Mode, OFlags},
+    pipe::{PipeFlags, pipe_with},
+};
+use sys::channel::Channel;
+
+use crate::{
+    connection::{Connection, release_claims},
+    log,
+    order::{Input, Order, Report},
+    record::{Ended, Lock, Record, Started, boot, process_start},
+    watch::{Output, Watch},
+};
+
+/// `argv[0]` of a monitor; its standard input is the channel to whoever launched it.
+pub const ROLE: &str = "sampan-monitor";
+
+/// Plays the role. Nobody reads a monitor's output: what goes wrong goes through the channel and into the
+/// container's record.
+pub fn play() -> ExitCode {
+    match live() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn live() -> io::Result<()> {
+    let channel = take_channel()?;
+    rustix::process::setsid()?;
+    // Takes a privilege; without it the monitor is merely as killable as anyone.
+    let _ = fs::write("/proc/self/oom_score_adj", "-999");
+    let Some(message) = channel.receive()? else { return Ok(()) };
+    let bundle = PathBuf::from(OsString::from_vec(message.bytes));
+    let order = Order::load(&bundle)?.ok_or(io::ErrorKind::NotFound)?;
+    let mut descriptors = message.descriptors.into_iter();
+    let lock = Lock::from(descriptors.next().ok_or(io::ErrorKind::InvalidData)?);
+    let foreground = descriptors.next().zip(descriptors.next());
+
+    let outcome = carry_out(&order, &bundle, foreground, &channel);
+    release_claims(order.network.as_ref());
+    let (record, last_report, launcher) = match &outcome {
+        Ok(outcome) => (outcome.ended.clone(), Report::Exited { code: outcome.ended.code }, outcome.launcher),
+        Err(failure) => (Ended::before_it_ran(failure), Report::Failed(failure.clone()), Launcher::Listens),
+    };
+    Record::Exited(record).write(&bundle)?;
+    Order::settle(&bundle)?;
+    // The record is written: a launcher that is gone loses nothing.
+    let heard = report(&channel, &last_report, None).is_ok();
+    drop(lock);
+    let launcher = if heard { launcher } else { Launcher::Gone };
+    match (launcher, order.afterwards.as_deref()) {
+        (Launcher::Gone, Some([program, arguments @ ..])) => {
+            Err(Command::new("/proc/self/exe").arg0(program).args(arguments).exec())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes the channel from standard input and leaves nothing to read there.
+fn take_channel() -> io::Result<Channel> {
+    let channel = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(Channel::from(channel))
+}
+
+/// Whether the process that launched the monitor still waits for the container to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Launcher {
+    Listens,
+    Gone,
+}
+
+/// A container that runs, and our ends of its streams.
+struct Container {
+    process: runtime::Started,
+    record: Started,
+    connection: Option<Connection>,
+    outputs: Vec<Output>,
+    input: Option<OwnedFd>,
+    root: Option<OwnedFd>,
+}
+
+/// How it went with a container.
+struct Outcome {
+    ended: Ended,
+    launcher: Launcher,
+    /// Keeps the root mounted until the end is recorded: unmounting it may write back a great deal.
+    _root: Option<OwnedFd>,
+}
+
+/// Carries out the order; what was set up outside the container's namespaces is gone afterwards, either way.
+fn carry_out(
+    order: &Order,
+    bundle: &Path,
+    foreground: Option<(OwnedFd, OwnedFd)>,
+    channel: &Channel,
+) -> Result<Outcome, Failure> {
+    let layout = Layout::detect().map_err(context("finding the cgroups"))?;
+    let spec = runtime::bundle::load(bundle).map_err(context("reading the bundle"))?;
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
+    let cgroup = Cgroup::create(&layout, &order.cgroup_parent, &order.id.to_string(), &resources)
+        .map_err(Failure::setup)?;
+    let outcome = start(order, bundle, &spec, &layout, &cgroup).and_then(|container| {
+        drop(spec);
+        watch(order, bundle, container, foreground, channel, &cgroup)
+    });
+    // What can keep a cgroup from being removed is a process that is still being killed. The next start sweeps
+    // what stays behind.
+    let _ = cgroup.remove();
+    outcome
+}
+
+/// Starts the container's program.
+fn start(
+    order: &Order,
+    bundle: &Path,
+    spec: &Spec,
+    layout: &Layout,
+    cgroup: &Cgroup,
+) -> Result<Container, Failure> {
+    let (stdio, outputs, input) = streams(order).map_err(context("making pipes"))?;
+    let created = runtime::create(spec, bundle, layout, cgroup, stdio)?;
+    let connected = connect(order, spec, &created);
+    let connection = match connected {
+        Ok(connection) => connection,
+        Err(failure) => {
+            created.abandon();
+            return Err(failure);
+        }
+    };
+    let process = match created.start() {
+        Ok(process) => process,
+        Err(failure) => {
+            connection.into_iter().for_each(Connection::close);
+            return Err(failure);
+        }
+    };
+    let pid = process.child.pid.as_raw_nonzero().get();
+    let record = Started {
+        pid,
+        // A process that has ended already is still ours to collect, so it is still there to be asked.
+        ticks: process_start(pid).map_err(context("reading the process's start"))?,
+        boot: boot().map_err(context("reading the boot id"))?,
+        at: Timestamp::now(),
+        publish: connection.as_ref().map(|connection| connection.published.clone()).unwrap_or_default(),
+    };
+    let root =
+        rustix::fs::open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
+    Ok(Container { process, record, connection, outputs, input, root })
+}
+
+/// Gives the container's network namespace what the order says; one of its own without any has its loopback.
+fn connect(order: &Order, spec: &Spec, created: &runtime::Created) -> Result<Option<Connection>, Failure> {
+    let has_its_own = spec
+        .linux()
+        .iter()
+        .flat_map(|linux| linux.namespaces())
+        .flatten()
+        .any(|namespace| namespace.typ() == LinuxNamespaceType::Network && namespace.path().is_none());
+    if !has_its_own {
+        return Ok(None);
+    }
+    let namespace = created.network_namespace().map_err(context("opening the network namespace"))?;
+    match &order.network {
+        Some(network) => Connection::open(network, namespace.as_fd()).map(Some),
+        None => network::loopback_up(namespace.as_fd()).map(|()| None).map_err(Failure::setup),
+    }
+}
+
+/// Where the container's streams lead, and our ends of them.
+type Streams = (Stdio, Vec<Output>, Option<OwnedFd>);
+
+fn streams(order: &Order) -> io::Result<Streams> {
+    if let Some(size) = order.terminal {
+        // The terminal is made inside; its master comes with the start.
+        return Ok((Stdio::Terminal { columns: size.columns, rows: size.rows }, Vec::new(), None));
+    }
+    let (output, child_output) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (errors, child_errors) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (child_input, input) = match order.input {
+        Input::Closed => {
+            (rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, None)
+        }
+        Input::Open => {
+            let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+            (read, Some(write))
+        }
+    };
+    let outputs = vec![Output::new(log::Stream::Stdout, output), Output::new(log::Stream::Stderr, errors)];
+    Ok((Stdio::Descriptors([child_input, child_output, child_errors]), outputs, input))
+}
+
+/// Watches the container until it ends, and records that.
+fn watch(
+    order: &Order,
+    bundle: &Path,
+    container: Container,
+    foreground: Option<(OwnedFd, OwnedFd)>,
+    channel: &Channel,
+    cgroup: &Cgroup,
+) -> Result<Outcome, Failure> {
+    let Container { process, record, mut connection, mut outputs, input, root } = container;
+    Record::Running(record.clone()).write(bundle).map_err(context("writing the container's record"))?;
+    let input = match process.terminal {
+        Some(master) => {
+            let copy = master.try_clone().map_err(context("the terminal"))?;
+            outputs.push(Output::new(log::Stream::Stdout, master));
+            Some(copy)
+        }
+        None => input,
+    };
+    let started = Report::Started { publish: record.publish };
+    // A launcher that is gone is noticed by the watch.
+    let _ = report(channel, &started, input.as_ref());
+    // Nobody else's input stays open with the launcher's; a detached container's has to.
+    let kept = if foreground.is_some() { None } else { input };
+    let watch =
+        Watch { process: &process.child, channel, outputs, foreground, connection: connection.as_mut() };
+    let log = log::Writer::new(bundle, order.log);
+    let (code, launcher) = watch.until_the_end(log).map_err(context("watching the container"))?;
+    drop(kept);
+    let oom_killed = cgroup.oom_killed();
+    let ended = Ended { code, started: Some(record.at), finished: Timestamp::now(), oom_killed, error: None };
+    connection.into_iter().for_each(Connection::close);
+    Ok(Outcome { ended, launcher, _root: root })
+}
+
+fn report(channel: &Channel, report: &Report, descriptor: Option<&OwnedFd>) -> io::Result<()> {
+    let descriptors: Vec<_> = descriptor.iter().map(|descriptor| descriptor.as_fd()).collect();
+    channel.send(&serde_json::to_vec(report)?, &descriptors)
+}
+
+fn context<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> Failure {
+    move |error| Failure::setup(format_args!("{step}: {}", error.into()))
+}
