@@ -1,0 +1,127 @@
+//! How a container was configured: everything `create` decided, kept as long as the container.
+
+use std::path::PathBuf;
+
+use types::{Bytes, Digest, Name, Port, Publish};
+
+/// A container's configuration, with what the image left open filled in.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Config {
+    /// The image as the user named it, and its id.
+    pub image: String,
+    pub image_id: Digest,
+    pub entrypoint: Vec<String>,
+    pub command: Vec<String>,
+    pub env: Vec<String>,
+    pub working_directory: String,
+    /// `user[:group]`, by name or number; empty for root.
+    pub user: String,
+    pub hostname: String,
+    pub tty: bool,
+    pub open_stdin: bool,
+    pub labels: Vec<(String, String)>,
+    pub exposed: Vec<Port>,
+    pub publish: Vec<Publish>,
+    /// Publish every exposed port that is not published already.
+    pub publish_all: bool,
+    pub mounts: Vec<Mount>,
+    pub network: NetworkMode,
+    pub limits: Limits,
+    pub ulimits: Vec<Ulimit>,
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    pub privileged: bool,
+    pub no_new_privileges: bool,
+    pub seccomp: Seccomp,
+    pub read_only: bool,
+    /// Run a small reaper as PID 1.
+    pub init: bool,
+    /// Remove the container when its process ends.
+    pub auto_remove: bool,
+    pub stop_signal: Option<String>,
+    /// Seconds; see [`Config::grace`].
+    pub stop_timeout: Option<i32>,
+}
+
+impl Config {
+    /// The command line of the container's process.
+    pub fn arguments(&self) -> Vec<String> {
+        [self.entrypoint.as_slice(), self.command.as_slice()].concat()
+    }
+}
+
+/// Something of the host mounted in the container.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Mount {
+    pub source: MountSource,
+    pub destination: String,
+    pub read_only: bool,
+    /// `rprivate` and so on; empty for the default.
+    pub propagation: String,
+    /// Fill an empty volume with what the image has there.
+    pub copy_up: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountSource {
+    /// A directory or file of the host.
+    Bind(PathBuf),
+    Volume(String),
+    /// Memory, with the options given.
+    Tmpfs(Vec<String>),
+}
+
+/// Which network a container is in.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkMode {
+    /// The default bridge, where names are not resolved.
+    Bridge,
+    /// A network the user made.
+    User { name: Name, aliases: Vec<String> },
+    /// Its own loopback and nothing else.
+    None,
+    /// The host's, as it is.
+    Host,
+}
+
+impl NetworkMode {
+    /// The network's name.
+    pub fn name(&self) -> &str {
+        match self {
+            NetworkMode::Bridge => "bridge",
+            NetworkMode::User { name, .. } => name,
+            NetworkMode::None => "none",
+            NetworkMode::Host => "host",
+        }
+    }
+}
+
+/// What a container may use of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Limits {
+    pub memory: Option<Bytes>,
+    /// Billionths of a processor.
+    pub nano_cpus: Option<u64>,
+    /// How many processes at most; docker's 0 and -1 for no limit are `None`.
+    pub pids: Option<u32>,
+}
+
+/// A resource limit of the process, see getrlimit(2).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Ulimit {
+    /// `nofile` and so on.
+    pub name: String,
+    pub soft: u64,
+    pub hard: u64,
+}
+
+/// Which system calls a container may make.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seccomp {
+    #[default]
+    Default,
+    Unconfined,
+}

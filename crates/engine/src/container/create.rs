@@ -1,0 +1,242 @@
+//! Creating a container: what the user asked for, the image's defaults, and a name.
+
+use std::fs;
+
+use image::config::Configuration;
+use types::{Name, Port};
+
+use super::{
+    config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, Ulimit},
+    status::Container,
+};
+use crate::{
+    Engine,
+    error::EngineError,
+    names,
+    state::{ContainerRow, Durability},
+    volume,
+};
+
+/// What a user asks of a container. What is left open is the image's to say.
+#[derive(Debug, Clone, Default)]
+pub struct Create {
+    pub name: Option<String>,
+    pub image: String,
+    /// Replaces the image's entry point, and its command with it. An empty word means none.
+    pub entrypoint: Option<Vec<String>>,
+    pub command: Vec<String>,
+    /// `NAME=value`, later ones win.
+    pub env: Vec<String>,
+    pub working_directory: Option<String>,
+    pub user: Option<String>,
+    pub hostname: Option<String>,
+    pub tty: bool,
+    pub open_stdin: bool,
+    pub labels: Vec<(String, String)>,
+    pub expose: Vec<Port>,
+    pub publish: Vec<types::Publish>,
+    pub publish_all: bool,
+    pub mounts: Vec<Mount>,
+    pub network: Option<String>,
+    pub network_aliases: Vec<String>,
+    pub limits: Limits,
+    pub ulimits: Vec<Ulimit>,
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    pub privileged: bool,
+    pub no_new_privileges: bool,
+    pub seccomp: Seccomp,
+    pub read_only: bool,
+    pub init: bool,
+    pub auto_remove: bool,
+    pub stop_signal: Option<String>,
+    pub stop_timeout: Option<i32>,
+}
+
+impl Engine {
+    /// Creates a container. It is recorded before anything of it exists and found complete or not at all.
+    ///
+    /// The returned lock keeps everybody else from taking the container for one whose start was interrupted.
+    pub fn create(&self, request: Create) -> Result<(Container, monitor::Lock), EngineError> {
+        let found = self.image(&request.image)?;
+        let image = self.images.image(&found.manifest)?;
+        let name = request.name.as_deref().map(|name| name.strip_prefix('/').unwrap_or(name).parse::<Name>());
+        let name = name.transpose()?;
+        let id = names::random_id()?;
+        let (mut config, anonymous) = self.merge(request, &image.config, found.id)?;
+        if config.hostname.is_empty() {
+            config.hostname = id.short();
+        }
+        let directory = self.root.join("containers").join(id.to_string());
+        for part in ["upper", "work", "rootfs"] {
+            fs::create_dir_all(directory.join(part))
+                .map_err(|source| EngineError::File { path: directory.clone(), source })?;
+        }
+        let lock = monitor::Lock::try_take(&directory)?
+            .ok_or_else(|| EngineError::Invalid("the new container is locked by somebody".into()))?;
+        let durability = if config.auto_remove { Durability::Lazy } else { Durability::Synced };
+        let mut row = ContainerRow {
+            id,
+            name: match name.clone() {
+                Some(name) => name,
+                None => names::random_name()?,
+            },
+            created: crate::now(),
+            image: found.manifest,
+            config,
+        };
+        let inserted = self.state.write(durability, |state| {
+            if state.image_by_manifest(&row.image)?.is_none() {
+                return Err(EngineError::NoImage(row.config.image.clone()));
+            }
+            for volume in &anonymous {
+                state.ensure_volume(volume)?;
+            }
+            // A name of ours that is taken is drawn again; one that the user chose is an error.
+            while name.is_none() && state.container_by_name(&row.name)?.is_some() {
+                row.name = names::random_name()?;
+            }
+            state.insert_container(&row)
+        });
+        match inserted {
+            Ok(()) => Ok((self.of_row(row), lock)),
+            Err(error) => {
+                crate::remove_tree(&directory)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Fills in from the image what the request leaves open. The volumes are those nobody named.
+    fn merge(
+        &self,
+        request: Create,
+        image: &Configuration,
+        image_id: types::Digest,
+    ) -> Result<(Config, Vec<crate::state::VolumeRow>), EngineError> {
+        let defaults = &image.config;
+        let (entrypoint, command) = match request.entrypoint {
+            Some(entrypoint) => {
+                (entrypoint.into_iter().filter(|word| !word.is_empty()).collect(), request.command)
+            }
+            None => {
+                let command = match request.command.is_empty() {
+                    true => defaults.cmd.clone().unwrap_or_default(),
+                    false => request.command,
+                };
+                (defaults.entrypoint.clone().unwrap_or_default(), command)
+            }
+        };
+        if entrypoint.is_empty() && command.is_empty() {
+            return Err(EngineError::NoCommand);
+        }
+        if request.limits.memory.is_some_and(|memory| memory.0 < 6 << 20) {
+            return Err(EngineError::LittleMemory);
+        }
+        super::spec::capabilities(&request.cap_add, &request.cap_drop, request.privileged)?;
+        let mut exposed = request.expose;
+        for port in &defaults.exposed_ports.0 {
+            exposed.extend(Port::parse_range(port).map_err(|error| EngineError::Invalid(error.to_string()))?);
+        }
+        exposed.extend(request.publish.iter().map(|publish| publish.container));
+        exposed.sort();
+        exposed.dedup();
+        let (mounts, anonymous) = volume::complete(request.mounts, defaults.volumes.0.iter())?;
+        let network = self.network_mode(request.network.as_deref(), request.network_aliases)?;
+        let mut labels: Vec<_> =
+            defaults.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        labels.retain(|(key, _)| !request.labels.iter().any(|(other, _)| other == key));
+        labels.extend(request.labels);
+        labels.sort();
+        let config = Config {
+            image: request.image,
+            image_id,
+            entrypoint,
+            command,
+            env: merge_environment(&defaults.env, request.env),
+            working_directory: request
+                .working_directory
+                .or_else(|| given(&defaults.working_dir))
+                .unwrap_or_else(|| "/".to_owned()),
+            user: request.user.or_else(|| given(&defaults.user)).unwrap_or_default(),
+            hostname: request.hostname.unwrap_or_default(),
+            tty: request.tty,
+            open_stdin: request.open_stdin,
+            labels,
+            exposed,
+            publish: request.publish,
+            publish_all: request.publish_all,
+            mounts,
+            network,
+            limits: request.limits,
+            ulimits: request.ulimits,
+            cap_add: request.cap_add,
+            cap_drop: request.cap_drop,
+            privileged: request.privileged,
+            no_new_privileges: request.no_new_privileges,
+            seccomp: request.seccomp,
+            read_only: request.read_only,
+            init: request.init,
+            auto_remove: request.auto_remove,
+            stop_signal: request.stop_signal.or_else(|| given(&defaults.stop_signal)),
+            stop_timeout: request.stop_timeout,
+        };
+        Ok((config, anonymous))
+    }
+
+    fn network_mode(&self, network: Option<&str>, aliases: Vec<String>) -> Result<NetworkMode, EngineError> {
+        let mode = match network {
+            None | Some("bridge" | "default") => NetworkMode::Bridge,
+            Some("none") => NetworkMode::None,
+            Some("host") => NetworkMode::Host,
+            Some(name) => {
+                let aliases = aliases.into_iter().map(|alias| alias.parse::<Name>().map(|a| a.to_string()));
+                return Ok(NetworkMode::User {
+                    name: self.network(name)?.name,
+                    aliases: aliases.collect::<Result<_, _>>()?,
+                });
+            }
+        };
+        match aliases.is_empty() {
+            true => Ok(mode),
+            false => Err(EngineError::Invalid(
+                "network-scoped aliases are only supported for user-defined networks".into(),
+            )),
+        }
+    }
+}
+
+/// What the image says, if it says anything.
+fn given(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The image's environment with the user's over it: each name once, where it first stood.
+fn merge_environment(image: &[String], user: Vec<String>) -> Vec<String> {
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    let mut merged: Vec<String> = Vec::with_capacity(image.len() + user.len());
+    for entry in image.iter().cloned().chain(user) {
+        match merged.iter_mut().find(|other| name(other) == name(&entry)) {
+            Some(other) => *other = entry,
+            None => merged.push(entry),
+        }
+    }
+    merged
+}
+
+/// Whether a mount is of a volume with this name.
+pub(crate) fn uses_volume(config: &Config, name: &str) -> bool {
+    config.mounts.iter().any(|mount| matches!(&mount.source, MountSource::Volume(volume) if volume == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_environment_wins_over_the_images_in_its_place() {
+        let image = ["PATH=/bin", "A=1", "B=2"].map(str::to_owned);
+        let merged = merge_environment(&image, vec!["A=3".into(), "C=4".into(), "C=5".into()]);
+        assert_eq!(merged, ["PATH=/bin", "A=3", "B=2", "C=5"]);
+    }
+}

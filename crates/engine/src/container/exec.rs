@@ -1,0 +1,92 @@
+//! One more process in a container that runs.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use monitor::{Status, TerminalSize};
+use runtime::{
+    Stdio,
+    cgroup::{Cgroup, Layout},
+};
+use rustix::process::{Pid, WaitOptions, waitpid};
+
+use super::{spec, status::Container};
+use crate::{Engine, error::EngineError};
+
+/// What to execute. What is left open is as for the container's own process.
+#[derive(Debug, Clone, Default)]
+pub struct Exec {
+    pub arguments: Vec<String>,
+    pub env: Vec<String>,
+    pub working_directory: Option<String>,
+    pub user: Option<String>,
+    pub privileged: bool,
+    pub tty: bool,
+}
+
+/// Where the process's standard streams lead.
+#[derive(Debug)]
+pub enum ExecIo {
+    Descriptors([OwnedFd; 3]),
+    Terminal(TerminalSize),
+}
+
+/// A process that was started in a container, a child of this one.
+#[derive(Debug)]
+pub struct Execution {
+    process: sys::process::Child,
+    /// The master of its terminal, if it has one.
+    pub terminal: Option<OwnedFd>,
+}
+
+impl Execution {
+    /// Waits for its end; its exit code, or 128 and the number of the signal that killed it.
+    pub fn wait(self) -> io::Result<u8> {
+        let pid: Pid = self.process.pid;
+        let status = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()))?;
+        let (_, status) = status.ok_or(io::ErrorKind::NotFound)?;
+        Ok(match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => code as u8,
+            (None, signal) => 128 + signal.unwrap_or_default() as u8,
+        })
+    }
+}
+
+/// Readable when the process has ended.
+impl AsFd for Execution {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.process.pidfd.as_fd()
+    }
+}
+
+impl Engine {
+    /// Starts a process in a running container. Needs a process of one thread that runs from a sealed program; see
+    /// [`sys::sealed`].
+    pub fn exec(&self, container: &Container, request: Exec, io: ExecIo) -> Result<Execution, EngineError> {
+        let not_running = || EngineError::NotRunning(container.id.to_string());
+        let Status::Running(started) = container.status()? else { return Err(not_running()) };
+        let init = started.process()?.ok_or_else(not_running)?;
+        let spec =
+            runtime::bundle::load(&container.directory).map_err(|error| container.file_error(error))?;
+        let mut config = container.config.clone();
+        config.entrypoint = Vec::new();
+        config.command = request.arguments;
+        config.tty = request.tty;
+        config.privileged |= request.privileged;
+        config.env.extend(request.env);
+        config.user = request.user.unwrap_or(config.user);
+        config.working_directory = request.working_directory.unwrap_or(config.working_directory);
+        let process = spec::process(&config)?;
+        let layout = Layout::detect()?;
+        let cgroup = Cgroup::open(&layout, &self.cgroup_parent(), &container.id.to_string());
+        let stdio = match io {
+            ExecIo::Descriptors(descriptors) => Stdio::Descriptors(descriptors),
+            ExecIo::Terminal(size) => Stdio::Terminal { columns: size.columns, rows: size.rows },
+        };
+        let started =
+            runtime::enter(&spec, &process, init.as_fd(), &cgroup, stdio).map_err(EngineError::Start)?;
+        Ok(Execution { process: started.child, terminal: started.terminal })
+    }
+}

@@ -1,0 +1,187 @@
+//! Ending containers: asking, killing, removing.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use monitor::{Lock, Status};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+use types::Signal;
+
+use super::{config::Config, status::Container};
+use crate::{Engine, error::EngineError, state::Durability};
+
+/// How long a process has to end after it was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grace {
+    For(Duration),
+    /// As long as it takes.
+    Forever,
+}
+
+impl Grace {
+    /// docker's reading of `--timeout`: negative is forever.
+    pub fn from_seconds(seconds: i32) -> Grace {
+        u64::try_from(seconds).map_or(Grace::Forever, |seconds| Grace::For(Duration::from_secs(seconds)))
+    }
+}
+
+impl Config {
+    /// How long the container has to stop unless told otherwise: ten seconds if it was not configured.
+    pub fn grace(&self) -> Grace {
+        Grace::from_seconds(self.stop_timeout.unwrap_or(10))
+    }
+}
+
+impl Engine {
+    /// Asks the container to end, waits, and kills it if it does not. One that does not run is left alone.
+    pub fn stop(
+        &self,
+        container: &Container,
+        grace: Option<Grace>,
+        signal: Option<Signal>,
+    ) -> Result<(), EngineError> {
+        let Status::Running(started) = container.status()? else { return Ok(()) };
+        let Some(process) = started.process()? else { return wait_until_settled(container) };
+        let configured = container.config.stop_signal.as_deref().and_then(|name| name.parse().ok());
+        send(&process, signal.or(configured).unwrap_or(Signal::TERM))?;
+        let timeout = match grace.unwrap_or_else(|| container.config.grace()) {
+            Grace::For(duration) => Some(duration),
+            Grace::Forever => None,
+        };
+        if !ends_within(&process, timeout)? {
+            send(&process, Signal::KILL)?;
+            ends_within(&process, None)?;
+        }
+        wait_until_settled(container)
+    }
+
+    /// Sends a signal to the container's first process.
+    pub fn kill(&self, container: &Container, reference: &str, signal: Signal) -> Result<(), EngineError> {
+        let not_running = || EngineError::NotRunningToKill(reference.to_owned());
+        let Status::Running(started) = container.status()? else { return Err(not_running()) };
+        let process = started.process()?.ok_or_else(not_running)?;
+        send(&process, signal)?;
+        if signal == Signal::KILL {
+            // Nothing can keep it from ending; whoever asks next should find it ended.
+            ends_within(&process, None)?;
+            wait_until_settled(container)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the container does not run any more; its exit code.
+    pub fn wait(&self, container: &Container) -> Result<u8, EngineError> {
+        loop {
+            match container.status()? {
+                Status::Exited(ended) => return Ok(ended.code),
+                Status::Created => return Ok(0),
+                Status::Running(started) => {
+                    if let Some(process) = started.process()? {
+                        ends_within(&process, None)?;
+                    }
+                    wait_until_settled(container)?;
+                }
+            }
+        }
+    }
+
+    /// Removes a container that does not run, or with `force` any.
+    pub fn remove(&self, container: &Container, force: Force, volumes: Volumes) -> Result<(), EngineError> {
+        let running = || EngineError::Running(container.name.clone());
+        let lock = match (container.status()?, force) {
+            (Status::Running(_), Force::No) => return Err(running()),
+            (Status::Running(started), Force::Yes) => {
+                if let Some(process) = started.process()? {
+                    send(&process, Signal::KILL)?;
+                    ends_within(&process, None)?;
+                }
+                Lock::take(&container.directory).map_err(|error| container.file_error(error))?
+            }
+            _ => match (container.try_lock()?, force) {
+                (Some(lock), _) => lock,
+                // It is just starting, or somebody else is removing it.
+                (None, Force::No) => return Err(running()),
+                (None, Force::Yes) => {
+                    Lock::take(&container.directory).map_err(|error| container.file_error(error))?
+                }
+            },
+        };
+        self.remove_locked(container, lock, volumes)
+    }
+
+    /// Removes a container whose lock the caller holds. The row goes last: what is left if this is interrupted is
+    /// a container that can be removed again.
+    pub fn remove_locked(
+        &self,
+        container: &Container,
+        lock: Lock,
+        volumes: Volumes,
+    ) -> Result<(), EngineError> {
+        let aside = container.directory.with_extension("removed");
+        match std::fs::rename(&container.directory, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(container.file_error(error)),
+            Ok(()) => {}
+        }
+        if volumes == Volumes::RemoveAnonymous {
+            self.remove_anonymous_volumes(container)?;
+        }
+        let durability = if container.config.auto_remove { Durability::Lazy } else { Durability::Synced };
+        self.state.write(durability, |state| state.delete_container(&container.id))?;
+        drop(lock);
+        crate::remove_tree(&aside).map_err(|error| container.file_error(error))
+    }
+}
+
+/// Whether to remove what runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Force {
+    No,
+    Yes,
+}
+
+/// What becomes of the volumes that were made for a container alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volumes {
+    Keep,
+    RemoveAnonymous,
+}
+
+/// Sends a signal; a process that is gone needs none.
+fn send(process: &OwnedFd, signal: Signal) -> Result<(), EngineError> {
+    match sys::process::signal(process.as_fd(), signal.number()) {
+        Err(error) if error.raw_os_error() != Some(Errno::SRCH.raw_os_error()) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Waits for a process to end; whether it did.
+fn ends_within(process: &OwnedFd, timeout: Option<Duration>) -> Result<bool, EngineError> {
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left =
+            left.map(|left| Timespec::try_from(left).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 }));
+        match poll(&mut [PollFd::new(process, PollFlags::IN)], left.as_ref()) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
+    }
+}
+
+/// Waits until the monitor has recorded the end and cleaned up, which it does as soon as the process is gone.
+fn wait_until_settled(container: &Container) -> Result<(), EngineError> {
+    match Lock::take(&container.directory) {
+        Ok(_) => Ok(()),
+        // A container that removes itself may be gone by now.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(container.file_error(error)),
+    }
+}

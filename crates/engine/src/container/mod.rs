@@ -1,0 +1,24 @@
+//! One isolated process tree started from an image: what it is, what became of it, and what can be asked of it.
+
+mod claims;
+mod config;
+mod create;
+mod exec;
+mod lifecycle;
+mod logs;
+mod spec;
+mod start;
+mod status;
+
+pub(crate) use self::create::uses_volume;
+pub use monitor::Status;
+
+pub use self::{
+    config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, Ulimit},
+    create::Create,
+    exec::{Exec, ExecIo, Execution},
+    lifecycle::{Force, Grace, Volumes},
+    logs::LogOptions,
+    start::{Attach, Attached, REMOVAL_ROLE},
+    status::Container,
+};

@@ -1,0 +1,217 @@
+//! Starting a container, and waiting for it.
+
+use std::{
+    collections::HashMap,
+    fs,
+    net::Ipv4Addr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use monitor::{Foreground, Input, LaunchError, Lock, Order, Running, Status, TerminalSize};
+use network::{Attachment, InterfaceName, Mac};
+use types::Publish;
+
+use super::{
+    claims::Claims,
+    config::{MountSource, NetworkMode},
+    spec::{self, Places},
+    status::Container,
+};
+use crate::{Engine, error::EngineError, network::Network};
+
+/// How the caller takes part in the container's input and output.
+#[derive(Debug, Clone, Copy)]
+pub enum Attach<'a> {
+    /// Not at all: only the log has the output.
+    Detached,
+    /// Output goes to these descriptors too.
+    Output { output: BorrowedFd<'a>, errors: BorrowedFd<'a>, terminal: Option<TerminalSize> },
+}
+
+/// A started container, as the process sees it that started it.
+#[derive(Debug)]
+pub struct Attached {
+    running: Running,
+}
+
+impl Attached {
+    /// Takes the way to the container's input: a pipe, or its terminal.
+    pub fn take_input(&mut self) -> Option<OwnedFd> {
+        self.running.input.take()
+    }
+
+    /// Waits until the container has ended; its exit code.
+    pub fn wait(self) -> Result<u8, EngineError> {
+        self.running.wait().map_err(launch_error)
+    }
+}
+
+/// Readable when the container has ended.
+impl AsFd for Attached {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.running.as_fd()
+    }
+}
+
+impl Engine {
+    /// Starts a container that was just created or has ended.
+    ///
+    /// `lock` is the right to do so; see [`Engine::lock_to_start`] for a container that exists.
+    pub fn start(
+        &self,
+        container: &Container,
+        lock: Lock,
+        attach: Attach<'_>,
+    ) -> Result<Attached, EngineError> {
+        let config = &container.config;
+        let image = self.images().image(&container.manifest)?;
+        let layers = self.images().layer_directories(&image)?;
+        let mut volumes = HashMap::new();
+        for mount in &config.mounts {
+            match &mount.source {
+                MountSource::Volume(name) => {
+                    volumes.insert(name.as_str(), self.volume_directory(name)?);
+                }
+                // A source that does not exist becomes a directory, as with docker's -v.
+                MountSource::Bind(source) if !source.exists() => {
+                    fs::create_dir_all(source)
+                        .map_err(|error| EngineError::File { path: source.clone(), source: error })?;
+                }
+                MountSource::Bind(_) | MountSource::Tmpfs(_) => {}
+            }
+        }
+        let places = Places { directory: &container.directory, layers: &layers, volumes };
+        let spec = spec::build(config, &places)?;
+        runtime::bundle::store(&spec, &container.directory).map_err(|error| container.file_error(error))?;
+        let network = self.network_of(&config.network)?;
+        let claims = network.as_ref().map(|network| self.claim(container, network)).transpose()?;
+        write_host_files(container, claims.as_ref().map(|claims| claims.address))?;
+        let order = Order {
+            id: container.id,
+            cgroup_parent: self.cgroup_parent(),
+            terminal: terminal_size(config.tty, attach),
+            input: if config.open_stdin { Input::Open } else { Input::Closed },
+            network: network.map(|network| self.order_network(container, &network, claims)).transpose()?,
+            log: monitor::log::Limits::default(),
+            afterwards: config.auto_remove.then(|| self.removal_command(container)),
+        };
+        let foreground = match attach {
+            Attach::Detached => None,
+            Attach::Output { output, errors, .. } => Some(Foreground { output, errors }),
+        };
+        match monitor::launch(&order, &container.directory, lock, foreground) {
+            Ok(running) => Ok(Attached { running }),
+            Err(error) => Err(launch_error(error)),
+        }
+    }
+
+    /// The right to start a container that exists: `None` if it runs already.
+    pub fn lock_to_start(&self, container: &Container) -> Result<Option<Lock>, EngineError> {
+        match container.status()? {
+            Status::Running(_) => Ok(None),
+            Status::Created | Status::Exited(_) => container.try_lock(),
+        }
+    }
+
+    fn order_network(
+        &self,
+        container: &Container,
+        network: &Network,
+        claims: Option<Claims>,
+    ) -> Result<monitor::Network, EngineError> {
+        let claims = claims.ok_or_else(|| EngineError::NoAddress(network.name.clone()))?;
+        network.bridge().ensure(&self.firewall()?)?;
+        let config = &container.config;
+        let mut publish = config.publish.clone();
+        if config.publish_all {
+            let missing =
+                config.exposed.iter().filter(|port| !config.publish.iter().any(|p| p.container == **port));
+            publish.extend(missing.map(|port| Publish { host_ip: None, host_port: None, container: *port }));
+        }
+        let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let (names, upstreams) = match config.network {
+            NetworkMode::User { .. } => {
+                (vec![self.network_directory(&network.id)], network::upstreams(&host))
+            }
+            _ => (Vec::new(), Vec::new()),
+        };
+        Ok(monitor::Network {
+            table: self.table(),
+            attachments: vec![Attachment {
+                bridge: network.config.bridge.clone(),
+                host_interface: InterfaceName::veth(&container.id, 0),
+                interface: InterfaceName::eth(0),
+                address: claims.address,
+                prefix: network.config.subnet.prefix_len(),
+                gateway: (!network.config.internal).then_some(network.config.gateway),
+                mac: Mac::of(claims.address),
+                mtu: None,
+                isolated: false,
+            }],
+            publish,
+            names,
+            upstreams,
+            claims: claims.files,
+        })
+    }
+
+    /// The cgroup that the containers of this engine are in.
+    pub(crate) fn cgroup_parent(&self) -> String {
+        match self.suffix().as_str() {
+            "" => "sampan".to_owned(),
+            suffix => format!("sampan-{suffix}"),
+        }
+    }
+
+    /// What a monitor executes when a container that is to be removed has ended and nobody waits for it.
+    fn removal_command(&self, container: &Container) -> Vec<String> {
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        vec![REMOVAL_ROLE.to_owned(), path(&self.root), path(&self.run), container.id.to_string()]
+    }
+}
+
+fn terminal_size(tty: bool, attach: Attach<'_>) -> Option<TerminalSize> {
+    match attach {
+        Attach::Output { terminal: Some(size), .. } if tty => Some(size),
+        _ if tty => Some(TerminalSize { columns: 80, rows: 24 }),
+        _ => None,
+    }
+}
+
+/// The files that name the container and its surroundings to it.
+fn write_host_files(container: &Container, address: Option<Ipv4Addr>) -> Result<(), EngineError> {
+    let config = &container.config;
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let write = |name: &str, content: &str| {
+        fs::write(container.directory.join(name), content).map_err(|error| container.file_error(error))
+    };
+    if config.network == NetworkMode::Host {
+        write("hosts", &read("/etc/hosts"))?;
+        write("hostname", &read("/etc/hostname"))?;
+        return write("resolv.conf", &read("/etc/resolv.conf"));
+    }
+    let own = address.map(|address| format!("{address}\t{}\n", config.hostname)).unwrap_or_default();
+    write("hosts", &format!("{HOSTS}{own}"))?;
+    write("hostname", &format!("{}\n", config.hostname))?;
+    let mode = match config.network {
+        NetworkMode::User { .. } => network::Mode::Embedded,
+        _ => network::Mode::Host,
+    };
+    write("resolv.conf", &network::resolv_conf(&read("/etc/resolv.conf"), mode))
+}
+
+fn launch_error(error: LaunchError) -> EngineError {
+    match error {
+        LaunchError::Failed(failure) => EngineError::Start(failure),
+        LaunchError::MonitorLost => EngineError::MonitorLost,
+        LaunchError::Monitor(error) => EngineError::Io(error),
+    }
+}
+
+/// `argv[0]` of the process that removes a container after its end: root, run directory and id follow.
+pub const REMOVAL_ROLE: &str = "sampan-remove";
+
+/// What docker writes before a container's own name.
+const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
+                     ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";

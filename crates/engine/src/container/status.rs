@@ -1,0 +1,89 @@
+//! Finding containers, and what they are doing.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use monitor::{Lock, Status};
+use types::{ContainerId, Digest, Name};
+
+use super::config::Config;
+use crate::{Engine, error::EngineError, state::ContainerRow};
+
+/// A container as it was created, and where its files are.
+#[derive(Debug, Clone)]
+pub struct Container {
+    pub id: ContainerId,
+    pub name: Name,
+    pub created: Timestamp,
+    /// The manifest of its image.
+    pub manifest: Digest,
+    pub config: Config,
+    pub directory: PathBuf,
+}
+
+impl Container {
+    fn new(root: &Path, row: ContainerRow) -> Container {
+        Container {
+            directory: root.join("containers").join(row.id.to_string()),
+            id: row.id,
+            name: row.name,
+            created: crate::timestamp(row.created),
+            manifest: row.image,
+            config: row.config,
+        }
+    }
+
+    /// What the container is doing now; see [`monitor::status`].
+    pub fn status(&self) -> Result<Status, EngineError> {
+        monitor::status(&self.directory).map_err(|error| self.file_error(error))
+    }
+
+    /// Takes the right to decide about the container's process, if nobody has it.
+    pub(crate) fn try_lock(&self) -> Result<Option<Lock>, EngineError> {
+        Lock::try_take(&self.directory).map_err(|error| self.file_error(error))
+    }
+
+    pub(crate) fn file_error(&self, source: io::Error) -> EngineError {
+        EngineError::File { path: self.directory.clone(), source }
+    }
+}
+
+impl Engine {
+    /// The container with this name, id, or first digits of an id.
+    pub fn container(&self, reference: &str) -> Result<Container, EngineError> {
+        let missing = || EngineError::NoContainer(reference.to_owned());
+        let name = reference.strip_prefix('/').unwrap_or(reference);
+        if let Ok(id) = reference.parse::<ContainerId>() {
+            return self.state.container_by_id(&id)?.map(|row| self.of_row(row)).ok_or_else(missing);
+        }
+        if let Some(row) = self.state.container_by_name(name)? {
+            return Ok(self.of_row(row));
+        }
+        if reference.is_empty() || !reference.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(missing());
+        }
+        let mut rows = self.state.containers_by_prefix(reference)?;
+        match (rows.pop(), rows.is_empty()) {
+            (Some(row), true) => Ok(self.of_row(row)),
+            (Some(_), false) => Err(EngineError::AmbiguousId(reference.to_owned())),
+            (None, _) => Err(missing()),
+        }
+    }
+
+    /// All containers, the newest first.
+    pub fn containers(&self) -> Result<Vec<Container>, EngineError> {
+        Ok(self.state.containers()?.into_iter().map(|row| self.of_row(row)).collect())
+    }
+
+    /// The containers that use the image of `manifest`.
+    pub fn containers_of(&self, manifest: &Digest) -> Result<Vec<Container>, EngineError> {
+        Ok(self.containers()?.into_iter().filter(|container| container.manifest == *manifest).collect())
+    }
+
+    pub(crate) fn of_row(&self, row: ContainerRow) -> Container {
+        Container::new(&self.root, row)
+    }
+}

@@ -1,0 +1,132 @@
+//! What the engine can refuse or fail at, in the words docker's users know.
+
+use std::{io, path::PathBuf};
+
+use types::{ContainerId, Name, Port};
+
+/// Why the engine did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("No such container: {0}")]
+    NoContainer(String),
+    #[error("multiple IDs found with provided prefix: {0}")]
+    AmbiguousId(String),
+    #[error("No such image: {0}")]
+    NoImage(String),
+    #[error("network {0} not found")]
+    NoNetwork(String),
+    #[error("get {0}: no such volume")]
+    NoVolume(String),
+    #[error(
+        "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". You have to remove \
+         (or rename) that container to be able to reuse that name."
+    )]
+    NameInUse { name: Name, holder: ContainerId },
+    #[error("Invalid container name ({}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", .0.0)]
+    InvalidName(#[from] types::InvalidName),
+    #[error("network with name {0} already exists")]
+    NetworkExists(Name),
+    #[error("{0} is a pre-defined network and cannot be removed")]
+    PredefinedNetwork(String),
+    #[error("error while removing network: network {name} id {id} has active endpoints")]
+    NetworkInUse { name: Name, id: types::NetworkId },
+    #[error("Cannot kill container: {0}: Container {0} is not running")]
+    NotRunningToKill(String),
+    #[error("Container {0} is not running")]
+    NotRunning(String),
+    #[error(
+        "cannot remove container \"/{0}\": container is running: stop the container before removing or force remove"
+    )]
+    Running(Name),
+    #[error(
+        "conflict: unable to remove repository reference {reference:?} (must force) - container {container} is using its referenced image {image}"
+    )]
+    ReferenceInUse { reference: String, container: String, image: String },
+    #[error("conflict: unable to delete {image} ({}) - {why}", if *.forceable { "must be forced" } else { "cannot be forced" })]
+    ImageInUse { image: String, forceable: bool, why: String },
+    #[error("failed to bind host port {host}:{port}/{protocol}: address already in use{}", held_by(.holder))]
+    PortInUse { host: String, port: u16, protocol: types::Protocol, holder: Option<String> },
+    #[error("No public port '{port}' published for {container}")]
+    NotPublished { port: Port, container: String },
+    #[error("Minimum memory limit allowed is 6MB")]
+    LittleMemory,
+    #[error("no command specified")]
+    NoCommand,
+    #[error("invalid mount path: '{0}' mount path must be absolute")]
+    RelativeMount(String),
+    #[error("Unknown capability: {0:?}")]
+    UnknownCapability(String),
+    #[error("conflicting options: {0}")]
+    Conflict(String),
+    #[error("{0}")]
+    Invalid(String),
+    /// The container's process did not start. Its kind decides the exit status.
+    #[error(transparent)]
+    Start(runtime::Failure),
+    #[error("the container's monitor was killed")]
+    MonitorLost,
+    #[error("no address is left in network {0}")]
+    NoAddress(Name),
+    #[error("no subnet is left for another network")]
+    NoSubnet,
+    #[error(
+        "the state is of version {found}, and this program knows versions up to {known}: use a newer sampan"
+    )]
+    NewerState { found: u32, known: u32 },
+    #[error("the state database: {0}")]
+    State(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Image(#[from] image::store::StoreError),
+    #[error(transparent)]
+    Archive(#[from] image::archive::ArchiveError),
+    #[error(transparent)]
+    Network(#[from] network::NetworkError),
+    #[error("cannot use {path}", path = .path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Cgroup(#[from] runtime::cgroup::CgroupError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+fn held_by(holder: &Option<String>) -> String {
+    holder.as_ref().map(|holder| format!(" (held by {holder})")).unwrap_or_default()
+}
+
+impl EngineError {
+    /// The exit status of `run` for this failure.
+    pub fn run_exit_code(&self) -> u8 {
+        match self {
+            EngineError::Start(failure) => failure.kind.exit_code(),
+            _ => 125,
+        }
+    }
+
+    /// What the user may do about it, where there is something to say.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            EngineError::NoImage(name) => Some(format!(
+                "`sampan images` lists what is here; `sampan load` or `sampan build -t {name} .` adds to it"
+            )),
+            EngineError::NameInUse { name, .. } => Some(format!(
+                "`sampan rm {name}` removes the container that has it, `sampan rename` gives it another name"
+            )),
+            EngineError::Running(name) => {
+                Some(format!("`sampan stop {name}` ends it, `sampan rm -f {name}` kills and removes it"))
+            }
+            EngineError::PortInUse { .. } => {
+                Some("choose another host port with -p HOST:CONTAINER, or leave it out for a free one".into())
+            }
+            EngineError::NoNetwork(name) => Some(format!(
+                "`sampan network create {name}` makes it, `sampan network ls` lists what is here"
+            )),
+            EngineError::NotRunning(name) => Some(format!("`sampan start {name}` starts it")),
+            EngineError::Io(error) | EngineError::File { source: error, .. }
+                if error.kind() == io::ErrorKind::StorageFull =>
+            {
+                Some("`sampan system df` shows what uses the disk".into())
+            }
+            _ => None,
+        }
+    }
+}

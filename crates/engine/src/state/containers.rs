@@ -1,0 +1,87 @@
+//! Containers: their names and how they were configured.
+
+use rusqlite::{ErrorCode, OptionalExtension, Row, params};
+use types::{ContainerId, Digest, Name};
+
+use super::{State, images::parsed};
+use crate::{container::Config, error::EngineError};
+
+/// A container as it was created. Nothing here changes when it runs.
+#[derive(Debug, Clone)]
+pub struct ContainerRow {
+    pub id: ContainerId,
+    pub name: Name,
+    /// Nanoseconds since 1970.
+    pub created: i64,
+    /// The manifest of its image, which stays while the container does.
+    pub image: Digest,
+    pub config: Config,
+}
+
+impl State {
+    /// Adds a container; fails with [`EngineError::NameInUse`] if another has its name.
+    pub fn insert_container(&self, row: &ContainerRow) -> Result<(), EngineError> {
+        let sql = "INSERT INTO containers (id, name, created, image, config) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let config = serde_json::to_string(&row.config).map_err(std::io::Error::from)?;
+        let inserted = self.connection.prepare_cached(sql)?.execute(params![
+            row.id.to_string(),
+            &*row.name,
+            row.created,
+            row.image.to_string(),
+            config
+        ]);
+        match inserted {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                match self.container_by_name(&row.name)? {
+                    Some(holder) => Err(EngineError::NameInUse { name: row.name.clone(), holder: holder.id }),
+                    None => Err(error.into()),
+                }
+            }
+            other => Ok(other.map(drop)?),
+        }
+    }
+
+    pub fn delete_container(&self, id: &ContainerId) -> Result<(), EngineError> {
+        self.connection.prepare_cached("DELETE FROM containers WHERE id = ?1")?.execute([id.to_string()])?;
+        Ok(())
+    }
+
+    pub fn container_by_name(&self, name: &str) -> Result<Option<ContainerRow>, EngineError> {
+        self.one_container("name = ?1", name)
+    }
+
+    pub fn container_by_id(&self, id: &ContainerId) -> Result<Option<ContainerRow>, EngineError> {
+        self.one_container("id = ?1", &id.to_string())
+    }
+
+    fn one_container(&self, condition: &str, value: &str) -> Result<Option<ContainerRow>, EngineError> {
+        let sql = format!("SELECT id, name, created, image, config FROM containers WHERE {condition}");
+        Ok(self.connection.prepare_cached(&sql)?.query_row([value], container).optional()?)
+    }
+
+    /// The containers whose id starts with `digits`; more than one if they are too few to tell.
+    pub fn containers_by_prefix(&self, digits: &str) -> Result<Vec<ContainerRow>, EngineError> {
+        let sql = "SELECT id, name, created, image, config FROM containers WHERE id GLOB ?1 LIMIT 2";
+        let pattern = format!("{digits}*");
+        Ok(self.connection.prepare_cached(sql)?.query_map([pattern], container)?.collect::<Result<_, _>>()?)
+    }
+
+    /// All containers, the newest first.
+    pub fn containers(&self) -> Result<Vec<ContainerRow>, EngineError> {
+        let sql = "SELECT id, name, created, image, config FROM containers ORDER BY created DESC";
+        Ok(self.connection.prepare_cached(sql)?.query_map([], container)?.collect::<Result<_, _>>()?)
+    }
+}
+
+fn container(row: &Row<'_>) -> rusqlite::Result<ContainerRow> {
+    let config: String = row.get(4)?;
+    Ok(ContainerRow {
+        id: parsed(row, 0)?,
+        name: parsed(row, 1)?,
+        created: row.get(2)?,
+        image: parsed(row, 3)?,
+        config: serde_json::from_str(&config).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, Box::new(error))
+        })?,
+    })
+}

@@ -1,0 +1,129 @@
+//! What must outlive every process: names, images' tags, networks, volumes, containers' configurations.
+//!
+//! One SQLite database in WAL mode, opened by each command for itself. Running processes are not in it: their
+//! truth is in their containers' directories, guarded by locks that the kernel releases.
+//!
+//! Durability is chosen per transaction. What a user cannot get back is synced before the command says so; what
+//! a crash may cost, such as the row of a `--rm` container, is not.
+
+mod containers;
+mod images;
+mod networks;
+mod volumes;
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
+
+pub use self::{containers::ContainerRow, images::ImageRow, networks::NetworkRow, volumes::VolumeRow};
+use crate::error::EngineError;
+
+/// The database, open.
+#[derive(Debug)]
+pub struct State {
+    connection: Connection,
+}
+
+/// Whether a change is on the disk when the command says it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Survives a power cut at the next instant.
+    Synced,
+    /// Survives the death of any process; a power cut may take it back, as a whole.
+    Lazy,
+}
+
+impl State {
+    /// Opens the database below `root`, making it if it is not there.
+    pub fn open(root: &Path) -> Result<State, EngineError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(root.join("state.db"), flags)?;
+        connection.busy_timeout(Duration::from_secs(30))?;
+        // Whoever closes last would otherwise write the log back and sync, at the end of every command.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        // The first to open reads the whole log: keep it short.
+        connection.pragma_update(None, "wal_autocheckpoint", 100)?;
+        let state = State { connection };
+        state.migrate()?;
+        Ok(state)
+    }
+
+    fn migrate(&self) -> Result<(), EngineError> {
+        let version = || self.connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0));
+        match version()? {
+            VERSION => return Ok(()),
+            newer if newer > VERSION => return Err(EngineError::NewerState { found: newer, known: VERSION }),
+            _ => {}
+        }
+        self.connection.pragma_update(None, "journal_mode", "WAL")?;
+        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        // Another process may have been faster.
+        if version()? == 0 {
+            transaction.execute_batch(SCHEMA)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Runs `work` as one transaction that sees and changes the state as if nobody else were there.
+    pub fn write<T>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&State) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let synchronous = match durability {
+            Durability::Synced => "FULL",
+            Durability::Lazy => "NORMAL",
+        };
+        self.connection.pragma_update(None, "synchronous", synchronous)?;
+        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        let result = work(self)?;
+        transaction.commit()?;
+        Ok(result)
+    }
+}
+
+const VERSION: u32 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE images (
+    manifest TEXT PRIMARY KEY,
+    id TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    size INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX images_by_id ON images (id);
+
+CREATE TABLE tags (
+    name TEXT PRIMARY KEY,
+    manifest TEXT NOT NULL REFERENCES images (manifest)
+) WITHOUT ROWID;
+CREATE INDEX tags_by_manifest ON tags (manifest);
+
+CREATE TABLE containers (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    created INTEGER NOT NULL,
+    image TEXT NOT NULL,
+    config TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX containers_by_image ON containers (image);
+
+CREATE TABLE networks (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    created INTEGER NOT NULL,
+    subnet TEXT NOT NULL UNIQUE,
+    bridge TEXT NOT NULL UNIQUE,
+    config TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE volumes (
+    name TEXT PRIMARY KEY,
+    created INTEGER NOT NULL,
+    anonymous INTEGER NOT NULL
+) WITHOUT ROWID;
+";

@@ -1,0 +1,73 @@
+//! Networks: their names, subnets and bridges.
+
+use rusqlite::{ErrorCode, OptionalExtension, Row, params};
+use types::{Name, NetworkId};
+
+use super::{State, images::parsed};
+use crate::{error::EngineError, network::NetworkConfig};
+
+/// A network as it was created.
+#[derive(Debug, Clone)]
+pub struct NetworkRow {
+    pub id: NetworkId,
+    pub name: Name,
+    /// Nanoseconds since 1970.
+    pub created: i64,
+    pub config: NetworkConfig,
+}
+
+impl State {
+    /// Adds a network; fails with [`EngineError::NetworkExists`] if another has its name.
+    pub fn insert_network(&self, row: &NetworkRow) -> Result<(), EngineError> {
+        let sql = "INSERT INTO networks (id, name, created, subnet, bridge, config) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let config = serde_json::to_string(&row.config).map_err(std::io::Error::from)?;
+        let inserted = self.connection.execute(
+            sql,
+            params![
+                row.id.to_string(),
+                &*row.name,
+                row.created,
+                row.config.subnet.to_string(),
+                row.config.bridge.to_string(),
+                config
+            ],
+        );
+        match inserted {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                match self.network_by_name(&row.name)? {
+                    Some(_) => Err(EngineError::NetworkExists(row.name.clone())),
+                    None => Err(error.into()),
+                }
+            }
+            other => Ok(other.map(drop)?),
+        }
+    }
+
+    pub fn delete_network(&self, id: &NetworkId) -> Result<(), EngineError> {
+        self.connection.execute("DELETE FROM networks WHERE id = ?1", [id.to_string()])?;
+        Ok(())
+    }
+
+    pub fn network_by_name(&self, name: &str) -> Result<Option<NetworkRow>, EngineError> {
+        let sql = "SELECT id, name, created, config FROM networks WHERE name = ?1";
+        Ok(self.connection.prepare_cached(sql)?.query_row([name], network).optional()?)
+    }
+
+    /// All networks, the newest first.
+    pub fn networks(&self) -> Result<Vec<NetworkRow>, EngineError> {
+        let sql = "SELECT id, name, created, config FROM networks ORDER BY created DESC";
+        Ok(self.connection.prepare_cached(sql)?.query_map([], network)?.collect::<Result<_, _>>()?)
+    }
+}
+
+fn network(row: &Row<'_>) -> rusqlite::Result<NetworkRow> {
+    let config: String = row.get(3)?;
+    Ok(NetworkRow {
+        id: parsed(row, 0)?,
+        name: parsed(row, 1)?,
+        created: row.get(2)?,
+        config: serde_json::from_str(&config).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, Box::new(error))
+        })?,
+    })
+}
