@@ -1,0 +1,131 @@
+//! `exec`: one more process in a running container.
+
+use std::{
+    io::{self, IsTerminal},
+    os::fd::{AsFd, OwnedFd},
+    process::ExitCode,
+};
+
+use clap::Args;
+use engine::container::{Exec as Request, ExecIo};
+use rustix::{
+    fs::{Mode, OFlags},
+    process::Signal,
+};
+
+use super::options::environment;
+use crate::{
+    cli::{Globals, Verb},
+    report, session,
+    terminal::{self, Conversation, Raw},
+};
+
+/// Execute a command in a running container
+#[derive(Args)]
+pub struct Exec {
+    /// Detached mode: run command in the background
+    #[arg(short, long)]
+    detach: bool,
+    /// Set environment variables
+    #[arg(short, long)]
+    env: Vec<String>,
+    /// Read in a file of environment variables
+    #[arg(long)]
+    env_file: Vec<String>,
+    /// Keep STDIN open even if not attached
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give extended privileges to the command
+    #[arg(long)]
+    privileged: bool,
+    /// Allocate a pseudo-TTY
+    #[arg(short, long)]
+    tty: bool,
+    /// Username or UID (format: "<name|uid>[:<group|gid>]")
+    #[arg(short, long)]
+    user: Option<String>,
+    /// Working directory inside the container
+    #[arg(short, long)]
+    workdir: Option<String>,
+    #[arg(num_args = 2.., required = true, trailing_var_arg = true)]
+    container_and_command: Vec<String>,
+}
+
+impl Verb for Exec {
+    const NAMES: &'static [&'static str] = &["container exec", "exec"];
+    const USAGE: &'static str = "[OPTIONS] CONTAINER COMMAND [ARG...]";
+
+    fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        // A process in the container must not reach the engine's program through the one that is to join it.
+        sys::sealed::ensure()?;
+        let mut words = self.container_and_command.into_iter();
+        let name = words.next().unwrap_or_default();
+        if !self.detach && self.tty && self.interactive && !io::stdin().is_terminal() {
+            eprintln!("the input device is not a TTY");
+            return Ok(ExitCode::FAILURE);
+        }
+        let engine = session::open(globals)?;
+        let container = engine.container(&name)?;
+        let request = Request {
+            arguments: words.collect(),
+            env: environment(&self.env_file, self.env)?,
+            working_directory: self.workdir,
+            user: self.user,
+            privileged: self.privileged,
+            tty: self.tty,
+        };
+        let (streams, input) = streams(self.detach, self.tty, self.interactive)?;
+        let signals = terminal::signals()?;
+        let mut execution = match engine.exec(&container, request, streams) {
+            Ok(execution) => execution,
+            Err(engine::EngineError::Start(failure)) => {
+                eprintln!("OCI runtime exec failed: {failure}");
+                return Ok(ExitCode::from(failure.kind.exit_code()));
+            }
+            Err(error) => return Ok(report::failure(&error.into())),
+        };
+        if self.detach {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let master = execution.terminal.take();
+        let _raw = if self.tty && self.interactive { Raw::enter()? } else { None };
+        let input = match (&master, self.interactive) {
+            (Some(master), true) => Some(master.try_clone()?),
+            _ => input,
+        };
+        let process = execution.as_fd();
+        let forward = |number: i32| {
+            // docker's exec passes nothing on; a process on a terminal gets what is typed there. One that has no
+            // terminal would otherwise survive whoever asked for it.
+            if number != Signal::HUP.as_raw() {
+                let _ = sys::process::signal(process, number);
+            }
+        };
+        let conversation =
+            Conversation { ended: process, input, terminal: master.as_ref(), print: true, forward: &forward };
+        conversation.hold(&signals)?;
+        Ok(ExitCode::from(execution.wait()?))
+    }
+}
+
+/// Where the process's streams lead, and our end of its input if there is one.
+fn streams(detach: bool, tty: bool, interactive: bool) -> io::Result<(ExecIo, Option<OwnedFd>)> {
+    if tty && !detach {
+        let size = terminal::size().unwrap_or(monitor::TerminalSize { columns: 80, rows: 24 });
+        return Ok((ExecIo::Terminal(size), None));
+    }
+    let null = || rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    if detach {
+        return Ok((ExecIo::Descriptors([null()?, null()?, null()?]), None));
+    }
+    let (output, errors) =
+        (io::stdout().as_fd().try_clone_to_owned()?, io::stderr().as_fd().try_clone_to_owned()?);
+    match interactive {
+        false => Ok((ExecIo::Descriptors([null()?, output, errors]), None)),
+        true => {
+            // Not our own input: it may be a terminal, which a container could type on.
+            let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+            Ok((ExecIo::Descriptors([read, output, errors]), Some(write)))
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! `container inspect`: everything about containers, as docker's API has it.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use engine::{
+    Engine, EngineError, Status,
+    container::{Container, MountSource, Seccomp},
+};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    cli::{Globals, Verb},
+    commands::system::inspect::show,
+    session,
+};
+
+/// Display detailed information on one or more containers
+#[derive(Args)]
+pub struct Inspect {
+    /// Format output using a custom template
+    #[arg(short, long)]
+    format: Option<String>,
+    #[arg(required = true)]
+    containers: Vec<String>,
+}
+
+impl Verb for Inspect {
+    const NAMES: &'static [&'static str] = &["container inspect"];
+    const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
+
+    fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let engine = session::open(globals)?;
+        show(self.format.as_deref(), &self.containers, |name| {
+            Ok(Some(describe(&engine, &engine.container(name)?)?))
+        })
+    }
+}
+
+/// The container as docker's API describes it.
+pub fn describe(engine: &Engine, container: &Container) -> Result<Value, EngineError> {
+    let config = &container.config;
+    let status = container.status()?;
+    let arguments = config.arguments();
+    let (path, args) = arguments.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    let file = |name: &str| container.directory.join(name).display().to_string();
+    Ok(json!({
+        "Id": container.id,
+        "Created": container.created,
+        "Path": path,
+        "Args": args,
+        "State": state(&status),
+        "Image": config.image_id,
+        "ResolvConfPath": file("resolv.conf"),
+        "HostnamePath": file("hostname"),
+        "HostsPath": file("hosts"),
+        "LogPath": file("log"),
+        "Name": format!("/{}", container.name),
+        "RestartCount": 0,
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": null,
+        "HostConfig": host_config(container),
+        "GraphDriver": {
+            "Data": { "UpperDir": file("upper"), "WorkDir": file("work") },
+            "Name": "overlay2",
+        },
+        "Mounts": mounts(engine, container),
+        "Config": own_config(container),
+        "NetworkSettings": network_settings(engine, container, &status)?,
+    }))
+}
+
+fn state(status: &Status) -> Value {
+    let (running, pid, code, oom, error, started, finished) = match status {
+        Status::Created => (false, 0, 0, false, "", None, None),
+        Status::Running(started) => (true, started.pid, 0, false, "", Some(started.at), None),
+        Status::Exited(ended) => {
+            let error = ended.error.as_deref().unwrap_or_default();
+            (false, 0, ended.code, ended.oom_killed, error, ended.started, Some(ended.finished))
+        }
+    };
+    let time =
+        |time: Option<Timestamp>| time.map_or("0001-01-01T00:00:00Z".to_owned(), |time| time.to_string());
+    json!({
+        "Status": status.word(),
+        "Running": running,
+        "Paused": false,
+        "Restarting": false,
+        "OOMKilled": oom,
+        "Dead": false,
+        "Pid": pid,
+        "ExitCode": code,
+        "Error": error,
+        "StartedAt": time(started),
+        "FinishedAt": time(finished),
+    })
+}
+
+fn host_config(container: &Container) -> Value {
+    let config = &container.config;
+    let mut bindings = Map::new();
+    for publish in &config.publish {
+        let host = json!({
+            "HostIp": publish.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            "HostPort": publish.host_port.map(|port| port.to_string()).unwrap_or_default(),
+        });
+        let ports = bindings.entry(publish.container.to_string()).or_insert_with(|| json!([]));
+        ports.as_array_mut().expect("just made an array").push(host);
+    }
+    let binds: Vec<String> = config
+        .mounts
+        .iter()
+        .filter_map(|mount| {
+            match &mount.source {
+                MountSource::Bind(path) => Some(path.display().to_string()),
+                MountSource::Volume(name) if name.len() != 64 => Some(name.clone()),
+                _ => None,
+            }
+            .map(|source| {
+                format!("{source}:{}{}", mount.destination, if mount.read_only { ":ro" } else { "" })
+            })
+        })
+        .collect();
+    let mut security = Vec::new();
+    if config.no_new_privileges {
+        security.push("no-new-privileges");
+    }
+    if config.seccomp == Seccomp::Unconfined {
+        security.push("seccomp=unconfined");
+    }
+    let none_if_empty = |list: Vec<&str>| if list.is_empty() { Value::Null } else { json!(list) };
+    json!({
+        "Binds": if binds.is_empty() { Value::Null } else { json!(binds) },
+        "LogConfig": { "Type": "local", "Config": {} },
+        "NetworkMode": config.network.name(),
+        "PortBindings": bindings,
+        "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
+        "AutoRemove": config.auto_remove,
+        "CapAdd": none_if_empty(config.cap_add.iter().map(String::as_str).collect()),
+        "CapDrop": none_if_empty(config.cap_drop.iter().map(String::as_str).collect()),
+        "CgroupnsMode": "private",
+        "IpcMode": "private",
+        "Privileged": config.privileged,
+        "PublishAllPorts": config.publish_all,
+        "ReadonlyRootfs": config.read_only,
+        "SecurityOpt": none_if_empty(security),
+        "ShmSize": 64 << 20,
+        "Runtime": "sampan",
+        "Memory": config.limits.memory.map_or(0, |memory| memory.0),
+        "NanoCpus": config.limits.nano_cpus.unwrap_or(0),
+        "PidsLimit": config.limits.pids,
+        "Ulimits": config.ulimits.iter().map(|limit| json!({
+            "Name": limit.name, "Hard": limit.hard as i64, "Soft": limit.soft as i64,
+        })).collect::<Vec<_>>(),
+        "Init": config.init,
+    })
+}
+
+fn own_config(container: &Container) -> Value {
+    let config = &container.config;
+    let none_if_empty = |words: &[String]| if words.is_empty() { Value::Null } else { json!(words) };
+    let set = |keys: Vec<String>| keys.into_iter().map(|key| (key, json!({}))).collect::<Map<_, _>>();
+    let volumes = config.mounts.iter().filter(|mount| matches!(mount.source, MountSource::Volume(_)));
+    let volumes = set(volumes.map(|mount| mount.destination.clone()).collect());
+    json!({
+        "Hostname": config.hostname,
+        "Domainname": "",
+        "User": config.user,
+        "AttachStdin": config.open_stdin,
+        "AttachStdout": true,
+        "AttachStderr": true,
+        "ExposedPorts": set(config.exposed.iter().map(ToString::to_string).collect()),
+        "Tty": config.tty,
+        "OpenStdin": config.open_stdin,
+        "StdinOnce": config.open_stdin,
+        "Env": config.env,
+        "Cmd": none_if_empty(&config.command),
+        "Image": config.image,
+        "Volumes": if volumes.is_empty() { Value::Null } else { Value::Object(volumes) },
+        "WorkingDir": config.working_directory,
+        "Entrypoint": none_if_empty(&config.entrypoint),
+        "OnBuild": null,
+        "Labels": config.labels.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<Map<_, _>>(),
+        "StopSignal": config.stop_signal.as_deref().unwrap_or("SIGTERM"),
+        "StopTimeout": config.stop_timeout,
+    })
+}
+
+fn mounts(engine: &Engine, container: &Container) -> Vec<Value> {
+    let describe = |mount: &engine::container::Mount| {
+        let (kind, name, source, driver) = match &mount.source {
+            MountSource::Bind(path) => ("bind", None, path.display().to_string(), None),
+            MountSource::Volume(name) => {
+                let source = engine.root().join("volumes").join(name).join("_data");
+                ("volume", Some(name), source.display().to_string(), Some("local"))
+            }
+            MountSource::Tmpfs(_) => ("tmpfs", None, String::new(), None),
+        };
+        let mut described = json!({
+            "Type": kind,
+            "Source": source,
+            "Destination": mount.destination,
+            "Mode": if mount.read_only { "ro" } else { "" },
+            "RW": !mount.read_only,
+            "Propagation": if kind == "bind" { "rprivate" } else { "" },
+        });
+        if let Some(name) = name {
+            described["Name"] = json!(name);
+            described["Driver"] = json!(driver);
+        }
+        described
+    };
+    container.config.mounts.iter().map(describe).collect()
+}
+
+fn network_settings(engine: &Engine, container: &Container, status: &Status) -> Result<Value, EngineError> {
+    let config = &container.config;
+    let network = engine.network_of(&config.network)?;
+    let endpoint = match (&network, status) {
+        (Some(network), Status::Running(_)) => {
+            engine.endpoints(network)?.into_iter().find(|endpoint| endpoint.container == container.id)
+        }
+        _ => None,
+    };
+    let address = endpoint.as_ref().map(|endpoint| endpoint.address.to_string()).unwrap_or_default();
+    let gateway = network.as_ref().map(|network| network.config.gateway.to_string()).unwrap_or_default();
+    let prefix = network.as_ref().map_or(0, |network| network.config.subnet.prefix_len());
+    let mac =
+        endpoint.as_ref().map(|endpoint| network::Mac::of(endpoint.address).to_string()).unwrap_or_default();
+    let aliases = match &config.network {
+        engine::container::NetworkMode::User { aliases, .. } => {
+            let mut aliases = aliases.clone();
+            aliases.push(container.id.short());
+            json!(aliases)
+        }
+        _ => Value::Null,
+    };
+    let running = endpoint.is_some();
+    let mut ports = Map::new();
+    if let Status::Running(started) = status {
+        for port in &config.exposed {
+            let hosts: Vec<_> = started
+                .publish
+                .iter()
+                .filter(|publish| publish.container == *port)
+                .flat_map(super::port::addresses)
+                .map(|at| json!({ "HostIp": at.ip().to_string(), "HostPort": at.port().to_string() }))
+                .collect();
+            ports.insert(port.to_string(), if hosts.is_empty() { Value::Null } else { json!(hosts) });
+        }
+    }
+    let shown = |text: &str| if running { json!(text) } else { json!("") };
+    let own = json!({
+        "IPAMConfig": null,
+        "Links": null,
+        "Aliases": aliases,
+        "NetworkID": network.as_ref().map(|network| network.id.to_string()).unwrap_or_default(),
+        "EndpointID": "",
+        "Gateway": shown(&gateway),
+        "IPAddress": address,
+        "IPPrefixLen": if running { prefix } else { 0 },
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "MacAddress": mac,
+    });
+    Ok(json!({
+        "Bridge": "",
+        "SandboxID": "",
+        "Ports": ports,
+        "Gateway": shown(&gateway),
+        "IPAddress": address,
+        "IPPrefixLen": if running { prefix } else { 0 },
+        "MacAddress": mac,
+        "Networks": { config.network.name(): own },
+    }))
+}

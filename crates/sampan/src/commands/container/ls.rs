@@ -1,0 +1,233 @@
+//! `ps`: which containers there are.
+
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+
+use clap::Args;
+use engine::{Engine, EngineError, Status, container::Container};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::port::addresses;
+use crate::{
+    cli::{Globals, Verb},
+    output::{
+        format::{Fields, Format, Row},
+        human::{self, PortMapping},
+    },
+    session,
+};
+
+/// List containers
+#[derive(Args)]
+pub struct List {
+    /// Show all containers (default shows just running)
+    #[arg(short, long)]
+    all: bool,
+    /// Filter output based on conditions provided
+    #[arg(short, long, value_name = "filter")]
+    filter: Vec<String>,
+    /// Format output using a custom template
+    #[arg(long)]
+    format: Option<String>,
+    /// Show n last created containers (includes all states)
+    #[arg(short = 'n', long, default_value = "-1")]
+    last: i64,
+    /// Show the latest created container (includes all states)
+    #[arg(short, long)]
+    latest: bool,
+    /// Don't truncate output
+    #[arg(long)]
+    no_trunc: bool,
+    /// Only display container IDs
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Verb for List {
+    const NAMES: &'static [&'static str] = &["container ls", "container list", "container ps", "ps"];
+    const USAGE: &'static str = "[OPTIONS]";
+
+    fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let format = Format::parse(self.format.as_deref(), COLUMNS)?;
+        let filters =
+            self.filter.iter().map(|text| Filter::parse(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        let engine = session::open(globals)?;
+        engine.sweep()?;
+        let last = if self.latest { 1 } else { self.last };
+        let every_state =
+            self.all || last >= 0 || filters.iter().any(|filter| matches!(filter, Filter::Status(_)));
+        let mut rows = Vec::new();
+        for container in engine.containers()? {
+            if last >= 0 && rows.len() as i64 == last {
+                break;
+            }
+            let status = container.status()?;
+            if (every_state || status.is_running())
+                && filters.iter().all(|filter| filter.lets(&container, &status))
+            {
+                rows.push((container, status));
+            }
+        }
+        if self.quiet {
+            for (container, _) in &rows {
+                println!("{}", if self.no_trunc { container.id.to_string() } else { container.id.short() });
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let rows: Vec<Row> = rows
+            .iter()
+            .map(|(container, status)| row(&engine, container, status, self.no_trunc))
+            .collect::<Result<_, _>>()?;
+        print!("{}", format.show(FIELDS, &rows)?);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A condition on the containers shown.
+enum Filter {
+    Id(String),
+    Name(String),
+    Label(String),
+    Status(String),
+    Ancestor(String),
+    Network(String),
+    Exited(u8),
+}
+
+impl Filter {
+    fn parse(text: &str) -> anyhow::Result<Filter> {
+        let (key, value) = text.split_once('=').ok_or_else(|| {
+            anyhow::anyhow!("invalid argument {text:?} for \"-f, --filter\" flag: invalid filter '{text}'")
+        })?;
+        let value = value.to_owned();
+        Ok(match key {
+            "id" => Filter::Id(value),
+            "name" => Filter::Name(value),
+            "label" => Filter::Label(value),
+            "status" => Filter::Status(value),
+            "ancestor" => Filter::Ancestor(value),
+            "network" => Filter::Network(value),
+            "exited" => Filter::Exited(value.parse()?),
+            _ => anyhow::bail!("Error response from daemon: invalid filter '{key}'"),
+        })
+    }
+
+    fn lets(&self, container: &Container, status: &Status) -> bool {
+        let config = &container.config;
+        match self {
+            Filter::Id(prefix) => container.id.to_string().starts_with(prefix),
+            Filter::Name(part) => container.name.contains(part.as_str()),
+            Filter::Label(label) => config.labels.iter().any(|(key, value)| match label.split_once('=') {
+                Some((wanted, wanted_value)) => key == wanted && value == wanted_value,
+                None => key == label,
+            }),
+            Filter::Status(word) => status.word() == word,
+            Filter::Ancestor(image) => {
+                config.image == *image
+                    || config.image_id.hex().starts_with(image.as_str())
+                    || config.image.split(':').next() == Some(image)
+            }
+            Filter::Network(name) => config.network.name() == name,
+            Filter::Exited(code) => matches!(status, Status::Exited(ended) if ended.code == *code),
+        }
+    }
+}
+
+fn row(engine: &Engine, container: &Container, status: &Status, full: bool) -> Result<Row, EngineError> {
+    let config = &container.config;
+    let id = container.id.to_string();
+    let mappings = match status {
+        Status::Running(started) => {
+            let mut mappings: Vec<PortMapping> = Vec::new();
+            for publish in &started.publish {
+                let hosts = addresses(publish).into_iter();
+                mappings.extend(hosts.map(|at| PortMapping {
+                    container: publish.container,
+                    host: Some((at.ip(), at.port())),
+                }));
+            }
+            let published =
+                |port: &types::Port| started.publish.iter().any(|publish| publish.container == *port);
+            mappings.extend(
+                config
+                    .exposed
+                    .iter()
+                    .filter(|port| !published(port))
+                    .map(|port| PortMapping { container: *port, host: None }),
+            );
+            mappings
+        }
+        _ => Vec::new(),
+    };
+    let mounts: Vec<String> = config
+        .mounts
+        .iter()
+        .map(|mount| match &mount.source {
+            engine::container::MountSource::Bind(path) => path.display().to_string(),
+            engine::container::MountSource::Volume(name) => name.clone(),
+            engine::container::MountSource::Tmpfs(_) => String::new(),
+        })
+        .filter(|source| !source.is_empty())
+        .map(|source| if full { source } else { human::ellipsis(&source, 15) })
+        .collect();
+    let labels: BTreeMap<String, String> = config.labels.iter().cloned().collect();
+    Ok(Row {
+        fields: vec![
+            ("ID", json!(if full { id.as_str() } else { human::short_id(&id) })),
+            ("Image", json!(image_name(engine, container)?)),
+            ("Command", json!(human::command(&config.arguments().join(" "), full))),
+            ("CreatedAt", json!(human::local_time(container.created))),
+            ("RunningFor", json!(human::ago(since(container.created)))),
+            ("Status", json!(describe(status))),
+            ("State", json!(status.word())),
+            ("Ports", json!(human::ports(&mappings))),
+            ("Names", json!(&*container.name)),
+            ("Labels", json!(labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","))),
+            ("Mounts", json!(mounts.join(","))),
+            ("Networks", json!(config.network.name())),
+        ],
+        labels: Some(labels),
+    })
+}
+
+/// The image as the user named it, or its id if the name now means another.
+fn image_name(engine: &Engine, container: &Container) -> Result<Value, EngineError> {
+    let same = match engine.image(&container.config.image) {
+        Ok(image) => image.manifest == container.manifest,
+        Err(EngineError::NoImage(_) | EngineError::AmbiguousId(_)) => false,
+        Err(error) => return Err(error),
+    };
+    Ok(if same { json!(container.config.image) } else { json!(container.config.image_id.short()) })
+}
+
+/// The STATUS column.
+fn describe(status: &Status) -> String {
+    match status {
+        Status::Created => "Created".to_owned(),
+        Status::Running(started) => format!("Up {}", human::duration(since(started.at))),
+        Status::Exited(ended) if ended.started.is_none() => "Created".to_owned(),
+        Status::Exited(ended) => format!("Exited ({}) {}", ended.code, human::ago(since(ended.finished))),
+    }
+}
+
+/// How long ago that was; nothing for what a clock set back puts in the future.
+fn since(time: Timestamp) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(time)).unwrap_or_default()
+}
+
+const COLUMNS: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
+
+const FIELDS: Fields = &[
+    ("ID", "CONTAINER ID"),
+    ("Image", "IMAGE"),
+    ("Command", "COMMAND"),
+    ("CreatedAt", "CREATED AT"),
+    ("RunningFor", "CREATED"),
+    ("Status", "STATUS"),
+    ("State", "STATE"),
+    ("Ports", "PORTS"),
+    ("Names", "NAMES"),
+    ("Labels", "LABELS"),
+    ("Mounts", "MOUNTS"),
+    ("Networks", "NETWORKS"),
+];

@@ -1,0 +1,16 @@
+//! Commands about containers.
+
+pub mod create;
+pub mod exec;
+pub mod inspect;
+pub mod kill;
+pub mod logs;
+pub mod ls;
+mod options;
+pub mod port;
+pub mod restart;
+pub mod rm;
+pub mod run;
+pub mod start;
+pub mod stop;
+pub mod wait;

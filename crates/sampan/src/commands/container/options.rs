@@ -1,0 +1,336 @@
+//! The options that `run` and `create` share, and what they ask of the engine.
+
+use std::{env, fs};
+
+use clap::Args;
+use engine::container::{Create, Limits, Mount, MountSource, Seccomp, Ulimit};
+use types::{Bytes, Port, Publish};
+
+/// How a container is to be.
+#[derive(Args)]
+pub struct Options {
+    /// Add Linux capabilities
+    #[arg(long)]
+    cap_add: Vec<String>,
+    /// Drop Linux capabilities
+    #[arg(long)]
+    cap_drop: Vec<String>,
+    /// Number of CPUs
+    #[arg(long, value_name = "decimal")]
+    cpus: Option<String>,
+    /// Overwrite the default ENTRYPOINT of the image
+    #[arg(long)]
+    entrypoint: Option<String>,
+    /// Set environment variables
+    #[arg(short, long)]
+    env: Vec<String>,
+    /// Read in a file of environment variables
+    #[arg(long)]
+    env_file: Vec<String>,
+    /// Expose a port or a range of ports
+    #[arg(long)]
+    expose: Vec<String>,
+    /// Container host name
+    #[arg(short = 'h', long)]
+    hostname: Option<String>,
+    /// Run an init inside the container that forwards signals and reaps processes
+    #[arg(long)]
+    init: bool,
+    /// Keep STDIN open even if not attached
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Set meta data on a container
+    #[arg(short, long)]
+    label: Vec<String>,
+    /// Memory limit
+    #[arg(short, long, value_name = "bytes")]
+    memory: Option<Bytes>,
+    /// Assign a name to the container
+    #[arg(long)]
+    name: Option<String>,
+    /// Connect a container to a network
+    #[arg(long, alias = "net", value_name = "network")]
+    network: Option<String>,
+    /// Add network-scoped alias for the container
+    #[arg(long, alias = "net-alias")]
+    network_alias: Vec<String>,
+    /// Tune container pids limit (set -1 for unlimited)
+    #[arg(long, value_name = "int")]
+    pids_limit: Option<i64>,
+    /// Give extended privileges to this container
+    #[arg(long)]
+    privileged: bool,
+    /// Publish a container's port(s) to the host
+    #[arg(short, long)]
+    publish: Vec<String>,
+    /// Publish all exposed ports to random ports
+    #[arg(short = 'P', long)]
+    publish_all: bool,
+    /// Mount the container's root filesystem as read only
+    #[arg(long)]
+    read_only: bool,
+    /// Automatically remove the container and its associated anonymous volumes when it exits
+    #[arg(long)]
+    pub rm: bool,
+    /// Security Options
+    #[arg(long)]
+    security_opt: Vec<String>,
+    /// Signal to stop the container
+    #[arg(long)]
+    stop_signal: Option<String>,
+    /// Timeout (in seconds) to stop a container
+    #[arg(long, value_name = "int")]
+    stop_timeout: Option<i32>,
+    /// Mount a tmpfs directory
+    #[arg(long)]
+    tmpfs: Vec<String>,
+    /// Allocate a pseudo-TTY
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Ulimit options
+    #[arg(long, value_name = "ulimit")]
+    ulimit: Vec<String>,
+    /// Username or UID (format: <name|uid>[:<group|gid>])
+    #[arg(short, long)]
+    user: Option<String>,
+    /// Bind mount a volume
+    #[arg(short, long)]
+    volume: Vec<String>,
+    /// Working directory inside the container
+    #[arg(short, long)]
+    workdir: Option<String>,
+}
+
+impl Options {
+    /// What these options, the image and the command ask of the engine.
+    pub fn into_request(self, image: String, command: Vec<String>) -> anyhow::Result<Create> {
+        let mut mounts = self.volume.iter().map(|text| volume(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        mounts.extend(self.tmpfs.iter().map(|text| tmpfs(text)));
+        let mut ulimits = self.ulimit.iter().map(|text| ulimit(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        if !ulimits.iter().any(|limit| limit.name == "nofile") {
+            ulimits.extend(default_file_limit());
+        }
+        let mut no_new_privileges = false;
+        let mut seccomp = Seccomp::Default;
+        for option in &self.security_opt {
+            match option.as_str() {
+                "no-new-privileges" | "no-new-privileges=true" | "no-new-privileges:true" => {
+                    no_new_privileges = true
+                }
+                "no-new-privileges=false" | "no-new-privileges:false" => no_new_privileges = false,
+                "seccomp=unconfined" => seccomp = Seccomp::Unconfined,
+                other => anyhow::bail!("invalid --security-opt: {other:?}"),
+            }
+        }
+        let mut publish = Vec::new();
+        for text in &self.publish {
+            publish.extend(Publish::parse(text)?);
+        }
+        let mut expose = Vec::new();
+        for text in &self.expose {
+            expose.extend(Port::parse_range(text)?);
+        }
+        if let Some(signal) = &self.stop_signal {
+            signal.parse::<types::Signal>()?;
+        }
+        Ok(Create {
+            name: self.name,
+            image,
+            entrypoint: self.entrypoint.map(|entrypoint| vec![entrypoint]),
+            command,
+            env: environment(&self.env_file, self.env)?,
+            working_directory: self.workdir,
+            user: self.user,
+            hostname: self.hostname.map(hostname).transpose()?,
+            tty: self.tty,
+            open_stdin: self.interactive,
+            labels: self.label.iter().map(|label| split(label)).collect(),
+            expose,
+            publish,
+            publish_all: self.publish_all,
+            mounts,
+            network: self.network,
+            network_aliases: self.network_alias,
+            limits: Limits {
+                memory: self.memory,
+                nano_cpus: self.cpus.as_deref().map(nano_cpus).transpose()?,
+                pids: match self.pids_limit {
+                    None => Some(DEFAULT_PIDS),
+                    Some(limit) => u32::try_from(limit).ok().filter(|limit| *limit > 0),
+                },
+            },
+            ulimits,
+            cap_add: self.cap_add,
+            cap_drop: self.cap_drop,
+            privileged: self.privileged,
+            no_new_privileges,
+            seccomp,
+            read_only: self.read_only,
+            init: self.init,
+            auto_remove: self.rm,
+            stop_signal: self.stop_signal,
+            stop_timeout: self.stop_timeout,
+        })
+    }
+}
+
+/// The variables of files and flags: a name alone takes the caller's value, or none.
+pub fn environment(files: &[String], flags: Vec<String>) -> anyhow::Result<Vec<String>> {
+    let mut entries = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(file).map_err(|error| anyhow::anyhow!("open {file}: {error}"))?;
+        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim_start);
+        entries.extend(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned));
+    }
+    entries.extend(flags);
+    let mut environment = Vec::new();
+    for entry in entries {
+        match entry.split_once('=') {
+            Some(("", _)) => anyhow::bail!("invalid environment variable: {entry}"),
+            Some(_) => environment.push(entry),
+            None => environment.extend(env::var(&entry).ok().map(|value| format!("{entry}={value}"))),
+        }
+    }
+    Ok(environment)
+}
+
+/// `[source:]destination[:options]`.
+fn volume(text: &str) -> anyhow::Result<Mount> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, destination, options) = match parts.as_slice() {
+        [destination] => ("", *destination, ""),
+        [source, destination] => (*source, *destination, ""),
+        [source, destination, options] => (*source, *destination, *options),
+        _ => anyhow::bail!("invalid volume specification: '{text}'"),
+    };
+    if destination.is_empty() || (parts.len() > 1 && source.is_empty()) {
+        anyhow::bail!("invalid spec: {text}: empty section between colons");
+    }
+    let source = if source.starts_with('/') {
+        MountSource::Bind(source.into())
+    } else if source.starts_with('.') {
+        MountSource::Bind(std::path::absolute(source)?)
+    } else {
+        MountSource::Volume(source.to_owned())
+    };
+    let is_volume = matches!(source, MountSource::Volume(_));
+    let mut mount = Mount {
+        source,
+        destination: destination.to_owned(),
+        read_only: false,
+        propagation: String::new(),
+        copy_up: is_volume,
+    };
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "ro" => mount.read_only = true,
+            "nocopy" if is_volume => mount.copy_up = false,
+            // SELinux labels on a host without SELinux, and consistency on a host that always is.
+            "rw" | "z" | "Z" | "consistent" | "cached" | "delegated" => {}
+            "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => {
+                mount.propagation = option.to_owned()
+            }
+            _ => anyhow::bail!("invalid mode: {option}"),
+        }
+    }
+    Ok(mount)
+}
+
+/// `destination[:options]`.
+fn tmpfs(text: &str) -> Mount {
+    let (destination, options) = text.split_once(':').unwrap_or((text, ""));
+    let options = options.split(',').filter(|option| !option.is_empty()).map(str::to_owned);
+    Mount {
+        source: MountSource::Tmpfs(options.collect()),
+        destination: destination.to_owned(),
+        read_only: false,
+        propagation: String::new(),
+        copy_up: false,
+    }
+}
+
+/// `name=soft[:hard]`; -1 is no limit.
+fn ulimit(text: &str) -> anyhow::Result<Ulimit> {
+    let invalid = || anyhow::anyhow!("invalid ulimit argument: {text}");
+    let (name, values) = text.split_once('=').ok_or_else(invalid)?;
+    let (soft, hard) = values.split_once(':').unwrap_or((values, values));
+    let value = |text: &str| match text {
+        "-1" => Ok(u64::MAX),
+        text => text.parse::<u64>().map_err(|_| invalid()),
+    };
+    let (soft, hard) = (value(soft)?, value(hard)?);
+    if soft > hard {
+        anyhow::bail!("ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}");
+    }
+    Ok(Ulimit { name: name.to_owned(), soft, hard })
+}
+
+/// As many files as docker's daemon gives, or as the caller may: raising a hard limit takes a privilege.
+fn default_file_limit() -> Option<Ulimit> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX).min(DEFAULT_FILES);
+    Some(Ulimit { name: "nofile".to_owned(), soft: most, hard: most })
+}
+
+fn nano_cpus(text: &str) -> anyhow::Result<u64> {
+    let cpus: f64 =
+        text.parse().map_err(|_| anyhow::anyhow!("failed to parse {text} as a rational number"))?;
+    let available = std::thread::available_parallelism().map_or(1, usize::from);
+    if !(0.01..=available as f64).contains(&cpus) {
+        anyhow::bail!(
+            "range of CPUs is from 0.01 to {available}.00, as there are only {available} CPUs available"
+        );
+    }
+    Ok((cpus * 1e9) as u64)
+}
+
+fn hostname(name: String) -> anyhow::Result<String> {
+    let valid =
+        !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+    if valid { Ok(name) } else { anyhow::bail!("invalid hostname: {name:?}") }
+}
+
+fn split(label: &str) -> (String, String) {
+    let (key, value) = label.split_once('=').unwrap_or((label, ""));
+    (key.to_owned(), value.to_owned())
+}
+
+/// How many processes a container may have unless told otherwise.
+const DEFAULT_PIDS: u32 = 4096;
+/// How many files a process may have open unless told otherwise.
+const DEFAULT_FILES: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_volume(text: &str, expected: &str) {
+        let actual = match volume(text) {
+            Ok(m) => format!("{:?} {} ro={} copy={}", m.source, m.destination, m.read_only, m.copy_up),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(actual, expected, "{text}");
+    }
+
+    #[test]
+    fn volumes_are_told_from_directories_by_their_first_letter() {
+        check_volume("/data", "Volume(\"\") /data ro=false copy=true");
+        check_volume("db:/data:ro", "Volume(\"db\") /data ro=true copy=true");
+        check_volume("db:/data:nocopy", "Volume(\"db\") /data ro=false copy=false");
+        check_volume("/srv:/data:ro,z", "Bind(\"/srv\") /data ro=true copy=false");
+        check_volume(":/data", "invalid spec: :/data: empty section between colons");
+        check_volume("a:b:c:d", "invalid volume specification: 'a:b:c:d'");
+        check_volume("/a:/b:what", "invalid mode: what");
+    }
+
+    #[test]
+    fn limits_are_read_as_docker_reads_them() {
+        let limit = ulimit("nofile=1024:-1").expect("valid");
+        assert_eq!((limit.soft, limit.hard), (1024, u64::MAX));
+        assert!(ulimit("nofile=2:1").is_err());
+        assert!(ulimit("nofile").is_err());
+        assert_eq!(nano_cpus("0.5").expect("valid"), 500_000_000);
+        assert!(nano_cpus("0").is_err());
+        assert!(nano_cpus("lots").is_err());
+    }
+}

@@ -1,0 +1,39 @@
+//! Every command, one file each, and the list of them.
+
+mod container;
+mod image;
+mod network;
+mod system;
+
+use crate::cli::Command;
+
+/// All commands, in the order in which help lists them.
+pub const ALL: &[Command] = &[
+    Command::of::<container::run::Run>(),
+    Command::of::<container::exec::Exec>(),
+    Command::of::<container::ls::List>(),
+    Command::of::<container::create::Create>(),
+    Command::of::<container::start::Start>(),
+    Command::of::<container::stop::Stop>(),
+    Command::of::<container::restart::Restart>(),
+    Command::of::<container::kill::Kill>(),
+    Command::of::<container::rm::Remove>(),
+    Command::of::<container::wait::Wait>(),
+    Command::of::<container::logs::Logs>(),
+    Command::of::<container::port::Port>(),
+    Command::of::<container::inspect::Inspect>(),
+    Command::of::<image::ls::List>(),
+    Command::of::<image::tag::Tag>(),
+    Command::of::<image::rm::Remove>(),
+    Command::of::<image::load::Load>(),
+    Command::of::<image::save::Save>(),
+    Command::of::<image::import::Import>(),
+    Command::of::<image::inspect::Inspect>(),
+    Command::of::<network::create::Create>(),
+    Command::of::<network::ls::List>(),
+    Command::of::<network::rm::Remove>(),
+    Command::of::<network::inspect::Inspect>(),
+    Command::of::<system::inspect::Inspect>(),
+    Command::of::<system::version::Version>(),
+    Command::of::<system::info::Info>(),
+];

@@ -1,0 +1,6 @@
+//! Commands about networks.
+
+pub mod create;
+pub mod inspect;
+pub mod ls;
+pub mod rm;

@@ -1,0 +1,43 @@
+//! `info`: what this engine has, and what the machine offers it.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::{
+    cli::{Globals, Verb},
+    session,
+};
+
+/// Display system-wide information
+#[derive(Args)]
+pub struct Info {}
+
+impl Verb for Info {
+    const NAMES: &'static [&'static str] = &["info", "system info"];
+    const USAGE: &'static str = "";
+
+    fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let engine = session::open(globals)?;
+        let containers = engine.containers()?;
+        let mut running = 0;
+        for container in &containers {
+            running += usize::from(container.status()?.is_running());
+        }
+        let uname = rustix::system::uname();
+        println!("Containers: {}", containers.len());
+        println!(" Running: {running}");
+        println!(" Paused: 0");
+        println!(" Stopped: {}", containers.len() - running);
+        println!("Images: {}", engine.list_images()?.len());
+        println!("Server Version: {}", env!("CARGO_PKG_VERSION"));
+        println!("Storage Driver: overlay2");
+        println!("Logging Driver: local");
+        println!("Kernel Version: {}", uname.release().to_string_lossy());
+        println!("Architecture: {}", uname.machine().to_string_lossy());
+        println!("CPUs: {}", std::thread::available_parallelism()?);
+        println!("Name: {}", uname.nodename().to_string_lossy());
+        println!("Root Dir: {}", engine.root().display());
+        Ok(ExitCode::SUCCESS)
+    }
+}

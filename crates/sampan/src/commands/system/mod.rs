@@ -1,0 +1,5 @@
+//! Commands about the engine as a whole.
+
+pub mod info;
+pub mod inspect;
+pub mod version;

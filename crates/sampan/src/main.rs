@@ -1,0 +1,41 @@
+//! sampan: builds, runs, lists, stops and removes containers. A thin skin: who are we, what is asked, do it, exit.
+
+mod cli;
+mod commands;
+mod output;
+mod report;
+mod roles;
+mod session;
+mod terminal;
+mod usage;
+
+use std::{env, process::ExitCode};
+
+use cli::{Cli, Program};
+use roles::Role;
+
+fn main() -> ExitCode {
+    if let Some(role) = Role::of_this_process() {
+        return role.play(); // a container's monitor, or what follows it; no thread has started yet
+    }
+    match Cli::parse(env::args_os(), &PROGRAM) {
+        Ok(cli) => cli.run().unwrap_or_else(|error| report::failure(&error)),
+        Err(page) => page.show(),
+    }
+}
+
+const PROGRAM: Program<'static> = Program {
+    name: "sampan",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "Containers without a daemon",
+    common: &["run", "exec", "ps", "build", "images", "version", "info"],
+    nouns: &[
+        ("container", "Manage containers"),
+        ("image", "Manage images"),
+        ("network", "Manage networks"),
+        ("system", "Manage sampan"),
+        ("builder", "Manage builds"),
+        ("buildx", "Build images"),
+    ],
+    commands: commands::ALL,
+};

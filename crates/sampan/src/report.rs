@@ -1,0 +1,77 @@
+//! Failures, as docker's users know them: where, what, and what to do about it.
+
+use std::{env, error::Error, fmt::Write, process::ExitCode};
+
+use engine::EngineError;
+
+/// Prints why a command failed; the program's exit code.
+pub fn failure(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<EngineError>() {
+        Some(error) => eprintln!("Error response from daemon: {}", chain(error)),
+        None => eprintln!("{}", chain(error.as_ref())),
+    }
+    if let Some(error) = error.downcast_ref::<EngineError>() {
+        hint(error);
+    }
+    ExitCode::FAILURE
+}
+
+/// Prints why `run` or `create` failed; the exit code says whether the command was to blame.
+pub fn run_failure(error: &anyhow::Error, command: &str) -> ExitCode {
+    let program = program();
+    let Some(known) = error.downcast_ref::<EngineError>() else {
+        eprintln!("{program}: {}", chain(error.as_ref()));
+        return ExitCode::from(125);
+    };
+    eprintln!("{program}: Error response from daemon: {}", chain(known));
+    eprintln!("\nRun '{program} {command} --help' for more information");
+    hint(known);
+    ExitCode::from(known.run_exit_code())
+}
+
+/// Does `work` for each of `items` even if it fails for some, printing what `work` returns on success.
+pub fn for_each<T: AsRef<str>>(
+    items: &[T],
+    mut work: impl FnMut(&str) -> anyhow::Result<Option<String>>,
+) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for item in items {
+        match work(item.as_ref()) {
+            Ok(Some(line)) => println!("{line}"),
+            Ok(None) => {}
+            Err(error) => code = failure(&error),
+        }
+    }
+    Ok(code)
+}
+
+/// What the user may do about it; off with `SAMPAN_HINTS=0`.
+fn hint(error: &EngineError) {
+    if let Some(hint) = error.hint().filter(|_| env::var_os("SAMPAN_HINTS").is_none_or(|value| value != "0"))
+    {
+        eprintln!("hint: {}", hint.replace("`sampan ", &format!("`{} ", program())));
+    }
+}
+
+/// An error and what is behind it, on one line, with control characters made visible.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            let _ = write!(text, ": {cause_text}"); // writing to a String cannot fail
+        }
+        source = cause.source();
+    }
+    text.chars()
+        .flat_map(|c| if c.is_control() && c != '\n' { c.escape_default().collect() } else { vec![c] })
+        .collect()
+}
+
+/// The name this program was called by.
+pub fn program() -> String {
+    let name = env::args_os().next().unwrap_or_default();
+    let name = std::path::Path::new(&name).file_name().map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| "sampan".to_owned())
+}

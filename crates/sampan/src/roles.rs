@@ -1,0 +1,45 @@
+//! What this process is, if it is not a command: the same program plays several parts.
+
+use std::{env, path::Path, process::ExitCode};
+
+use engine::{
+    Engine,
+    container::{Force, REMOVAL_ROLE, Volumes},
+};
+
+/// A part this program plays for itself. Told by the name it was started by, which no user would type.
+pub enum Role {
+    /// Watches one container; see the `monitor` crate.
+    Monitor,
+    /// Removes a container that has ended with nobody waiting for it.
+    Removal,
+}
+
+impl Role {
+    /// The role the process was started in, if any.
+    pub fn of_this_process() -> Option<Role> {
+        match env::args_os().next()?.to_str()? {
+            monitor::ROLE => Some(Role::Monitor),
+            REMOVAL_ROLE => Some(Role::Removal),
+            _ => None,
+        }
+    }
+
+    pub fn play(self) -> ExitCode {
+        match self {
+            Role::Monitor => monitor::play(),
+            Role::Removal => remove(),
+        }
+    }
+}
+
+/// Nobody reads what this prints: what it cannot remove, the next command sweeps up.
+fn remove() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [root, run, id] = arguments.as_slice() else { return ExitCode::FAILURE };
+    let removed = Engine::open(Path::new(root), Path::new(run)).and_then(|engine| {
+        let container = engine.container(id)?;
+        engine.remove(&container, Force::No, Volumes::RemoveAnonymous)
+    });
+    if removed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
