@@ -1,0 +1,53 @@
+# The ways in: `make help` lists them.
+
+PREFIX     ?= /usr/local
+CARGO      ?= cargo
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+TRIPLE     := $(shell rustc --print host-tuple)
+SAMPAN     := $(TARGET_DIR)/$(TRIPLE)/release/sampan
+# For those who are not root themselves.
+SUDO       := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env)
+# Where base images are kept, named here so that sudo does not change it.
+export SAMPAN_IMAGES ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sampan/images
+
+.PHONY: help build install setup images demo test lint bench clean
+
+help: ## Show this
+	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+build: ## Build the program
+	$(CARGO) build --release --locked --package sampan
+	@echo $(SAMPAN)
+
+install: build ## Install it below PREFIX, by default /usr/local
+	install -D --mode=755 $(SAMPAN) $(DESTDIR)$(PREFIX)/bin/sampan
+
+setup: ## Install what images and tests need and this machine lacks
+	$(CARGO) xtask setup
+
+images: build setup ## Make the base images, or just NAMES="busybox redis", and load them
+	tars=$$($(CARGO) xtask images $(NAMES)) && \
+	for tar in $$tars; do $(SUDO) $(SAMPAN) load --input "$$tar" || exit; done
+
+demo: build setup ## Build an application, run it, and watch it count its visitors
+	SAMPAN=$(SAMPAN) demo/run.sh
+
+test: setup ## Run all tests; as root, for they start containers
+	$(CARGO) xtask images busybox python:2.7-slim redis
+	$(CARGO) test --workspace $(if $(SUDO),--config 'target."cfg(unix)".runner = "$(SUDO)"')
+
+lint: ## Check format, lints, arrows between crates, and that README's commands exist
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path examples/friendlyhello/rust/Cargo.toml --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	$(CARGO) xtask arrows
+	$(CARGO) xtask lints
+	$(CARGO) xtask readme
+	for script in .ci/run demo/run.sh; do sh -n $$script || exit; done
+
+bench: build ## Measure what people wait for
+	bench/run
+
+clean: ## Remove what was built; base images stay
+	$(CARGO) clean
+	$(CARGO) clean --manifest-path examples/friendlyhello/rust/Cargo.toml --target-dir examples/friendlyhello/rust/target
