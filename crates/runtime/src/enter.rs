@@ -19,7 +19,7 @@ use crate::{
     cgroup::{Cgroup, Entry},
     failure::{Context, Failure},
     init::{leave_the_caller_behind, use_descriptors, use_terminal},
-    process::{Place, become_process, send},
+    process::{Place, become_process, fail},
     rootfs::Terminal,
     start::{Handover, Started, Stdio, TERMINAL, reap},
 };
@@ -47,10 +47,7 @@ pub fn enter(
                     let _ = theirs.send(&pid, &[child.pidfd.as_fd()]);
                     std::process::exit(0)
                 }
-                Err(failure) => {
-                    send(&failure, &theirs);
-                    std::process::exit(i32::from(failure.kind.exit_code()))
-                }
+                Err(failure) => fail(&failure, &theirs),
             }
         }
         Fork::Parent(helper) => {
@@ -81,10 +78,7 @@ fn join(process: &Process, init: BorrowedFd<'_>, entry: &Entry) -> Result<(), Fa
 fn live(spec: &Spec, process: &Process, stdio: Stdio, report: Channel) -> ! {
     match connect(stdio, &report) {
         Ok(()) => become_process(spec, process, Place::Guest, report),
-        Err(failure) => {
-            send(&failure, &report);
-            std::process::exit(i32::from(failure.kind.exit_code()))
-        }
+        Err(failure) => fail(&failure, &report),
     }
 }
 

@@ -19,7 +19,7 @@ use sys::{
 use crate::{
     bundle, cgroup,
     failure::{Context, Failure},
-    process::{Place, become_process, send},
+    process::{Place, become_process, fail},
     rootfs::{self, Terminal},
     start::{Stdio, TERMINAL},
 };
@@ -42,10 +42,7 @@ pub fn live(birth: Birth<'_>, report: Channel) -> ! {
             let place = if bundle::has(spec, bundle::INIT) { Place::BehindReaper } else { Place::First };
             become_process(spec, process, place, report)
         }
-        Err(failure) => {
-            send(&failure, &report);
-            std::process::exit(i32::from(failure.kind.exit_code()))
-        }
+        Err(failure) => fail(&failure, &report),
     }
 }
 

@@ -38,8 +38,10 @@ pub fn become_user(identity: &Identity, allowed: &LinuxCapabilities) -> Result<(
     rustix::thread::set_thread_groups(&groups).context("setgroups")?;
     rustix::thread::set_thread_res_gid(gid, gid, gid).context("setgid")?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).context("setuid")?;
+    // What the engine itself was not given, on a machine that gives root less than all, nobody gets.
+    let ours = rustix::thread::capabilities(None).context("reading capabilities")?.permitted;
     let effective = match identity.uid {
-        0 => set_of(allowed.effective().as_ref()),
+        0 => set_of(allowed.effective().as_ref()) & ours,
         _ => CapabilitySet::empty(),
     };
     rustix::thread::clear_ambient_capability_set().context("clearing ambient capabilities")?;

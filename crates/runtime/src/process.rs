@@ -17,7 +17,7 @@ use crate::{
     identity::Identity,
     privileges,
     program::Program,
-    reaper,
+    reaper, seccomp,
 };
 
 /// Which process of its container this is going to be.
@@ -35,31 +35,37 @@ pub enum Place {
 ///
 /// `report` closes when the program takes over; if that fails, the reason is sent through it first.
 pub fn become_process(spec: &Spec, process: &Process, place: Place, report: Channel) -> ! {
-    let failure = match prepare(spec, process, place) {
-        Ok(program) => match place {
-            Place::BehindReaper => match reaper::split() {
-                Ok(reaper::Half::Program) => program.exec(),
-                Ok(reaper::Half::Reaper(child)) => {
-                    drop(report);
-                    std::process::exit(reaper::reap(&child))
-                }
-                Err(failure) => failure,
-            },
-            Place::First | Place::Guest => program.exec(),
-        },
+    if place == Place::BehindReaper {
+        // Before anything is given up: the filter may forbid making processes this way.
+        match reaper::split() {
+            Ok(reaper::Half::Program) => {}
+            Ok(reaper::Half::Reaper(child)) => {
+                drop(report);
+                // A reaper that cannot be confined must not go on; the program dies with it.
+                let code = confine(spec, process, place).map_or(255, |_| reaper::reap(&child));
+                std::process::exit(code)
+            }
+            Err(failure) => fail(&failure, &report),
+        }
+    }
+    let program = confine(spec, process, place).and_then(|identity| find(process, &identity));
+    let failure = match program {
+        Ok(program) => program.exec(),
         Err(failure) => failure,
     };
-    send(&failure, &report);
+    fail(&failure, &report)
+}
+
+/// Sends `failure` to the process that waits for the start, and ends.
+pub(crate) fn fail(failure: &Failure, report: &Channel) -> ! {
+    let message = serde_json::to_vec(failure).expect("two plain fields always serialise");
+    // If nobody waits any more, nobody wants to know.
+    let _ = report.send(&message, &[]);
     std::process::exit(i32::from(failure.kind.exit_code()))
 }
 
-/// Sends `failure` to the process that waits for the start. If that one is gone, nobody wants to know.
-pub(crate) fn send(failure: &Failure, report: &Channel) {
-    let message = serde_json::to_vec(failure).expect("two plain fields always serialise");
-    let _ = report.send(&message, &[]);
-}
-
-fn prepare(spec: &Spec, process: &Process, place: Place) -> Result<Program, Failure> {
+/// Gives up everything that `process` is not to have, and becomes its user.
+fn confine(spec: &Spec, process: &Process, place: Place) -> Result<Identity, Failure> {
     let slash = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .context("opening the root")?;
     let identity = identity(&slash, process)?;
@@ -69,17 +75,25 @@ fn prepare(spec: &Spec, process: &Process, place: Place) -> Result<Program, Fail
 
     let none = LinuxCapabilities::default();
     let capabilities = process.capabilities().as_ref().unwrap_or(&none);
+    let filter = seccomp_filter(spec, capabilities)?;
     if process.no_new_privileges().unwrap_or(false) {
         rustix::thread::set_no_new_privs(true).context("no_new_privs")?;
     }
     // Installing a filter without no_new_privs takes CAP_SYS_ADMIN, so it comes before that goes. What is left
     // to do after it (prctl, setuid and their like) every profile has to allow anyway.
+    if let Some(filter) = filter {
+        filter.install().context("installing the seccomp filter")?;
+    }
     privileges::bound(capabilities)?;
     privileges::become_user(&identity, capabilities)?;
     if place != Place::Guest {
         // After the change of user, which clears it.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context("death signal")?;
     }
+    Ok(identity)
+}
+
+fn find(process: &Process, identity: &Identity) -> Result<Program, Failure> {
     let mut environment = process.env().clone().unwrap_or_default();
     if !environment.iter().any(|entry| entry.starts_with("HOME=")) {
         environment.push(format!("HOME={}", identity.home));
@@ -109,4 +123,16 @@ fn enter_working_directory(slash: impl AsFd, process: &Process) -> Result<(), Fa
         Ok(path) if path.to_bytes().starts_with(b"/") => Ok(()),
         _ => Err(Failure::setup(format_args!("{} is outside the container", describe()))),
     }
+}
+
+fn seccomp_filter(spec: &Spec, capabilities: &LinuxCapabilities) -> Result<Option<seccomp::Filter>, Failure> {
+    if bundle::has(spec, bundle::SECCOMP_UNCONFINED) {
+        return Ok(None);
+    }
+    let given = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    let filter = match given {
+        Some(profile) => seccomp::compile(profile),
+        None => seccomp::compile(&seccomp::default_profile(capabilities.bounding().as_ref())),
+    };
+    filter.map(Some).map_err(|error| Failure::setup(format_args!("seccomp profile: {error}")))
 }

@@ -29,6 +29,8 @@ pub fn split() -> Result<Half, Failure> {
 
 /// Collects every child that ends and passes signals on to the program, until that ends; its exit status.
 pub fn reap(program: &Child) -> i32 {
+    // What ps shows; the name it started with is a descriptor's number. Not worth failing for.
+    let _ = rustix::thread::set_name(c"sampan-init");
     let every_signal: Vec<i32> = (1..=64).collect();
     let Ok(signals) = Signals::collect(&every_signal) else { return 255 };
     loop {

@@ -7,6 +7,8 @@ use std::{io, path::PathBuf};
 pub enum CgroupError {
     #[error("no cgroup filesystem is mounted")]
     NotMounted,
+    #[error("cgroup {path} already exists and has processes", path = path.display())]
+    InUse { path: PathBuf },
     #[error("cannot {action} cgroup {path}: {reason}", path = path.display())]
     Io { action: &'static str, path: PathBuf, reason: io::Error },
     #[error("cannot set {file} to {value}: {reason}", file = file.display())]
@@ -25,6 +27,7 @@ impl CgroupError {
     /// The kind of the kernel's reason, where there is one.
     pub fn kind(&self) -> io::ErrorKind {
         match self {
+            CgroupError::InUse { .. } => io::ErrorKind::AlreadyExists,
             CgroupError::NotMounted => io::ErrorKind::NotFound,
             CgroupError::Unsupported { .. } | CgroupError::NoController { .. } => io::ErrorKind::Unsupported,
             CgroupError::Stuck { .. } => io::ErrorKind::TimedOut,

@@ -30,12 +30,27 @@ impl Setting {
     }
 
     pub fn write(&self, directory: &Path) -> Result<(), CgroupError> {
-        let file = directory.join(&self.file);
-        match write(&file, &self.value) {
-            Ok(()) => Ok(()),
-            Err(reason) => Err(CgroupError::Limit { file, value: self.value.clone(), reason }),
+        write_all(directory, std::slice::from_ref(self))
+    }
+}
+
+/// Writes `settings`, all of one file, one after the other.
+pub fn write_all(directory: &Path, settings: &[Setting]) -> Result<(), CgroupError> {
+    let Some(first) = settings.first() else { return Ok(()) };
+    let path = directory.join(&first.file);
+    let refused = |setting: &Setting, reason| {
+        Err(CgroupError::Limit { file: path.clone(), value: setting.value.clone(), reason })
+    };
+    let mut file = match OpenOptions::new().write(true).open(&path) {
+        Ok(file) => file,
+        Err(reason) => return refused(first, reason),
+    };
+    for setting in settings {
+        if let Err(reason) = file.write_all(setting.value.as_bytes()) {
+            return refused(setting, reason);
         }
     }
+    Ok(())
 }
 
 /// Writes to a file that the kernel must have there: never makes one.
@@ -58,15 +73,29 @@ pub fn number_of(text: &str, key: &str) -> u64 {
     values.filter_map(|(_, value)| value.trim().parse().ok()).next().unwrap_or(0)
 }
 
-/// Makes a directory. An empty group left behind at its path is replaced.
-pub fn make_directory(directory: &Path) -> io::Result<()> {
-    match fs::create_dir(directory) {
+/// Makes a group, and first its parents with `make_parents` if they are missing. A group without processes that
+/// was left behind at its path is replaced.
+pub fn make_group(
+    directory: &Path,
+    make_parents: impl FnOnce() -> Result<(), CgroupError>,
+) -> Result<(), CgroupError> {
+    let made = match fs::create_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_parents()?;
+            fs::create_dir(directory)
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let mut pids = Vec::new();
+            pids_below(directory, &mut pids)?;
+            if !pids.is_empty() {
+                return Err(CgroupError::InUse { path: directory.to_owned() });
+            }
             remove_below(directory, Instant::now())?;
             fs::create_dir(directory)
         }
         other => other,
-    }
+    };
+    made.map_err(io_error("make", directory))
 }
 
 /// Adds the processes of the group at `directory` and of those below it. A group that is gone has none.

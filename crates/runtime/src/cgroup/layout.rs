@@ -1,7 +1,8 @@
 //! Which cgroup trees this machine has and where, and how a container is to see them.
 
 use std::{
-    fs,
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -43,7 +44,9 @@ impl Layout {
             return Ok(Layout { hierarchies: Vec::new(), unified: Some(usual.to_owned()) });
         }
         let mounts = Path::new("/proc/self/mountinfo");
-        let text = fs::read_to_string(mounts).map_err(io_error("find", mounts))?;
+        let mut text = String::with_capacity(USUAL_SIZE); // asked for at once, it comes at once
+        let read = File::open(mounts).and_then(|mut file| file.read_to_string(&mut text));
+        read.map_err(io_error("find", mounts))?;
         let layout = Layout::parse(&text);
         match layout {
             Layout { ref hierarchies, unified: None } if hierarchies.is_empty() => {
@@ -123,6 +126,7 @@ fn is_controller(option: &str) -> bool {
     option.starts_with("name=") || CONTROLLERS.contains(&option)
 }
 
+const USUAL_SIZE: usize = 16 * 1024;
 const MOUNT_POINT: &str = "/sys/fs/cgroup";
 const CGROUP2_SUPER_MAGIC: rustix::fs::FsWord = 0x6367_7270;
 const CONTROLLERS: [&str; 14] = [

@@ -59,12 +59,12 @@ impl Cgroup {
         limits: &LinuxResources,
     ) -> Result<Cgroup, CgroupError> {
         let cgroup = Cgroup::open(layout, parent, name);
-        let made = cgroup.make(limits);
-        match made {
+        match cgroup.make(limits) {
             Ok(()) => Ok(cgroup),
+            Err(in_use @ CgroupError::InUse { .. }) => Err(in_use),
             Err(error) => {
                 // What was refused matters more than that an empty directory stays.
-                let _ = cgroup.remove();
+                let _ = cgroup.remove_until(Instant::now());
                 Err(error)
             }
         }
@@ -84,7 +84,7 @@ impl Cgroup {
             group.make()?;
         }
         if let Some(group) = &self.v2 {
-            group.make()?;
+            group.make(limits)?;
         }
         self.limit(limits)?;
         let rules = limits.devices().as_deref().unwrap_or_default();
@@ -195,7 +195,10 @@ impl Cgroup {
     /// Removes the group and those that the container made below it. Waits a little for processes that are
     /// still ending.
     pub fn remove(&self) -> Result<(), CgroupError> {
-        let deadline = Instant::now() + PATIENCE;
+        self.remove_until(Instant::now() + PATIENCE)
+    }
+
+    fn remove_until(&self, deadline: Instant) -> Result<(), CgroupError> {
         let outcomes: Vec<_> =
             self.directories().map(|directory| files::remove_below(directory, deadline)).collect();
         outcomes.into_iter().collect()

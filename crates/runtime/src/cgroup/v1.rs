@@ -60,14 +60,7 @@ impl Group {
     }
 
     pub fn make(&self) -> Result<(), CgroupError> {
-        let made = match files::make_directory(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_parents()?;
-                files::make_directory(&self.directory)
-            }
-            other => other,
-        };
-        made.map_err(io_error("make", &self.directory))?;
+        files::make_group(&self.directory, || self.make_parents())?;
         // Somebody may have been killed between making the parents and giving them their processors.
         if self.has("cpuset") && read(&self.directory.join(CPUS))?.trim().is_empty() {
             self.make_parents()?;
@@ -224,7 +217,10 @@ fn block_io_settings(block_io: &LinuxBlockIo, settings: &mut Vec<Setting>) -> Re
 /// Applies device rules in their order.
 pub fn limit_devices(groups: &[Group], rules: &[LinuxDeviceCgroup]) -> Result<(), CgroupError> {
     let directory = &with(groups, "devices")?.directory;
-    rules.iter().try_for_each(|rule| device_setting(rule).write(directory))
+    let settings: Vec<_> = rules.iter().map(device_setting).collect();
+    settings
+        .chunk_by(|one, next| one.file == next.file)
+        .try_for_each(|same| files::write_all(directory, same))
 }
 
 fn device_setting(rule: &LinuxDeviceCgroup) -> Setting {

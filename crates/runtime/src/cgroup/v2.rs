@@ -31,19 +31,19 @@ impl Group {
         Group { mount: mount.to_owned(), directory: mount.join(path), has_controllers }
     }
 
-    pub fn make(&self) -> Result<(), CgroupError> {
-        let made = match files::make_directory(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_parents()?;
-                files::make_directory(&self.directory)
-            }
-            other => other,
-        };
-        made.map_err(io_error("make", &self.directory))?;
-        if self.has_controllers && !self.lacking(&self.directory)?.is_empty() {
-            self.enable_controllers()?;
+    /// Makes the group with the controllers that are usual and those that `limits` needs.
+    pub fn make(&self, limits: &LinuxResources) -> Result<(), CgroupError> {
+        files::make_group(&self.directory, || self.make_parents())?;
+        if !self.has_controllers {
+            return Ok(());
         }
-        Ok(())
+        let settings = settings(limits)?;
+        let wanted: Vec<&str> = USUAL.into_iter().chain(settings.iter().map(Setting::controller)).collect();
+        let here = read(&self.directory.join(CONTROLLERS))?;
+        if wanted.iter().all(|controller| lists(&here, controller)) {
+            return Ok(());
+        }
+        self.enable(&wanted)
     }
 
     fn make_parents(&self) -> Result<(), CgroupError> {
@@ -53,29 +53,18 @@ impl Group {
         }
     }
 
-    /// Hands the controllers down from the root to this group. One that the root does not have, or that an
-    /// ancestor refuses, is missed by the limit that needs it.
-    fn enable_controllers(&self) -> Result<(), CgroupError> {
+    /// Hands controllers down from the root to this group. One that the root does not have, or that an ancestor
+    /// refuses, is missed by the limit that needs it.
+    fn enable(&self, wanted: &[&str]) -> Result<(), CgroupError> {
         let above: Vec<_> = self.directory.ancestors().skip(1).collect();
         for ancestor in above.into_iter().rev().filter(|ancestor| ancestor.starts_with(&self.mount)) {
-            let available = read(&ancestor.join("cgroup.controllers"))?;
-            for controller in WANTED.into_iter().filter(|wanted| lists(&available, wanted)) {
+            let available = read(&ancestor.join(CONTROLLERS))?;
+            for controller in wanted.iter().filter(|wanted| lists(&available, wanted)) {
                 // Several processes may do this at once; to enable what is enabled changes nothing.
                 let _ = files::write(&ancestor.join("cgroup.subtree_control"), &format!("+{controller}"));
             }
         }
         Ok(())
-    }
-
-    /// The controllers that the root has and the group at `directory` does not.
-    fn lacking(&self, directory: &Path) -> Result<Vec<&'static str>, CgroupError> {
-        let here = read(&directory.join("cgroup.controllers"))?;
-        let lacking: Vec<_> = WANTED.into_iter().filter(|wanted| !lists(&here, wanted)).collect();
-        if lacking.is_empty() {
-            return Ok(lacking);
-        }
-        let root = read(&self.mount.join("cgroup.controllers"))?;
-        Ok(lacking.into_iter().filter(|wanted| lists(&root, wanted)).collect())
     }
 
     pub fn limit(&self, limits: &LinuxResources) -> Result<(), CgroupError> {
@@ -258,7 +247,8 @@ fn lists(words: &str, wanted: &str) -> bool {
     words.split_ascii_whitespace().any(|word| word == wanted)
 }
 
-const WANTED: [&str; 6] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"];
+const CONTROLLERS: &str = "cgroup.controllers";
+const USUAL: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,11 @@ pub enum Abi {
 impl Abi {
     /// Those that a process on this machine can use, the native one first.
     pub fn of_this_machine() -> &'static [Abi] {
-        if cfg!(target_arch = "aarch64") { &[Abi::Aarch64, Abi::Arm] } else { &[Abi::X86_64, Abi::X32, Abi::X86] }
+        if cfg!(target_arch = "aarch64") {
+            &[Abi::Aarch64, Abi::Arm]
+        } else {
+            &[Abi::X86_64, Abi::X32, Abi::X86]
+        }
     }
 
     pub fn is_native(self) -> bool {
@@ -46,9 +50,10 @@ impl Abi {
         }
     }
 
-    /// The number of the call `name`, as a filter is told it.
-    pub fn number(self, name: &str) -> Option<u32> {
-        Some(numbers::look_up(self.table(), name)? + self.first())
+    /// The numbers of the calls `names`, as a filter is told them. Names that the ABI does not have are passed
+    /// over.
+    pub fn numbers<'a>(self, names: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = u32> {
+        numbers::look_up(self.table(), names).map(move |number| number + self.first())
     }
 
     /// The number that numbers begin with.

@@ -58,22 +58,21 @@ impl Condition {
             relation => (relation, then, or),
         };
         let [low, high] = [self.word(0), self.word(1)];
+        // The upper half of a narrow argument counts as 0, whatever the register held.
+        let high_decides = abi.is_64_bit() && high.mask != 0;
+        if !high_decides && high.value != 0 {
+            return or;
+        }
         let lower = match relation {
             Relation::Equal => low.emit_equal(assembler, then, or),
             Relation::AtLeast => low.emit(assembler, Assembler::if_at_least, then, or),
             _ => low.emit(assembler, Assembler::if_above, then, or),
         };
-        let ordered = relation != Relation::Equal;
-        if !abi.is_64_bit() {
-            // The upper half counts as 0, whatever the register held.
-            return if high.value == 0 { lower } else { or };
-        }
-        match (high.mask, high.value) {
-            (0, 0) => lower,
-            (0, _) => or,
-            _ if !ordered => high.emit_equal(assembler, lower, or),
-            (_, value) => {
-                let not_above = assembler.if_equal(value, lower, or);
+        match relation {
+            _ if !high_decides => lower,
+            Relation::Equal => high.emit_equal(assembler, lower, or),
+            _ => {
+                let not_above = assembler.if_equal(high.value, lower, or);
                 high.emit(assembler, Assembler::if_above, then, not_above)
             }
         }

@@ -66,7 +66,8 @@ impl Filter {
 pub fn compile(profile: &LinuxSeccomp) -> Result<Filter, SeccompError> {
     let named = profile.architectures().as_deref().unwrap_or_default();
     let is_named = |abi: &&Abi| {
-        named.contains(&abi.architecture()) || (abi.is_native() && (named.is_empty() || named.contains(&NATIVE)))
+        named.contains(&abi.architecture())
+            || (abi.is_native() && (named.is_empty() || named.contains(&NATIVE)))
     };
     let abis: Vec<Abi> = Abi::of_this_machine().iter().filter(is_named).copied().collect();
     let program = assemble(profile, &abis)?;

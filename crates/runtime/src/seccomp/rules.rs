@@ -69,9 +69,6 @@ impl Rules<'_> {
         for same in calls.chunk_by(|one, next| one.number == next.number) {
             let number = same[0].number;
             let target = self.target(assembler, abi, same);
-            if newest.is_some_and(|newest| number > newest) && ranges.0.last().is_some_and(|last| last.start <= abi.side_block()) {
-                ranges.begin(abi.side_block(), Target::Verdict(self.default));
-            }
             ranges.begin(number, target);
             ranges.begin(number + 1, Target::Verdict(self.default));
             if Some(number) == newest {
@@ -85,7 +82,7 @@ impl Rules<'_> {
     fn calls(&self, abi: Abi) -> Vec<Call<'_>> {
         let mut calls: Vec<Call<'_>> = Vec::with_capacity(512);
         for rule in &self.rules {
-            let numbers = rule.names.iter().filter_map(|name| abi.number(name));
+            let numbers = abi.numbers(rule.names.iter().map(String::as_str));
             calls.extend(numbers.map(|number| Call { number, rule }));
         }
         calls.sort_by_key(|call| call.number);
@@ -99,7 +96,9 @@ impl Rules<'_> {
             return Target::Verdict(rule.verdict);
         }
         let cases: Vec<Case<'_>> = rules()
-            .flat_map(|rule| rule.alternatives.iter().flatten().map(|set| Case { conditions: set, verdict: rule.verdict }))
+            .flat_map(|rule| {
+                rule.alternatives.iter().flatten().map(|set| Case { conditions: set, verdict: rule.verdict })
+            })
             .collect();
         match cases.is_empty() {
             true => Target::Verdict(self.default),

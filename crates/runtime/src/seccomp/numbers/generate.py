@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Writes the tables beside this file: the numbers of all system calls, by name, for each ABI.
 
-usage: generate.py DIRECTORY-OF-LINUX-RAW-SYS
+usage: generate.py DIRECTORY-OF-LINUX-RAW-SYS [DIRECTORY-OF-X86-HEADERS]
 
 The source is the crate linux-raw-sys, whose constants bindgen made from the kernel's exported headers of all
-architectures. The version of the kernel is read from it and written into each table. With asm/unistd_*.h of the
-machine at hand the x86 tables are checked: what the headers name must have the same number.
+architectures. The version of the kernel is read from it and written into each table. With a directory that has
+asm/unistd_*.h of x86 its tables are checked: what the headers name must have the same number.
 """
 
 import pathlib
@@ -14,19 +14,19 @@ import sys
 
 TABLES = {"x86_64": "unistd_64.h", "x32": "unistd_x32.h", "x86": "unistd_32.h", "aarch64": None, "arm": None}
 X32_BIT = 0x4000_0000
-HEADERS = pathlib.Path("/usr/include/x86_64-linux-gnu/asm")
 
 
-def main(crate):
+def main(crate, headers=None):
     here = pathlib.Path(__file__).parent
     for abi, header in TABLES.items():
         text = (crate / "src" / abi / "general.rs").read_text()
-        numbers = {name: int(n) & ~X32_BIT for name, n in re.findall(r"const __(?:ARM_)?NR_([a-z]\w*|_[a-z]\w*): u32 = (\d+)", text)}
+        constants = re.findall(r"const __(?:ARM_)?NR_(_?[a-z]\w*): u32 = (\d+)", text)
+        numbers = {name: int(number) & ~X32_BIT for name, number in constants}
         for marker in ("syscalls", "arch_specific_syscall", "compat_syscall_end"):
             numbers.pop(marker, None)
         version = [re.search(rf"LINUX_VERSION_{part}: u32 = (\d+)", text)[1] for part in ("MAJOR", "PATCHLEVEL")]
-        if header and (HEADERS / header).exists():
-            check(abi, numbers, (HEADERS / header).read_text())
+        if headers and header:
+            check(abi, numbers, (headers / "asm" / header).read_text())
         (here / f"{abi}.rs").write_text(table(abi, ".".join(version), numbers))
 
 
@@ -54,4 +54,4 @@ def table(abi, version, numbers):
     return "\n".join(lines) + "\n"
 
 
-main(pathlib.Path(sys.argv[1]))
+main(*map(pathlib.Path, sys.argv[1:]))

@@ -19,14 +19,23 @@ pub struct Entry {
     number: u32,
 }
 
-/// The number that `name` has in `table`.
-pub fn look_up(table: &[Entry], name: &str) -> Option<u32> {
-    if name.len() > LONGEST {
-        return None;
-    }
-    let name = padded(name);
-    let found = table.binary_search_by(|entry| entry.name.cmp(&name)).ok()?;
-    Some(table[found].number)
+/// The numbers that `names` have in `table`; names that are not in it are passed over.
+///
+/// Names in rising order are found by walking along the table, others by searching it.
+pub fn look_up<'a>(
+    table: &'static [Entry],
+    names: impl IntoIterator<Item = &'a str>,
+) -> impl Iterator<Item = u32> {
+    let mut at = 0;
+    let known = names.into_iter().filter(|name| name.len() <= LONGEST).map(padded);
+    known.filter_map(move |name| {
+        if at == table.len() || table[at].name > name {
+            at = 0;
+        }
+        let steps = table[at..].iter().take(FEW).position(|entry| entry.name >= name);
+        at += steps.unwrap_or_else(|| table[at..].partition_point(|entry| entry.name < name));
+        table.get(at).filter(|entry| entry.name == name).map(|entry| entry.number)
+    })
 }
 
 const fn entry(name: &str, number: u32) -> Entry {
@@ -45,26 +54,43 @@ const fn padded(name: &str) -> [u8; LONGEST] {
 
 /// The length of `sched_rr_get_interval_time64`.
 const LONGEST: usize = 28;
+/// How many entries are worth a look before a search.
+const FEW: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn numbers(table: &'static [Entry], names: &[&str]) -> Vec<u32> {
+        look_up(table, names.iter().copied()).collect()
+    }
+
     #[test]
-    fn every_table_is_sorted_and_finds_what_it_holds() {
+    fn every_table_is_sorted_and_finds_what_it_holds_in_any_order() {
         for table in [&X86_64[..], &X32, &X86, &AARCH64, &ARM] {
             assert!(table.is_sorted_by(|one, next| one.name < next.name));
-            assert!(look_up(table, "execve").is_some());
-            assert_eq!(look_up(table, "no_such_call"), None);
-            assert_eq!(look_up(table, &"x".repeat(LONGEST + 1)), None);
+            let names: Vec<_> =
+                table.iter().map(|entry| String::from_utf8(entry.name.into()).unwrap()).collect();
+            let names: Vec<_> = names.iter().map(|name| name.trim_end_matches('\0')).collect();
+            let mut expected: Vec<_> = table.iter().map(|entry| entry.number).collect();
+            assert_eq!(numbers(table, &names), expected);
+            expected.reverse();
+            let backwards: Vec<_> = names.into_iter().rev().collect();
+            assert_eq!(numbers(table, &backwards), expected);
         }
     }
 
     #[test]
+    fn names_that_a_table_does_not_have_are_passed_over() {
+        let long = "x".repeat(LONGEST + 1);
+        assert_eq!(numbers(&X86_64, &["", "close", "no_such_call", "zzz", &long, "read", "arm"]), [3, 0]);
+    }
+
+    #[test]
     fn each_abi_has_its_own_numbers() {
-        let getpid = [&X86_64[..], &X32, &X86, &AARCH64, &ARM].map(|table| look_up(table, "getpid"));
-        assert_eq!(getpid, [Some(39), Some(39), Some(20), Some(172), Some(20)]);
-        assert_eq!(look_up(&X32, "execve"), Some(520));
-        assert_eq!(look_up(&AARCH64, "open"), None);
+        let getpid = [&X86_64[..], &X32, &X86, &AARCH64, &ARM].map(|table| numbers(table, &["getpid"]));
+        assert_eq!(getpid, [[39], [39], [20], [172], [20]]);
+        assert_eq!(numbers(&X32, &["execve"]), [520]);
+        assert_eq!(numbers(&AARCH64, &["open", "openat"]), [56]);
     }
 }
