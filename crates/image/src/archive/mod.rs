@@ -3,6 +3,7 @@
 //! Knows the archives of docker, old and new, and OCI image layouts in a tar. Nothing that an archive says
 //! is visible in the store before all of it is verified.
 
+mod extract;
 mod import;
 mod load;
 mod save;
@@ -13,6 +14,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use types::Digest;
 
+pub use extract::{extract, is_archive};
 pub use import::import;
 pub use load::{Loaded, load};
 pub use save::save;

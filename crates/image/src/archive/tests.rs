@@ -1,4 +1,4 @@
-use std::{fs, io::Write, path::Path, process::Command};
+use std::{fs, io::Write, os::unix::fs::MetadataExt, path::Path, process::Command};
 
 use types::Reference;
 
@@ -7,6 +7,7 @@ use crate::{
     config::Configuration,
     store::tests::{image_of, sandbox},
     tarball::tests::Raw,
+    tree::{Links, Owner, Root},
 };
 
 fn config(diff_ids: &[Digest]) -> Vec<u8> {
@@ -149,6 +150,27 @@ fn a_root_file_system_becomes_an_image() {
     assert_eq!(image.config.config.cmd, Some(vec!["sh".to_owned()]));
     let top = &sandbox.store.layer_directories(&image).unwrap()[0];
     assert_eq!(fs::read(top.join("etc/name")).unwrap(), b"imported");
+}
+
+#[test]
+fn archives_are_told_from_other_files_and_extracted_into_a_tree() {
+    let Some(sandbox) = sandbox() else { return };
+    let archive = Raw::default().file("lib/new", b"x").symlink("out", "/etc").file("kept/.wh.x", b"").end();
+    assert!(is_archive(archive.as_slice()));
+    assert!(is_archive(through("xz", &archive).as_slice()));
+    for other in [b"#!/bin/sh\n".to_vec(), vec![], vec![0; 4096], through("gzip", b"just text")] {
+        assert!(!is_archive(other.as_slice()));
+    }
+    let tree = sandbox.top.path().join("tree");
+    fs::create_dir_all(tree.join("usr/lib")).unwrap();
+    std::os::unix::fs::symlink("/usr/lib", tree.join("lib")).unwrap();
+    let root = Root::open(&tree, Links::StayInside).unwrap();
+    extract(through("gzip", &archive).as_slice(), &root, Some(Owner { uid: 9, gid: 8 })).unwrap();
+    let stat = fs::metadata(tree.join("usr/lib/new")).unwrap();
+    assert_eq!((stat.uid(), stat.gid()), (9, 8));
+    // The link that came with the archive leads inside the tree too, where nothing is.
+    assert!(extract(Raw::default().file("out/passwd", b"x").end().as_slice(), &root, None).is_err());
+    assert!(!tree.join("etc").exists());
 }
 
 fn through(program: &str, bytes: &[u8]) -> Vec<u8> {

@@ -100,11 +100,6 @@ impl Attributes {
             let path = by_descriptor(directory, name);
             optional(rustix::fs::lsetxattr(path, key.as_slice(), value, XattrFlags::empty()))?;
         }
-        self.touch_child(directory, name)
-    }
-
-    /// Sets only the modification time of `name` in `directory`.
-    pub fn touch_child(&self, directory: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
         touch_child(directory, name, self.mtime)
     }
 

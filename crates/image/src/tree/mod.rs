@@ -116,11 +116,6 @@ impl Root {
         // By its whole path again: if a dangling link stands here, this fails rather than follow it outside.
         self.directory(path)
     }
-
-    /// How links below are treated.
-    pub fn links(&self) -> Links {
-        self.links
-    }
 }
 
 impl AsFd for Root {
