@@ -1,0 +1,220 @@
+//! What earlier builds made, so that it need not be made again.
+//!
+//! ```text
+//! <cache>/steps/<key>        a step's result, by everything that went into it
+//! <cache>/traces/<digest>    what the last finished build of one Dockerfile and context went through, to explain misses
+//! <cache>/contexts/<digest>  digests of the files of one context
+//! <cache>/scratch/<name>/    directories of builds that are running
+//! ```
+//!
+//! Files appear whole or not at all. One that cannot be read is as good as none: what is lost is time.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use image::{Layer, manifest::Descriptor};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use types::Digest;
+
+/// The directory of the cache.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    directory: PathBuf,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The layer it made; `None` if it changed nothing.
+    pub layer: Option<Made>,
+    /// When, in RFC 3339.
+    pub created: String,
+}
+
+/// A layer as a record has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Made {
+    diff_id: Digest,
+    blob: Descriptor,
+}
+
+impl Made {
+    pub fn of(layer: &Layer) -> Made {
+        Made { diff_id: layer.diff_id, blob: layer.blob.clone() }
+    }
+
+    pub fn layer(&self) -> Layer {
+        Layer { diff_id: self.diff_id, blob: self.blob.clone() }
+    }
+}
+
+/// Everything that went into a step, in the form in which two builds are compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// The step as progress shows it.
+    pub title: String,
+    /// The operation with all its settings.
+    pub definition: String,
+    /// The layers it stands on, lowest first.
+    pub below: Vec<Digest>,
+    /// The files it takes from the context, for each of its sources.
+    pub files: Vec<BTreeMap<String, Digest>>,
+}
+
+/// The inputs of all steps of one build.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    pub steps: Vec<Inputs>,
+}
+
+impl Inputs {
+    /// The key of the step's record: equal if and only if all that can change its result is.
+    pub fn key(&self) -> Digest {
+        let Inputs { title: _, definition, below, files } = self;
+        let all = serde_json::to_vec(&(FORMAT, definition, below, files));
+        Digest::of(&all.expect("strings and digests are serializable"))
+    }
+
+    /// What is different from `before`, in a few words; `None` if nothing is.
+    pub fn difference(&self, before: &Inputs) -> Option<String> {
+        if self.definition != before.definition {
+            return Some(match self.title == before.title {
+                false => "the instruction changed".to_owned(),
+                true => "its environment or settings changed".to_owned(),
+            });
+        }
+        if self.below != before.below {
+            return Some("what it stands on changed".to_owned());
+        }
+        let all = |inputs: &Inputs| -> BTreeMap<String, Digest> {
+            inputs.files.iter().flatten().map(|(path, digest)| (path.clone(), *digest)).collect()
+        };
+        let (now, then) = (all(self), all(before));
+        let changed = now.iter().filter_map(|(path, digest)| match then.get(path) {
+            None => Some(format!("{path} is new")),
+            Some(old) if old != digest => Some(format!("{path} changed")),
+            Some(_) => None,
+        });
+        let removed =
+            then.keys().filter(|path| !now.contains_key(*path)).map(|path| format!("{path} is gone"));
+        let mut all = changed.chain(removed);
+        let first = all.next()?;
+        Some(match all.count() {
+            0 => first,
+            1 => format!("{first}, and 1 more"),
+            more => format!("{first}, and {more} more"),
+        })
+    }
+}
+
+impl Cache {
+    pub fn new(directory: PathBuf) -> Cache {
+        Cache { directory }
+    }
+
+    pub fn record(&self, key: &Digest) -> Option<Record> {
+        read(&self.path("steps", key))
+    }
+
+    pub fn keep_record(&self, key: &Digest, record: &Record) -> io::Result<()> {
+        write(&self.path("steps", key), record)
+    }
+
+    /// The trace of the last build that `identity` names.
+    pub fn trace(&self, identity: &Digest) -> Trace {
+        read(&self.path("traces", identity)).unwrap_or_default()
+    }
+
+    pub fn keep_trace(&self, identity: &Digest, trace: &Trace) -> io::Result<()> {
+        write(&self.path("traces", identity), trace)
+    }
+
+    /// Where the digests of the files of the context `identity` names are kept.
+    pub fn index_path(&self, identity: &Digest) -> PathBuf {
+        self.path("contexts", identity)
+    }
+
+    pub fn scratch_path(&self) -> PathBuf {
+        self.directory.join("scratch")
+    }
+
+    fn path(&self, kind: &str, key: &Digest) -> PathBuf {
+        self.directory.join(kind).join(key.hex())
+    }
+}
+
+/// Puts `content` at `path`, for readers all at once.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory)?;
+    let mut unique = [0; 8];
+    getrandom::fill(&mut unique).map_err(io::Error::other)?;
+    let aside = directory.join(format!(".{:016x}", u64::from_le_bytes(unique)));
+    let written = fs::File::create_new(&aside)
+        .and_then(|mut file| file.write_all(content))
+        .and_then(|()| fs::rename(&aside, path));
+    if written.is_err() {
+        // The error that matters is the first; a left-over is swept with the cache.
+        fs::remove_file(&aside).ok();
+    }
+    written
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    replace(path, &serde_json::to_vec(value)?)
+}
+
+/// Part of every key: a change of what keys or operations mean changes it.
+const FORMAT: &str = "sampan build 1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inputs(definition: &str, files: &[(&str, &str)]) -> Inputs {
+        let files = files.iter().map(|(path, content)| (path.to_string(), Digest::of(content.as_bytes())));
+        Inputs {
+            title: definition.into(),
+            definition: definition.into(),
+            below: vec![],
+            files: vec![files.collect()],
+        }
+    }
+
+    #[test]
+    fn a_difference_names_the_first_file_and_counts_the_others() {
+        let before = inputs("COPY", &[("a", "1"), ("b", "1"), ("c", "1")]);
+        for (now, expected) in [
+            (inputs("COPY", &[("a", "1"), ("b", "1"), ("c", "1")]), None),
+            (inputs("COPY", &[("a", "1"), ("b", "2"), ("c", "1")]), Some("b changed")),
+            (inputs("COPY", &[("a", "1"), ("c", "1")]), Some("b is gone")),
+            (inputs("COPY", &[("a", "2"), ("b", "2"), ("d", "1")]), Some("a changed, and 3 more")),
+            (inputs("RUN", &[("a", "1"), ("b", "1"), ("c", "1")]), Some("the instruction changed")),
+        ] {
+            assert_eq!(now.difference(&before).as_deref(), expected);
+            assert_eq!(now.key() == before.key(), expected.is_none());
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_is_none() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let cache = Cache::new(directory.path().to_owned());
+        let key = Digest::of(b"key");
+        let layer = Layer { diff_id: key, blob: Descriptor::new("x", key, 1) };
+        let record = Record { layer: Some(Made::of(&layer)), created: "2026-01-01T00:00:00Z".into() };
+        assert_eq!(cache.record(&key), None);
+        cache.keep_record(&key, &record).expect("kept");
+        assert_eq!(cache.record(&key), Some(record));
+        fs::write(cache.path("steps", &key), b"{\"lay").expect("damaged");
+        assert_eq!(cache.record(&key), None);
+    }
+}

@@ -1,0 +1,86 @@
+//! What happens during a build, told while it happens.
+
+use std::{fmt, time::Duration};
+
+use types::{Digest, Reference};
+
+use crate::host::Stream;
+
+/// Learns of a build's progress; the program renders it.
+pub trait Observer {
+    fn event(&mut self, event: Event<'_>);
+}
+
+/// A task's number, from 1 in the order in which tasks begin: `#5` in plain progress.
+pub type TaskId = usize;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event<'a> {
+    Started {
+        id: TaskId,
+        task: &'a Task,
+    },
+    /// The task's result was there already. [`Event::Finished`] does not follow.
+    Cached {
+        id: TaskId,
+    },
+    /// A step has to be carried out, and why.
+    Missed {
+        id: TaskId,
+        reason: &'a str,
+    },
+    Output {
+        id: TaskId,
+        stream: Stream,
+        bytes: &'a [u8],
+    },
+    Finished {
+        id: TaskId,
+        elapsed: Duration,
+    },
+    Failed {
+        id: TaskId,
+        error: &'a str,
+    },
+    /// The image is stored.
+    Written {
+        id: TaskId,
+        image: Digest,
+    },
+    Named {
+        id: TaskId,
+        name: &'a Reference,
+    },
+    Warning(&'a str),
+}
+
+/// A piece of work. Displays as docker's plain progress names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    ReadDockerfile {
+        name: String,
+    },
+    ReadIgnoreFile,
+    FindImages,
+    ReadContext,
+    /// A step that changes the file system; the base is the first of `total`.
+    Step {
+        number: usize,
+        total: usize,
+        title: String,
+    },
+    Export,
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Task::ReadDockerfile { name } => write!(f, "[internal] load build definition from {name}"),
+            Task::ReadIgnoreFile => write!(f, "[internal] load .dockerignore"),
+            Task::FindImages => write!(f, "[internal] load metadata of base images"),
+            Task::ReadContext => write!(f, "[internal] load build context"),
+            Task::Step { number, total, title } => write!(f, "[{number}/{total}] {title}"),
+            Task::Export => write!(f, "exporting to image"),
+        }
+    }
+}

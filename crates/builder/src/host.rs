@@ -1,0 +1,70 @@
+//! What a build asks of the engine.
+
+use std::path::PathBuf;
+
+use image::{Image, Lease, Store};
+use serde::Serialize;
+use types::{Platform, Reference};
+
+/// The engine, as a build sees it.
+///
+/// Everything a build writes goes into the store, through here, or into the directory it was given for its cache.
+pub trait Host {
+    /// Where layers and images are kept. The cache's directory must be on the same file system.
+    fn store(&self) -> &Store;
+
+    /// The image that `name` stands for on `platform`: the one at hand, or else pulled. With `pull`, the registry is
+    /// asked even if one is at hand. Fails with [`HostError::NotFound`] if neither has it.
+    fn resolve(&self, name: &Reference, platform: &Platform, pull: bool) -> Result<Image, HostError>;
+
+    /// Records an image that `lease` holds, and lets `names` stand for it. There may be no names.
+    fn record(&self, lease: &Lease, image: &Image, names: &[Reference]) -> Result<(), HostError>;
+
+    /// Runs a process in a container of its own to its end, passing on what it writes, and returns its exit code.
+    /// What it changed is in `step.upper` then, nothing of the engine's own among it, and nothing is mounted.
+    fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError>;
+}
+
+/// A process to run for RUN.
+#[derive(Debug, Clone)]
+pub struct RunStep {
+    /// The layers' directories, the topmost first.
+    pub layers: Vec<PathBuf>,
+    /// Where changes go, and overlayfs's working directory beside it. Both exist and are empty.
+    pub upper: PathBuf,
+    pub work: PathBuf,
+    pub arguments: Vec<String>,
+    /// `NAME=value`, complete but for what the engine always sets.
+    pub environment: Vec<String>,
+    pub directory: String,
+    /// As in an image's configuration: empty for root.
+    pub user: String,
+    pub hostname: String,
+    pub network: Network,
+}
+
+/// The network a RUN step has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    #[default]
+    Default,
+    None,
+    Host,
+}
+
+/// Where a process wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    Out,
+    Err,
+}
+
+/// What went wrong on the other side.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error("{0}: not found")]
+    NotFound(Reference),
+    #[error(transparent)]
+    Other(#[from] Box<dyn std::error::Error + Send + Sync>),
+}

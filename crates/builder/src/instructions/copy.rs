@@ -1,0 +1,183 @@
+//! COPY: files of the build context into the image.
+
+use super::Instruction;
+use crate::{
+    diagnostic::Problem,
+    graph::{Action, Copy, Mode, Source},
+    parse::{Directives, Flags, Heredoc, Statement, Word, announced_heredoc, words},
+    path,
+    plan::{PlanError, Planner},
+};
+
+/// COPY or ADD as written.
+pub struct CopyFiles {
+    pub sources: Vec<Word>,
+    destination: Word,
+    heredocs: Vec<Heredoc>,
+    owner: Option<Word>,
+    mode: Option<Word>,
+    pub unpack: bool,
+}
+
+pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction>, Problem> {
+    let known = ["chown", "chmod", "link", "from", "parents", "exclude"];
+    let flags = Flags::checked(&statement.flags, &known)?;
+    flags.refuse(&["from", "parents", "exclude"])?;
+    let copy = CopyFiles::read(statement, &flags)?;
+    let is_url = |word: &&Word| word.text.starts_with("http://") || word.text.starts_with("https://");
+    match copy.sources.iter().find(is_url) {
+        Some(url) => Err(Problem::new("source can't be a URL for COPY", url.span.clone())),
+        None => Ok(Box::new(copy)),
+    }
+}
+
+impl CopyFiles {
+    /// What COPY and ADD have in common.
+    pub fn read(statement: &Statement, flags: &Flags<'_>) -> Result<CopyFiles, Problem> {
+        // A layer of its own is what every copy makes here, so --link changes nothing.
+        flags.switch("link")?;
+        let mut sources = words::json_or_plain(&statement.arguments)?;
+        let name = statement.name();
+        let Some(destination) = sources.pop().filter(|_| !sources.is_empty()) else {
+            let message = format!(
+                "{name} requires at least two arguments, but only one was provided. \
+                 Destination could not be determined."
+            );
+            return Err(Problem::new(message, statement.span.clone()));
+        };
+        if announced_heredoc(&destination).is_some() {
+            let message = format!("{name} cannot accept a heredoc as a destination");
+            return Err(Problem::new(message, destination.span));
+        }
+        Ok(CopyFiles {
+            sources,
+            destination,
+            heredocs: statement.heredocs.clone(),
+            owner: flags.value("chown")?,
+            mode: flags.value("chmod")?,
+            unpack: false,
+        })
+    }
+
+    fn source(&self, word: &Word, planner: &Planner<'_>) -> Result<Source, Problem> {
+        let Some(announced) = announced_heredoc(word) else {
+            return Ok(Source::Context(planner.expand(word)?));
+        };
+        let heredoc = self.heredocs.iter().find(|heredoc| heredoc.name == announced.name);
+        let content = heredoc.map(Heredoc::text).unwrap_or_default();
+        let content = match announced.expand {
+            true => planner.expand_text(&Word { text: content, span: word.span.clone() })?,
+            false => content,
+        };
+        Ok(Source::Inline { name: announced.name, content })
+    }
+}
+
+impl Instruction for CopyFiles {
+    fn plan(&self, at: &Statement, planner: &mut Planner<'_>) -> Result<(), PlanError> {
+        let sources: Vec<Source> =
+            self.sources.iter().map(|word| self.source(word, planner)).collect::<Result<_, _>>()?;
+        let written = planner.expand(&self.destination)?;
+        let owner = self.owner.as_ref().map(|word| planner.expand(word)).transpose()?;
+        let mode_text = self.mode.as_ref().map(|word| planner.expand(word)).transpose()?;
+        let mode = match (&mode_text, &self.mode) {
+            (Some(text), Some(word)) => Some(parse_mode(text, word)?),
+            _ => None,
+        };
+        let is_directory = path::names_directory(&written);
+        if sources.len() > 1 && !is_directory {
+            let message = format!(
+                "When using {} with more than one source file, the destination must be a directory and end with a /",
+                at.name()
+            );
+            return Err(Problem::new(message, self.destination.span.clone()).into());
+        }
+        let directory = &planner.config(&at.span)?.working_dir;
+        let absolute = path::join(directory, &written);
+        let destination = match is_directory && absolute != "/" {
+            true => absolute + "/",
+            false => absolute,
+        };
+
+        let mut title = at.name();
+        owner.iter().for_each(|owner| title.push_str(&format!(" --chown={owner}")));
+        mode_text.iter().for_each(|mode| title.push_str(&format!(" --chmod={mode}")));
+        for source in &sources {
+            title.push_str(&match source {
+                Source::Context(path) => format!(" {path}"),
+                Source::Inline { name, .. } => format!(" <<{name}"),
+            });
+        }
+        title.push_str(&format!(" {written}"));
+        let copy = Copy { sources, destination, owner, mode, unpack: self.unpack };
+        let created_by = format!("{title} # buildkit");
+        Ok(planner.operate(at, Action::Copy(copy), title, created_by)?)
+    }
+}
+
+fn parse_mode(text: &str, word: &Word) -> Result<Mode, Problem> {
+    match u32::from_str_radix(text, 8) {
+        Ok(bits) if bits <= 0o7777 && !text.starts_with('+') => Ok(Mode(bits)),
+        _ => Err(Problem::new(
+            format!("invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777"),
+            word.span.clone(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instructions::testing::*;
+
+    #[test]
+    fn destinations_are_relative_to_the_working_directory() {
+        for (dockerfile, destination) in [
+            ("COPY a b", "/b"),
+            ("WORKDIR /app\nCOPY . .", "/app/"),
+            ("WORKDIR /app\nCOPY a b/", "/app/b/"),
+            ("WORKDIR /app\nCOPY a ..", "/"),
+            ("COPY a /x/../y", "/y"),
+        ] {
+            assert_eq!(copies(dockerfile)[0].destination, destination, "{dockerfile}");
+        }
+    }
+
+    #[test]
+    fn history_repeats_what_was_written_with_variables_resolved() {
+        check_history("COPY . /app", "COPY . /app # buildkit");
+        check_history("ENV D=/x\nCOPY [\"a b\", \"$D\"]", "COPY a b /x # buildkit");
+        check_history(
+            "ARG U=7\nCOPY --chown=$U:8 --chmod=640 a b c/",
+            "COPY --chown=7:8 --chmod=640 a b c/ # buildkit",
+        );
+    }
+
+    #[test]
+    fn here_documents_are_sources() {
+        let inline = |source: &str| copies(source)[0].sources.clone();
+        let expected = |content: &str| vec![Source::Inline { name: "E".into(), content: content.into() }];
+        assert_eq!(inline("ENV A=1\nCOPY <<E /x\n$A \"q\"\nE"), expected("1 \"q\"\n"));
+        assert_eq!(inline("ENV A=1\nCOPY <<-'E' /x\n\t$A\n\tE"), expected("$A\n"));
+    }
+
+    #[test]
+    fn what_docker_refuses_is_refused_in_its_words() {
+        check_problem(
+            "COPY a",
+            "COPY requires at least two arguments, but only one was provided. \
+             Destination could not be determined.",
+        );
+        check_problem(
+            "COPY a b c",
+            "When using COPY with more than one source file, the destination must be a directory and end with a /",
+        );
+        check_problem("COPY --frm=x a b", "unknown flag: --frm");
+        check_problem("COPY --from=x a b", "--from is not yet supported");
+        check_problem("COPY http://a/b c", "source can't be a URL for COPY");
+        check_problem(
+            "COPY --chmod=u+x a b",
+            "invalid chmod parameter: 'u+x'. it should be octal string and between 0 and 07777",
+        );
+    }
+}

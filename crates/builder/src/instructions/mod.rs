@@ -1,0 +1,103 @@
+//! The instructions: each file holds one's syntax, its meaning and its tests.
+//!
+//! To add one, write its file and a line in [`INSTRUCTIONS`].
+
+use crate::{
+    diagnostic::Problem,
+    parse::{Directives, Dockerfile, Statement, Text, Word},
+    plan::{PlanError, Planner},
+};
+
+mod add;
+mod arg;
+mod cmd;
+mod copy;
+mod entrypoint;
+mod env;
+mod expose;
+mod from;
+mod healthcheck;
+mod label;
+mod maintainer;
+mod onbuild;
+mod run;
+mod shell;
+mod stopsignal;
+mod user;
+mod volume;
+mod workdir;
+
+pub use run::is_predefined;
+
+/// An instruction whose syntax is right.
+pub trait Instruction {
+    /// Changes the plan as the instruction asks. `at` is the statement it was read from.
+    fn plan(&self, at: &Statement, planner: &mut Planner<'_>) -> Result<(), PlanError>;
+}
+
+/// Reads one statement's flags and arguments.
+type Read = fn(&Statement, &Directives) -> Result<Box<dyn Instruction>, Problem>;
+
+const INSTRUCTIONS: [(&str, Read); 18] = [
+    ("ADD", add::read),
+    ("ARG", arg::read),
+    ("CMD", cmd::read),
+    ("COPY", copy::read),
+    ("ENTRYPOINT", entrypoint::read),
+    ("ENV", env::read),
+    ("EXPOSE", expose::read),
+    ("FROM", from::read),
+    ("HEALTHCHECK", healthcheck::read),
+    ("LABEL", label::read),
+    ("MAINTAINER", maintainer::read),
+    ("ONBUILD", onbuild::read),
+    ("RUN", run::read),
+    ("SHELL", shell::read),
+    ("STOPSIGNAL", stopsignal::read),
+    ("USER", user::read),
+    ("VOLUME", volume::read),
+    ("WORKDIR", workdir::read),
+];
+
+/// Reads every statement, before anything is done for any of them.
+pub fn read(dockerfile: &Dockerfile) -> Result<Vec<Box<dyn Instruction>>, Problem> {
+    dockerfile.statements.iter().map(|statement| read_one(statement, &dockerfile.directives)).collect()
+}
+
+fn read_one(statement: &Statement, directives: &Directives) -> Result<Box<dyn Instruction>, Problem> {
+    let name = statement.name();
+    match INSTRUCTIONS.iter().find(|(known, _)| *known == name) {
+        Some((_, read)) => read(statement, directives),
+        None => {
+            let keyword = &statement.keyword;
+            Err(Problem::new(format!("unknown instruction: {}", keyword.text), keyword.span.clone())
+                .suggesting(&keyword.text, INSTRUCTIONS.map(|(known, _)| known)))
+        }
+    }
+}
+
+/// All arguments as one word, white space included.
+fn one_argument(statement: &Statement) -> Result<Word, Problem> {
+    let arguments: &Text = &statement.arguments;
+    match arguments.is_empty() {
+        true => Err(Problem::new(
+            format!("{} requires exactly one argument", statement.name()),
+            statement.keyword.span.clone(),
+        )),
+        false => Ok(arguments.word(0..arguments.as_str().len())),
+    }
+}
+
+/// Refuses a statement without arguments.
+fn some_arguments(statement: &Statement) -> Result<&Text, Problem> {
+    match statement.arguments.is_empty() {
+        true => Err(Problem::new(
+            format!("{} requires at least one argument", statement.name()),
+            statement.keyword.span.clone(),
+        )),
+        false => Ok(&statement.arguments),
+    }
+}
+
+#[cfg(test)]
+pub mod testing;

@@ -1,0 +1,85 @@
+//! Planning without an engine, for the tests of single instructions.
+
+use image::{Image, Lease, Store, config::Execution};
+use types::{Digest, Platform, Reference};
+
+use crate::{
+    config,
+    graph::{Action, Copy, Graph},
+    host::{Host, HostError, RunStep, Stream},
+    instructions, parse,
+    plan::{PlanError, Planner, Settings},
+};
+
+/// Knows one image, `base`, and can do nothing.
+struct OneImage;
+
+impl Host for OneImage {
+    fn store(&self) -> &Store {
+        unreachable!("planning stores nothing")
+    }
+
+    fn resolve(&self, name: &Reference, platform: &Platform, _: bool) -> Result<Image, HostError> {
+        if name.path() != "library/base" {
+            return Err(HostError::NotFound(name.clone()));
+        }
+        let mut config = config::scratch(platform);
+        config.config = Execution { cmd: Some(vec!["base-cmd".into()]), ..Execution::default() };
+        let id = Digest::of(b"base");
+        Ok(Image { manifest: id, id, config, layers: Vec::new() })
+    }
+
+    fn record(&self, _: &Lease, _: &Image, _: &[Reference]) -> Result<(), HostError> {
+        unreachable!("planning makes no image")
+    }
+
+    fn run(&self, _: &RunStep, _: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {
+        unreachable!("planning runs nothing")
+    }
+}
+
+/// The graph of a whole Dockerfile, or what is wrong with it.
+pub fn planned(dockerfile: &str) -> Result<Graph, String> {
+    planned_with(&[], dockerfile)
+}
+
+/// The same with `--build-arg`s.
+pub fn planned_with(arguments: &[(&str, &str)], dockerfile: &str) -> Result<Graph, String> {
+    let arguments = arguments.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let settings = Settings { arguments, ..Settings::default() };
+    let dockerfile = parse::parse(dockerfile).map_err(|problem| problem.message)?;
+    let read = instructions::read(&dockerfile).map_err(|problem| problem.message)?;
+    let mut planner = Planner::new(&OneImage, &settings, &dockerfile.directives);
+    for (instruction, statement) in read.iter().zip(&dockerfile.statements) {
+        instruction.plan(statement, &mut planner).map_err(|error| match error {
+            PlanError::Problem(problem) => problem.message,
+            PlanError::Base(error, _) => error.to_string(),
+        })?;
+    }
+    planner.finish().map_err(|problem| problem.message)
+}
+
+/// Checks the last line of history that the instructions after a FROM leave.
+pub fn check_history(instructions: &str, expected: &str) {
+    let graph = planned(&format!("FROM scratch\n{instructions}"));
+    let graph = graph.unwrap_or_else(|problem| panic!("{instructions}: {problem}"));
+    let last = graph.history.last().map(|entry| entry.created_by.as_str());
+    assert_eq!(last, Some(expected), "{instructions}");
+}
+
+/// Checks what is said of instructions after a FROM that are wrong.
+pub fn check_problem(instructions: &str, expected: &str) {
+    let graph = planned(&format!("FROM scratch\n{instructions}"));
+    assert_eq!(graph.map(|_| ()), Err(expected.to_owned()), "{instructions}");
+}
+
+/// The copies that instructions after a FROM ask for.
+pub fn copies(instructions: &str) -> Vec<Copy> {
+    let graph = planned(&format!("FROM scratch\n{instructions}"));
+    let graph = graph.unwrap_or_else(|problem| panic!("{instructions}: {problem}"));
+    let copy = |operation: crate::graph::Operation| match operation.action {
+        Action::Copy(copy) => Some(copy),
+        _ => None,
+    };
+    graph.operations.into_iter().filter_map(copy).collect()
+}

@@ -1,0 +1,248 @@
+//! Builds images from Dockerfiles.
+//!
+//! ```text
+//! text ──parse──▶ statements ──instructions──▶ graph of operations ──solve──▶ layers and configuration
+//! ```
+//!
+//! Knows Dockerfiles, build contexts and the build cache. What runs processes and keeps images is a [`Host`]; what
+//! happens is told to an [`Observer`]. Knows nothing of terminals, registries or containers' lives.
+
+mod cache;
+mod config;
+mod context;
+mod diagnostic;
+mod event;
+mod expand;
+mod graph;
+mod history;
+mod host;
+mod ignore;
+mod input;
+mod instructions;
+mod local;
+mod owner;
+mod parse;
+mod path;
+mod plan;
+mod progress;
+mod scratch;
+mod solve;
+mod stack;
+mod wildcard;
+
+use std::{collections::BTreeMap, io, path::PathBuf, time::Instant};
+
+use image::{Configuration, Image, StoreError, config::History};
+use types::{Digest, Platform, Reference};
+
+pub use context::ContextError;
+pub use diagnostic::{Diagnostic, Problem, Span};
+pub use event::{Event, Observer, Task, TaskId};
+pub use host::{Host, HostError, Network, RunStep, Stream};
+pub use ignore::InvalidPattern;
+pub use input::{ContextSource, DockerfileSource, InputError};
+pub use local::Local;
+pub use owner::UnknownOwner;
+pub use solve::CopyError;
+
+use cache::Cache;
+use graph::{Entry, Graph};
+use input::Input;
+use plan::{PlanError, Planner, Settings};
+use progress::Progress;
+use solve::{Solver, State};
+
+/// An image to be built.
+pub struct Build {
+    pub context: ContextSource,
+    pub dockerfile: DockerfileSource,
+    /// Names the image gets.
+    pub tags: Vec<Reference>,
+    /// `--build-arg`.
+    pub arguments: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+    /// The stage to stop at.
+    pub target: Option<String>,
+    /// Do every step anew.
+    pub no_cache: bool,
+    /// Ask registries for newer base images.
+    pub pull: bool,
+    /// The network of RUN steps that do not say.
+    pub network: Network,
+    /// The platform to build for, if not this machine's.
+    pub platform: Option<Platform>,
+    /// Where results are kept for later builds.
+    pub cache: PathBuf,
+}
+
+/// A finished image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Built {
+    pub image: Image,
+}
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The Dockerfile is wrong.
+    #[error("{0}")]
+    Dockerfile(Box<Diagnostic>),
+    /// The base image cannot be had.
+    #[error("{error}")]
+    Base { error: Box<HostError>, diagnostic: Box<Diagnostic> },
+    /// COPY or ADD names what is not in the context.
+    #[error("{error}")]
+    Context { error: ContextError, diagnostic: Box<Diagnostic> },
+    /// Files could not be put into the image.
+    #[error("{error}")]
+    Copy { error: CopyError, diagnostic: Box<Diagnostic> },
+    /// A process of RUN failed. `output` is the last of what it wrote.
+    #[error("process {command:?} did not complete successfully: exit code: {code}")]
+    Run { command: String, code: i32, output: String, diagnostic: Box<Diagnostic> },
+    #[error("the image would have more than {MOST_LAYERS} layers")]
+    TooManyLayers,
+    #[error("layer {0} is not in the store")]
+    LayerMissing(Digest),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Host(#[from] HostError),
+    #[error("cannot use the build cache")]
+    Cache(#[source] io::Error),
+}
+
+impl BuildError {
+    /// The place in the Dockerfile, if there is one to show.
+    pub fn diagnostic(&self) -> Option<&Diagnostic> {
+        match self {
+            BuildError::Dockerfile(diagnostic)
+            | BuildError::Base { diagnostic, .. }
+            | BuildError::Context { diagnostic, .. }
+            | BuildError::Copy { diagnostic, .. }
+            | BuildError::Run { diagnostic, .. } => Some(diagnostic),
+            BuildError::Input(_)
+            | BuildError::TooManyLayers
+            | BuildError::LayerMissing(_)
+            | BuildError::Store(_)
+            | BuildError::Host(_)
+            | BuildError::Cache(_) => None,
+        }
+    }
+}
+
+/// Builds an image and names it. Blocks until it is stored, or cannot be built.
+pub fn build(build: Build, host: &dyn Host, observer: &mut dyn Observer) -> Result<Built, BuildError> {
+    let Build {
+        context,
+        dockerfile,
+        tags,
+        arguments,
+        labels,
+        target,
+        no_cache,
+        pull,
+        network,
+        platform,
+        cache,
+    } = build;
+    let settings = Settings { arguments, labels, target, platform, network, pull };
+    let cache = Cache::new(cache);
+    let mut progress = Progress::new(observer);
+
+    let mut input = Input::read(context, dockerfile, &cache, &mut progress)?;
+    let graph = plan(&input, &settings, host, &mut progress)?;
+    let lease = host.store().lease()?;
+    let states = Solver {
+        host,
+        lease: &lease,
+        cache: &cache,
+        context: &mut input.context,
+        progress: &mut progress,
+        ignore_cache: no_cache,
+        identity: input.identity,
+        file: &input.file,
+        source: &input.text,
+    }
+    .solve(&graph)?;
+    input.context.index().save().map_err(BuildError::Cache)?;
+
+    let id = progress.start(&Task::Export);
+    let began = Instant::now();
+    let layers = &states[graph.result].layers;
+    let image = lease.write_image(configuration(graph.config, &graph.history, &states), layers)?;
+    host.record(&lease, &image, &tags)?;
+    progress.event(Event::Written { id, image: image.id });
+    tags.iter().for_each(|name| progress.event(Event::Named { id, name }));
+    progress.finish(id, began);
+    Ok(Built { image })
+}
+
+/// Reads all instructions, then plans them; nothing is fetched for a Dockerfile that is wrong.
+fn plan(
+    input: &Input,
+    settings: &Settings,
+    host: &dyn Host,
+    progress: &mut Progress<'_>,
+) -> Result<Graph, BuildError> {
+    let wrong = |problem| BuildError::Dockerfile(input.diagnostic(problem));
+    let dockerfile = parse::parse(&input.text).map_err(wrong)?;
+    let instructions = instructions::read(&dockerfile).map_err(wrong)?;
+    let mut planner = Planner::new(host, settings, &dockerfile.directives);
+    progress.task(&Task::FindImages, |_| {
+        for (instruction, statement) in instructions.iter().zip(&dockerfile.statements) {
+            instruction.plan(statement, &mut planner).map_err(|error| match error {
+                PlanError::Problem(problem) => wrong(problem),
+                PlanError::Base(error, span) => {
+                    let diagnostic = input.diagnostic(Problem::new(error.to_string(), span));
+                    BuildError::Base { error, diagnostic }
+                }
+            })?;
+        }
+        Ok::<_, BuildError>(())
+    })?;
+    let unused: Vec<&str> = settings
+        .arguments
+        .keys()
+        .map(String::as_str)
+        .filter(|name| {
+            !planner.consumed.iter().any(|consumed| consumed == name) && !instructions::is_predefined(name)
+        })
+        .collect();
+    if !unused.is_empty() {
+        let warning = format!("One or more build-args [{}] were not consumed", unused.join(" "));
+        progress.event(Event::Warning(&warning));
+    }
+    planner.finish().map_err(wrong)
+}
+
+/// The image's configuration, with its history. Time comes from the records, so that a build which finds everything
+/// makes the same image again.
+fn configuration(mut config: Configuration, history: &[Entry], states: &[State]) -> Configuration {
+    let mut created = config.created.clone().unwrap_or_else(|| EPOCH.to_owned());
+    for entry in history {
+        let record = entry.operation.and_then(|id| states[id].record.as_ref());
+        if let Some(record) = record {
+            created.clone_from(&record.created);
+        }
+        config.history.push(History {
+            created: Some(created.clone()),
+            created_by: entry.created_by.clone(),
+            author: config.author.clone(),
+            comment: "buildkit.dockerfile.v0".to_owned(),
+            empty_layer: record.is_none_or(|record| record.layer.is_none()),
+        });
+    }
+    config.created = Some(created);
+    config
+}
+
+/// As many as other engines take.
+pub(crate) const MOST_LAYERS: usize = 127;
+
+/// When an image on nothing, with no layer, was made.
+const EPOCH: &str = "1970-01-01T00:00:00Z";
+
+#[cfg(test)]
+mod tests;

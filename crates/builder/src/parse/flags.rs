@@ -1,0 +1,157 @@
+//! Flags of an instruction: `--name` or `--name=value` before its arguments.
+
+use super::text::{Text, Word};
+use crate::diagnostic::{Problem, Span};
+
+/// One flag as written, quotes and escapes removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    pub name: String,
+    pub value: Option<String>,
+    pub span: Span,
+}
+
+/// The flags of one instruction, all of them known to it.
+#[derive(Debug, Clone)]
+pub struct Flags<'a>(&'a [Flag]);
+
+impl<'a> Flags<'a> {
+    /// Checks that each flag is one of `known`.
+    pub fn checked(flags: &'a [Flag], known: &[&str]) -> Result<Flags<'a>, Problem> {
+        match flags.iter().find(|flag| !known.contains(&flag.name.as_str())) {
+            None => Ok(Flags(flags)),
+            Some(flag) => {
+                let dashed: Vec<String> = known.iter().map(|name| format!("--{name}")).collect();
+                let written = format!("--{}", flag.name);
+                Err(Problem::new(format!("unknown flag: {written}"), flag.span.clone())
+                    .suggesting(&written, dashed.iter().map(String::as_str)))
+            }
+        }
+    }
+
+    /// The value of a flag that may be given once.
+    pub fn value(&self, name: &str) -> Result<Option<Word>, Problem> {
+        match self.once(name)? {
+            None => Ok(None),
+            Some(Flag { value: Some(value), span, .. }) => {
+                Ok(Some(Word { text: value.clone(), span: span.clone() }))
+            }
+            Some(flag) => Err(Problem::new(format!("missing a value on flag: --{name}"), flag.span.clone())),
+        }
+    }
+
+    /// Whether a flag that takes no value, or `true` or `false`, is set.
+    pub fn switch(&self, name: &str) -> Result<bool, Problem> {
+        let Some(flag) = self.once(name)? else { return Ok(false) };
+        match flag.value.as_deref().map(str::to_lowercase).as_deref() {
+            None | Some("true" | "") => Ok(true),
+            Some("false") => Ok(false),
+            Some(other) => Err(Problem::new(
+                format!("expecting boolean value for flag --{name}, not: {other}"),
+                flag.span.clone(),
+            )),
+        }
+    }
+
+    /// The first of `names` that is used, though this release cannot do what it asks.
+    pub fn refuse(&self, names: &[&str]) -> Result<(), Problem> {
+        match self.0.iter().find(|flag| names.contains(&flag.name.as_str())) {
+            None => Ok(()),
+            Some(flag) => {
+                Err(Problem::new(format!("--{} is not yet supported", flag.name), flag.span.clone()))
+            }
+        }
+    }
+
+    fn once(&self, name: &str) -> Result<Option<&'a Flag>, Problem> {
+        let mut found = self.0.iter().filter(|flag| flag.name == name);
+        match (found.next(), found.next()) {
+            (_, Some(second)) => {
+                Err(Problem::new(format!("duplicate flag specified: --{name}"), second.span.clone()))
+            }
+            (first, None) => Ok(first),
+        }
+    }
+}
+
+/// Splits flags off the front of an instruction's text; returns them and the rest.
+pub fn split(text: &Text, escape: char) -> (Vec<Flag>, Text) {
+    let mut flags = Vec::new();
+    let all = text.as_str();
+    let mut at = 0;
+    loop {
+        at += all[at..].len() - all[at..].trim_start().len();
+        if !all[at..].starts_with("--") {
+            return (flags, text.slice(at..all.len()).trim());
+        }
+        let start = at;
+        let word = flag_word(all, &mut at, escape);
+        if word == "--" {
+            return (flags, text.slice(at..all.len()).trim());
+        }
+        let (name, value) = match word[2..].split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (word[2..].to_owned(), None),
+        };
+        flags.push(Flag { name, value, span: text.span(start..at) });
+    }
+}
+
+/// The word at `at` without its quotes and escapes; moves `at` behind it.
+fn flag_word(text: &str, at: &mut usize, escape: char) -> String {
+    let mut word = String::new();
+    let mut quote = None;
+    let mut characters = text[*at..].chars();
+    while let Some(c) = characters.next() {
+        match quote {
+            None if c.is_whitespace() => break,
+            None if c == '\'' || c == '"' => quote = Some(c),
+            Some(q) if c == q => quote = None,
+            _ if c == escape => {
+                if let Some(escaped) = characters.next() {
+                    *at += escaped.len_utf8();
+                    word.push(escaped);
+                }
+            }
+            _ => word.push(c),
+        }
+        *at += c.len_utf8();
+    }
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, expected: &[(&str, Option<&str>)], rest: &str) {
+        let mut text = Text::default();
+        text.push(line, 0);
+        let (flags, remaining) = split(&text, '\\');
+        let actual: Vec<_> = flags.iter().map(|f| (f.name.as_str(), f.value.as_deref())).collect();
+        assert_eq!((actual.as_slice(), remaining.as_str()), (expected, rest), "{line}");
+    }
+
+    #[test]
+    fn flags_end_at_the_first_word_that_is_none() {
+        check("--chown=1:2 --link a --b", &[("chown", Some("1:2")), ("link", None)], "a --b");
+        check(r#"--a="x y" --b=c\ d e"#, &[("a", Some("x y")), ("b", Some("c d"))], "e");
+        check("-- --a", &[], "--a");
+        check("echo", &[], "echo");
+    }
+
+    #[test]
+    fn an_unknown_flag_suggests_the_nearest_and_a_repeated_one_is_refused() {
+        let flag = |name: &str| Flag { name: name.into(), value: None, span: 0..1 };
+        let flags = [flag("chwon")];
+        let problem = Flags::checked(&flags, &["chown", "link"]).expect_err("misspelt");
+        assert_eq!(problem.message, "unknown flag: --chwon");
+        assert_eq!(problem.help.as_deref(), Some("did you mean --chown?"));
+        let flags = [flag("link"), flag("link")];
+        let flags = Flags::checked(&flags, &["link"]).expect("known");
+        assert_eq!(
+            flags.switch("link").map_err(|p| p.message),
+            Err("duplicate flag specified: --link".into())
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! COPY and ADD: files of the context into the topmost directory of a stack.
+//!
+//! A directory's content is copied, not the directory. A file goes into the destination if that is a directory or
+//! written as one. Directories that exist are merged; anything else that exists is replaced, except that a directory and
+//! something that is none never take each other's place.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    io,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
+
+use image::{
+    ArchiveError, archive,
+    tree::{self, Choice, CopyOptions, Links, Owner, Root},
+};
+use rustix::fs::{FileType, Mode, OFlags};
+
+use crate::{
+    context::{Context, ContextError, Tree},
+    graph::{Copy, Source},
+    owner::{self, UnknownOwner},
+    scratch::Scratch,
+    stack::Stack,
+};
+
+/// Why files could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    #[error(transparent)]
+    Owner(#[from] UnknownOwner),
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    #[error(transparent)]
+    Unpack(#[from] ArchiveError),
+    #[error("cannot copy to non-directory: /{path}", path = .0.display())]
+    NotDirectory(PathBuf),
+    #[error("cannot replace a directory with a file: /{path}", path = .0.display())]
+    IsDirectory(PathBuf),
+    #[error("cannot unpack an archive aside")]
+    Scratch(#[source] io::Error),
+    #[error("cannot write {path} in the image", path = path.display())]
+    Write { path: PathBuf, source: io::Error },
+}
+
+impl CopyError {
+    /// For `map_err` where `path` was being worked on.
+    pub fn at(path: &Path) -> impl FnOnce(io::Error) -> CopyError + use<> {
+        let path = path.to_owned();
+        move |source| match source.kind() {
+            io::ErrorKind::NotADirectory => {
+                CopyError::NotDirectory(path.strip_prefix("/").unwrap_or(&path).into())
+            }
+            _ => CopyError::Write { path, source },
+        }
+    }
+}
+
+/// Copies the sources of `copy`, found as `trees`, to its destination. `time` is that of directories made on the way.
+pub fn copy(
+    copy: &Copy,
+    trees: &[Vec<Tree>],
+    context: &Context,
+    stack: &Stack,
+    scratch: &Scratch,
+    time: i64,
+) -> Result<(), CopyError> {
+    let owner = copy.owner.as_ref().map(|owner| owner::find(owner, stack)).transpose()?;
+    let files = Files {
+        context,
+        stack,
+        scratch,
+        owner,
+        mode: copy.mode.as_ref().map(|mode| mode.0),
+        time,
+        into_directory: copy.destination.ends_with('/'),
+    };
+    for (source, trees) in copy.sources.iter().zip(trees) {
+        if let Source::Inline { name, content } = source {
+            files.inline(name, content, &copy.destination)?;
+        }
+        for tree in trees {
+            files.tree(tree, &copy.destination, copy.unpack)?;
+            context.check_unchanged(tree)?;
+        }
+    }
+    Ok(())
+}
+
+struct Files<'a> {
+    context: &'a Context,
+    stack: &'a Stack,
+    /// Where archives are unpacked before their files are copied like any others.
+    scratch: &'a Scratch,
+    owner: Option<Owner>,
+    mode: Option<u32>,
+    time: i64,
+    /// The destination is written as a directory.
+    into_directory: bool,
+}
+
+impl Files<'_> {
+    fn tree(&self, tree: &Tree, destination: &str, unpack: bool) -> Result<(), CopyError> {
+        if tree.is_directory {
+            return self.directory(tree, destination);
+        }
+        let file = || {
+            let file = self.context.root().file(&tree.path);
+            file.map_err(|source| ContextError::Read { path: tree.path.clone(), source })
+        };
+        if unpack && archive::is_archive(file()?) {
+            return self.archive(file()?, destination);
+        }
+        let target = self.file_target(destination, tree.name().as_ref())?;
+        self.prepare_parent(&target)?;
+        self.take(self.context.root(), &tree.path, &target, self.options())
+    }
+
+    fn directory(&self, tree: &Tree, destination: &str) -> Result<(), CopyError> {
+        let things: Vec<(&Path, FileType)> =
+            tree.entries.iter().map(|(below, entry)| (below.as_path(), entry.kind)).collect();
+        let target = self.prepare_directory(&things, destination)?;
+        if !tree.entries.contains_key(Path::new("")) {
+            // Its attributes are no content, so the directory it becomes is like any that is made on the way.
+            self.stack
+                .make_directory(&target, self.new_owner(), self.time)
+                .map_err(CopyError::at(&target))?;
+        }
+        let mut choices: HashMap<PathBuf, Choice> = HashMap::new();
+        for below in tree.entries.keys() {
+            // Directories that the ignore file leaves out, but not all of what is in them, are walked through.
+            let above = below.ancestors().skip(1).take_while(|above| !tree.entries.contains_key(*above));
+            choices.extend(above.map(|above| (above.to_owned(), Choice::Descend)));
+            choices.insert(below.clone(), Choice::Take);
+        }
+        let choose = move |below: &Path, _: FileType| choices.get(below).copied().unwrap_or(Choice::Skip);
+        let options = CopyOptions { choose: Some(&choose), ..self.options() };
+        self.take(self.context.root(), &tree.path, &target, options)
+    }
+
+    /// Unpacks an archive aside and copies what was in it; its files keep their owners unless told otherwise.
+    fn archive(&self, file: File, destination: &str) -> Result<(), CopyError> {
+        let directory = self.scratch.unique("unpacked").map_err(CopyError::Scratch)?;
+        let root = Root::open(&directory, Links::Refused).map_err(CopyError::Scratch)?;
+        archive::extract(file, &root, self.owner)?;
+        let mut things = Vec::new();
+        let note = &mut |found: tree::Found<'_>| -> io::Result<bool> {
+            things.push((found.path.to_owned(), found.file_type()));
+            Ok(true)
+        };
+        tree::walk(&root, Path::new(""), note).map_err(CopyError::Scratch)?;
+        let things: Vec<(&Path, FileType)> =
+            things.iter().map(|(path, kind)| (path.as_path(), *kind)).collect();
+        let target = self.prepare_directory(&things, destination)?;
+        self.take(&root, Path::new(""), &target, CopyOptions { owner: self.owner, ..self.options() })
+    }
+
+    /// Makes way for a directory's content, and returns the resolved path it goes to.
+    fn prepare_directory(
+        &self,
+        things: &[(&Path, FileType)],
+        destination: &str,
+    ) -> Result<PathBuf, CopyError> {
+        let target = self.resolve(Path::new(destination))?;
+        match target.kind() {
+            Some(kind) if kind.is_dir() => {
+                self.check_places(things, &target.path)?;
+                self.stack
+                    .make_directory(&target.path, self.new_owner(), self.time)
+                    .map_err(CopyError::at(&target.path))?;
+            }
+            Some(_) => return Err(CopyError::NotDirectory(target.path)),
+            None => self.prepare_parent(&target.path)?,
+        }
+        Ok(target.path)
+    }
+
+    fn inline(&self, name: &str, content: &str, destination: &str) -> Result<(), CopyError> {
+        let target = self.file_target(destination, Path::new(name))?;
+        self.prepare_parent(&target)?;
+        let write = || -> io::Result<()> {
+            let parent = self.stack.top().directory(target.parent().unwrap_or(Path::new("")))?;
+            let name = Path::new(target.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+            tree::remove(parent.as_fd(), name)?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mut file = File::from(rustix::fs::openat(&parent, name, flags, Mode::RUSR | Mode::WUSR)?);
+            io::Write::write_all(&mut file, content.as_bytes())?;
+            self.new_owner().give(file.as_fd())?;
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(self.mode.unwrap_or(0o644)))?;
+            crate::stack::set_time(&file, self.time)
+        };
+        write().map_err(CopyError::at(&target))?;
+        self.settle(&target)
+    }
+
+    /// The resolved path that a single file called `name` gets.
+    fn file_target(&self, destination: &str, name: &Path) -> Result<PathBuf, CopyError> {
+        let target = self.resolve(Path::new(destination))?;
+        match target.kind() {
+            Some(kind) if kind.is_dir() => {}
+            Some(_) if self.into_directory => return Err(CopyError::NotDirectory(target.path)),
+            None if self.into_directory => {}
+            _ => return Ok(target.path),
+        }
+        let inside = target.path.join(name);
+        // What is called so in the directory is replaced, a link too.
+        let there = self.stack.resolve(&inside, false).map_err(CopyError::at(&inside))?;
+        match there.kind() {
+            Some(kind) if kind.is_dir() => Err(CopyError::IsDirectory(inside)),
+            _ => Ok(inside),
+        }
+    }
+
+    /// Checks that none of `things`, parents before what is in them, would hide something of another kind in the
+    /// directory `target`: overlayfs would let a directory hide a link, such as /lib, and the image would be broken.
+    fn check_places(&self, things: &[(&Path, FileType)], target: &Path) -> Result<(), CopyError> {
+        let mut fresh: HashSet<&Path> = HashSet::new();
+        for (below, kind) in things {
+            if below.parent().is_some_and(|parent| fresh.contains(parent)) {
+                fresh.insert(below);
+                continue;
+            }
+            let place = target.join(below);
+            let there = self.stack.resolve(&place, false).map_err(CopyError::at(&place))?;
+            match (kind.is_dir(), there.kind()) {
+                (_, None) => drop(fresh.insert(below)),
+                (true, Some(kind)) if !kind.is_dir() => return Err(CopyError::NotDirectory(place)),
+                (false, Some(kind)) if kind.is_dir() => return Err(CopyError::IsDirectory(place)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn take(
+        &self,
+        from: &Root,
+        source: &Path,
+        target: &Path,
+        options: CopyOptions<'_>,
+    ) -> Result<(), CopyError> {
+        tree::copy(from, source, self.stack.top(), target, options).map_err(CopyError::at(target))?;
+        self.settle(target)
+    }
+
+    fn options(&self) -> CopyOptions<'_> {
+        CopyOptions { owner: Some(self.new_owner()), mode: self.mode, ..CopyOptions::default() }
+    }
+
+    fn prepare_parent(&self, target: &Path) -> Result<(), CopyError> {
+        let parent = target.parent().unwrap_or(Path::new(""));
+        self.stack.make_directory(parent, self.new_owner(), self.time).map_err(CopyError::at(parent))
+    }
+
+    fn settle(&self, target: &Path) -> Result<(), CopyError> {
+        let parent = target.parent().unwrap_or(Path::new(""));
+        self.stack.restore_times(parent, self.time).map_err(CopyError::at(parent))
+    }
+
+    fn resolve(&self, path: &Path) -> Result<crate::stack::Resolved, CopyError> {
+        self.stack.resolve(path, true).map_err(CopyError::at(path))
+    }
+
+    /// Who owns what is copied: root, whoever owns the source.
+    fn new_owner(&self) -> Owner {
+        self.owner.unwrap_or_default()
+    }
+}
