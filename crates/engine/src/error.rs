@@ -22,8 +22,8 @@ pub enum EngineError {
          (or rename) that container to be able to reuse that name."
     )]
     NameInUse { name: Name, holder: ContainerId },
-    #[error("Invalid container name ({}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", .0.0)]
-    InvalidName(#[from] types::InvalidName),
+    #[error("Invalid container name ({}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", .0.escape_default())]
+    InvalidName(String),
     #[error("network with name {0} already exists")]
     NetworkExists(Name),
     #[error("{0} is a pre-defined network and cannot be removed")]
@@ -91,6 +91,12 @@ pub enum EngineError {
 
 fn held_by(holder: &Option<String>) -> String {
     holder.as_ref().map(|holder| format!(" (held by {holder})")).unwrap_or_default()
+}
+
+impl From<types::InvalidName> for EngineError {
+    fn from(types::InvalidName(name): types::InvalidName) -> EngineError {
+        EngineError::InvalidName(name)
+    }
 }
 
 impl EngineError {

@@ -24,6 +24,8 @@ use std::{
 use jiff::Timestamp;
 
 use self::state::State;
+pub use runtime::FailureKind;
+
 pub use self::{
     container::{Container, Status},
     error::EngineError,

@@ -190,8 +190,8 @@ impl Engine {
         }
         // A claim whose container is gone or does not run was left by a monitor that was killed.
         endpoints.retain(|endpoint| {
-            let container = self.state.container_by_id(&endpoint.container).ok().flatten();
-            container.is_some_and(|row| matches!(self.of_row(row).try_lock(), Ok(None)))
+            let directory = self.root().join("containers").join(endpoint.container.to_string());
+            matches!(monitor::Lock::try_take(&directory), Ok(None))
         });
         endpoints.sort_by_key(|endpoint| endpoint.address);
         Ok(endpoints)

@@ -63,19 +63,22 @@ impl Connection {
         match Relay::new(listeners) {
             Ok(relay) => Ok(Connection { relay: Some(relay), ..connection }),
             Err(error) => {
-                connection.close();
+                drop(connection.close());
                 Err(Failure::setup(format_args!("relaying ports: {error}")))
             }
         }
     }
 
     /// Takes back what the host was told about the container.
-    pub fn close(self) {
-        if let Some((firewall, forwards)) = &self.forwards {
-            // What cannot be taken back now leads to an address nobody has, until that is given away again: the
-            // next container that publishes the port is told so.
-            let _ = firewall.unpublish(forwards);
-        }
+    ///
+    /// After elements were removed, closing the firewall's socket waits some 10 ms for the kernel. Nobody should
+    /// wait with it: the socket is returned, to be closed by the end of the process.
+    pub fn close(self) -> Option<Firewall> {
+        let (firewall, forwards) = self.forwards?;
+        // What cannot be taken back now leads to an address nobody has, until that is given away again: the next
+        // container that publishes the port is told so.
+        let _ = firewall.unpublish(&forwards);
+        Some(firewall)
     }
 }
 

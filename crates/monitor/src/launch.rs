@@ -34,7 +34,6 @@ pub struct Running {
     /// The way to the container's input, or its terminal, if that was asked to be open.
     pub input: Option<OwnedFd>,
     channel: Channel,
-    monitor: std::process::Child,
 }
 
 /// Why a container does not run.
@@ -58,24 +57,22 @@ pub fn launch(
 ) -> Result<Running, LaunchError> {
     let (ours, theirs) = Channel::pair()?;
     order.store(bundle)?;
-    let monitor = spawn(theirs)?;
+    spawn(theirs)?;
     let mut descriptors = vec![lock.as_fd()];
     descriptors.extend(foreground.iter().flat_map(|foreground| [foreground.output, foreground.errors]));
     ours.send(bundle.as_os_str().as_bytes(), &descriptors)?;
     drop(lock);
-    let mut running = Running { publish: Vec::new(), input: None, channel: ours, monitor };
+    let running = Running { publish: Vec::new(), input: None, channel: ours };
     match running.report()? {
         Some((Report::Started { publish }, input)) => Ok(Running { publish, input, ..running }),
-        Some((Report::Failed(failure), _)) => {
-            running.collect()?;
-            Err(LaunchError::Failed(failure))
-        }
+        Some((Report::Failed(failure), _)) => Err(LaunchError::Failed(failure)),
         Some((Report::Exited { .. }, _)) | None => Err(LaunchError::MonitorLost),
     }
 }
 
-/// Starts this program anew in the monitor's role, with nothing of ours but one end of the channel.
-fn spawn(channel: Channel) -> io::Result<std::process::Child> {
+/// Starts this program anew in the monitor's role, with nothing of ours but one end of the channel. It outlives
+/// whoever launched it, so nobody waits for it here.
+fn spawn(channel: Channel) -> io::Result<()> {
     let program = sys::sealed::program()?;
     Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
         .arg0(ROLE)
@@ -85,16 +82,14 @@ fn spawn(channel: Channel) -> io::Result<std::process::Child> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
+        .map(drop)
 }
 
 impl Running {
     /// Waits until the container has ended and everything of it is cleaned up; its exit code.
-    pub fn wait(mut self) -> Result<u8, LaunchError> {
+    pub fn wait(self) -> Result<u8, LaunchError> {
         match self.report()? {
-            Some((Report::Exited { code }, _)) => {
-                self.collect()?;
-                Ok(code)
-            }
+            Some((Report::Exited { code }, _)) => Ok(code),
             _ => Err(LaunchError::MonitorLost),
         }
     }
@@ -103,11 +98,6 @@ impl Running {
         let Some(message) = self.channel.receive()? else { return Ok(None) };
         let report = serde_json::from_slice(&message.bytes).map_err(io::Error::from)?;
         Ok(Some((report, message.descriptors.into_iter().next())))
-    }
-
-    /// Waits for the monitor itself, which is about to end.
-    fn collect(&mut self) -> io::Result<()> {
-        self.monitor.wait().map(drop)
     }
 }
 

@@ -26,7 +26,7 @@ mod status;
 mod watch;
 
 pub use launch::{Foreground, LaunchError, Running, launch};
-pub use order::{Input, Network, Order, TerminalSize};
+pub use order::{Input, Network, OnAbandon, Order, TerminalSize};
 pub use record::{Ended, Lock, Started};
 pub use role::{ROLE, play};
 pub use status::{Status, status};

@@ -21,6 +21,7 @@ pub struct Order {
     pub input: Input,
     pub network: Option<Network>,
     pub log: Limits,
+    pub on_abandon: OnAbandon,
     /// What to execute when the container has ended and nobody who launched it is left to clean up.
     pub afterwards: Option<Vec<String>>,
 }
@@ -53,6 +54,15 @@ impl Order {
 pub struct TerminalSize {
     pub columns: u16,
     pub rows: u16,
+}
+
+/// What becomes of the container when the process that launched it goes away before it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum OnAbandon {
+    /// It runs on.
+    LetRun,
+    /// It is of no use to anybody, and killed.
+    End,
 }
 
 /// Where the container reads its standard input from.

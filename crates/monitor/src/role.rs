@@ -46,6 +46,7 @@ pub fn play() -> ExitCode {
 fn live() -> io::Result<()> {
     let channel = take_channel()?;
     rustix::process::setsid()?;
+    rustix::thread::set_name(c"sampan-monitor")?;
     // Takes a privilege; without it the monitor is merely as killable as anyone.
     let _ = fs::write("/proc/self/oom_score_adj", "-999");
     let Some(message) = channel.receive()? else { return Ok(()) };
@@ -63,9 +64,9 @@ fn live() -> io::Result<()> {
     };
     Record::Exited(record).write(&bundle)?;
     Order::settle(&bundle)?;
+    drop(lock);
     // The record is written: a launcher that is gone loses nothing.
     let heard = report(&channel, &last_report, None).is_ok();
-    drop(lock);
     let launcher = if heard { launcher } else { Launcher::Gone };
     match (launcher, order.afterwards.as_deref()) {
         (Launcher::Gone, Some([program, arguments @ ..])) => {
@@ -104,8 +105,10 @@ struct Container {
 struct Outcome {
     ended: Ended,
     launcher: Launcher,
-    /// Keeps the root mounted until the end is recorded: unmounting it may write back a great deal.
+    /// Two things that take their time to close, and that nobody who waits for the end should wait for: the root,
+    /// whose unmounting may write back a great deal, and the firewall's socket.
     _root: Option<OwnedFd>,
+    _firewall: Option<network::Firewall>,
 }
 
 /// Carries out the order; what was set up outside the container's namespaces is gone afterwards, either way.
@@ -151,7 +154,7 @@ fn start(
     let process = match created.start() {
         Ok(process) => process,
         Err(failure) => {
-            connection.into_iter().for_each(Connection::close);
+            drop(connection.map(Connection::close));
             return Err(failure);
         }
     };
@@ -233,16 +236,16 @@ fn watch(
     // A launcher that is gone is noticed by the watch.
     let _ = report(channel, &started, input.as_ref());
     // Nobody else's input stays open with the launcher's; a detached container's has to.
-    let kept = if foreground.is_some() { None } else { input };
+    let kept = input.filter(|_| foreground.is_none());
     let watch =
-        Watch { process: &process.child, channel, outputs, foreground, connection: connection.as_mut() };
+        Watch { on_abandon: order.on_abandon, process: &process.child, channel, outputs, foreground, connection: connection.as_mut() };
     let log = log::Writer::new(bundle, order.log);
     let (code, launcher) = watch.until_the_end(log).map_err(context("watching the container"))?;
     drop(kept);
     let oom_killed = cgroup.oom_killed();
     let ended = Ended { code, started: Some(record.at), finished: Timestamp::now(), oom_killed, error: None };
-    connection.into_iter().for_each(Connection::close);
-    Ok(Outcome { ended, launcher, _root: root })
+    let firewall = connection.and_then(Connection::close);
+    Ok(Outcome { ended, launcher, _root: root, _firewall: firewall })
 }
 
 fn report(channel: &Channel, report: &Report, descriptor: Option<&OwnedFd>) -> io::Result<()> {

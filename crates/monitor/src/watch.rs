@@ -11,18 +11,20 @@ use rustix::{
     event::epoll::{self, CreateFlags, EventData, EventFlags},
     fs::OFlags,
     io::Errno,
-    process::{WaitOptions, WaitStatus, waitpid},
+    process::{Signal, WaitOptions, WaitStatus, waitpid},
 };
 use sys::{channel::Channel, process::Child};
 
 use crate::{
     connection::Connection,
     log::{self, Stream},
+    order::OnAbandon,
     role::Launcher,
 };
 
 /// Everything a monitor waits for.
 pub struct Watch<'a> {
+    pub on_abandon: OnAbandon,
     pub process: &'a Child,
     pub channel: &'a Channel,
     pub outputs: Vec<Output>,
@@ -78,6 +80,10 @@ impl Watch<'_> {
                         launcher = Launcher::Gone;
                         self.foreground = None;
                         epoll::delete(&poll, self.channel)?;
+                        if self.on_abandon == OnAbandon::End {
+                            // It fails only if the process has just ended by itself.
+                            let _ = sys::process::signal(self.process.pidfd.as_fd(), Signal::KILL.as_raw());
+                        }
                     }
                     // An error here concerns the machine as a whole, such as no descriptor left: the container
                     // runs on, and the next event tries again.

@@ -9,9 +9,10 @@ mod logs;
 mod spec;
 mod start;
 mod status;
+mod step;
 
 pub(crate) use self::create::uses_volume;
-pub use monitor::Status;
+pub use monitor::{Status, log::Stream};
 
 pub use self::{
     config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, Ulimit},
@@ -21,4 +22,5 @@ pub use self::{
     logs::LogOptions,
     start::{Attach, Attached, REMOVAL_ROLE},
     status::Container,
+    step::Step,
 };

@@ -14,15 +14,17 @@ use oci_spec::runtime::{
 };
 use runtime::bundle;
 
-use super::config::{Config, Limits, MountSource, NetworkMode, Seccomp};
+use super::{
+    config::{Config, Limits, MountSource, NetworkMode, Seccomp},
+    start::Layers,
+};
 use crate::error::EngineError;
 
 /// What the specification needs to know of the disk.
 pub(super) struct Places<'a> {
     /// The container's directory.
     pub directory: &'a Path,
-    /// The image's layers, topmost first.
-    pub layers: &'a [PathBuf],
+    pub layers: &'a Layers,
     /// Where each of the configuration's volumes is.
     pub volumes: HashMap<&'a str, PathBuf>,
 }
@@ -238,11 +240,14 @@ fn mounts(config: &Config, places: &Places<'_>) -> Result<Vec<Mount>, EngineErro
 
 /// The root: the image's layers below a directory of the container's own.
 fn overlay(config: &Config, places: &Places<'_>) -> Result<Mount, EngineError> {
-    let lower = runtime::join_layers(places.layers.iter().map(PathBuf::as_path));
+    let lower = runtime::join_layers(places.layers.lower.iter().map(PathBuf::as_path));
     let mut options = vec![
         format!("lowerdir={}", utf8(Path::new(&lower))?),
-        format!("upperdir={}", utf8(&places.directory.join("upper"))?),
-        format!("workdir={}", utf8(&places.directory.join("work"))?),
+        format!("upperdir={}", utf8(&places.layers.upper)?),
+        format!("workdir={}", utf8(&places.layers.work)?),
+        // A directory that refers to one below, or a file without its content, would make no layer by itself.
+        "redirect_dir=off".to_owned(),
+        "metacopy=off".to_owned(),
     ];
     if config.auto_remove {
         // Nobody reads it again, so it need not be written back when it is unmounted.

@@ -5,9 +5,10 @@ use std::{
     fs,
     net::Ipv4Addr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
+pub(super) use monitor::OnAbandon;
 use monitor::{Foreground, Input, LaunchError, Lock, Order, Running, Status, TerminalSize};
 use network::{Attachment, InterfaceName, Mac};
 use types::Publish;
@@ -27,6 +28,16 @@ pub enum Attach<'a> {
     Detached,
     /// Output goes to these descriptors too.
     Output { output: BorrowedFd<'a>, errors: BorrowedFd<'a>, terminal: Option<TerminalSize> },
+}
+
+/// What a container's root consists of.
+#[derive(Debug)]
+pub(super) struct Layers {
+    /// Topmost first.
+    pub lower: Vec<PathBuf>,
+    /// Where changes go, and overlayfs's working directory beside it.
+    pub upper: PathBuf,
+    pub work: PathBuf,
 }
 
 /// A started container, as the process sees it that started it.
@@ -64,9 +75,26 @@ impl Engine {
         lock: Lock,
         attach: Attach<'_>,
     ) -> Result<Attached, EngineError> {
-        let config = &container.config;
         let image = self.images().image(&container.manifest)?;
-        let layers = self.images().layer_directories(&image)?;
+        let layers = Layers {
+            lower: self.images().layer_directories(&image)?,
+            upper: container.directory.join("upper"),
+            work: container.directory.join("work"),
+        };
+        self.launch(container, layers, lock, attach, OnAbandon::LetRun)
+    }
+
+    /// Starts a container on top of some layers.
+    pub(super) fn launch(
+        &self,
+        container: &Container,
+        mut layers: Layers,
+        lock: Lock,
+        attach: Attach<'_>,
+        on_abandon: OnAbandon,
+    ) -> Result<Attached, EngineError> {
+        let config = &container.config;
+        layers.lower.push(self.mount_points()?);
         let mut volumes = HashMap::new();
         for mount in &config.mounts {
             match &mount.source {
@@ -94,7 +122,9 @@ impl Engine {
             input: if config.open_stdin { Input::Open } else { Input::Closed },
             network: network.map(|network| self.order_network(container, &network, claims)).transpose()?,
             log: monitor::log::Limits::default(),
-            afterwards: config.auto_remove.then(|| self.removal_command(container)),
+            on_abandon,
+            afterwards: (config.auto_remove && on_abandon == OnAbandon::LetRun)
+                .then(|| self.removal_command(container)),
         };
         let foreground = match attach {
             Attach::Detached => None,
@@ -104,6 +134,26 @@ impl Engine {
             Ok(running) => Ok(Attached { running }),
             Err(error) => Err(launch_error(error)),
         }
+    }
+
+    /// A lowest layer for every container, with the places where the engine mounts something. An image that lacks
+    /// them would otherwise show them among a container's changes, and in every layer that is built on it.
+    fn mount_points(&self) -> Result<PathBuf, EngineError> {
+        let tree = self.root().join("mount-points");
+        let make = || {
+            for directory in ["dev", "etc", "proc"] {
+                fs::create_dir_all(tree.join(directory))?;
+            }
+            for file in ["etc/hostname", "etc/hosts", "etc/resolv.conf"] {
+                fs::OpenOptions::new().create(true).append(true).open(tree.join(file))?;
+            }
+            // Last: a tree that has it is complete.
+            fs::create_dir_all(tree.join("sys"))
+        };
+        if !tree.join("sys").exists() {
+            make().map_err(|source| EngineError::File { path: tree.clone(), source })?;
+        }
+        Ok(tree)
     }
 
     /// The right to start a container that exists: `None` if it runs already.
