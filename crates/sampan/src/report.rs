@@ -54,7 +54,7 @@ fn hint(error: &EngineError) {
 }
 
 /// An error and what is behind it, on one line, with control characters made visible.
-fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

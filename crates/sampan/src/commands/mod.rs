@@ -22,6 +22,7 @@ pub const ALL: &[Command] = &[
     Command::of::<container::logs::Logs>(),
     Command::of::<container::port::Port>(),
     Command::of::<container::inspect::Inspect>(),
+    Command::of::<image::build::Build>(),
     Command::of::<image::ls::List>(),
     Command::of::<image::tag::Tag>(),
     Command::of::<image::rm::Remove>(),

@@ -1,5 +1,6 @@
 //! Commands about images.
 
+pub mod build;
 pub mod import;
 pub mod inspect;
 pub mod load;
