@@ -32,12 +32,8 @@ pub fn load_device_program(program: &[Instruction]) -> io::Result<OwnedFd> {
     // SAFETY: `attributes` is a prefix of bpf_attr as BPF_PROG_LOAD reads it; what it points to lives through
     // the call and is only read. On success the result is a new descriptor that nobody else owns.
     unsafe {
-        let fd = check(libc::syscall(
-            libc::SYS_bpf,
-            BPF_PROG_LOAD,
-            &raw const attributes,
-            size_of::<Load>(),
-        ))?;
+        let fd =
+            check(libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attributes, size_of::<Load>()))?;
         Ok(OwnedFd::from_raw_fd(fd as i32))
     }
 }

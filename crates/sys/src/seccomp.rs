@@ -52,8 +52,9 @@ pub fn install(program: &[Instruction], flags: Flags) -> io::Result<()> {
         libc::sock_fprog { len: length, filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut() };
     // SAFETY: `program` describes a live slice of instructions laid out like sock_filter, which the kernel
     // copies and never writes to.
-    let result =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags.0, &raw const program) };
+    let result = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags.0, &raw const program)
+    };
     match check(result)? {
         0 => Ok(()),
         // With ALL_THREADS the kernel names the thread that already has a filter of its own.
