@@ -44,8 +44,8 @@ pub enum EngineError {
     ReferenceInUse { reference: String, container: String, image: String },
     #[error("conflict: unable to delete {image} ({}) - {why}", if *.forceable { "must be forced" } else { "cannot be forced" })]
     ImageInUse { image: String, forceable: bool, why: String },
-    #[error("failed to bind host port {host}:{port}/{protocol}: address already in use{}", held_by(.holder))]
-    PortInUse { host: String, port: u16, protocol: types::Protocol, holder: Option<String> },
+    #[error("Bind for {host}:{port} failed: port is already allocated (container {holder} has it)")]
+    PortInUse { host: std::net::IpAddr, port: u16, holder: Name },
     #[error("No public port '{port}' published for {container}")]
     NotPublished { port: Port, container: String },
     #[error("Minimum memory limit allowed is 6MB")]
@@ -87,10 +87,6 @@ pub enum EngineError {
     Cgroup(#[from] runtime::cgroup::CgroupError),
     #[error(transparent)]
     Io(#[from] io::Error),
-}
-
-fn held_by(holder: &Option<String>) -> String {
-    holder.as_ref().map(|holder| format!(" (held by {holder})")).unwrap_or_default()
 }
 
 impl From<types::InvalidName> for EngineError {

@@ -132,8 +132,26 @@ impl Engine {
         };
         match monitor::launch(&order, &container.directory, lock, foreground) {
             Ok(running) => Ok(Attached { running }),
-            Err(error) => Err(launch_error(error)),
+            Err(error) => Err(self.port_conflict(container)?.unwrap_or_else(|| launch_error(error))),
         }
+    }
+
+    /// Which other container has a port that this one, which did not start, was to publish.
+    fn port_conflict(&self, container: &Container) -> Result<Option<EngineError>, EngineError> {
+        let wanted: Vec<&Publish> =
+            container.config.publish.iter().filter(|p| p.host_port.is_some()).collect();
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        for other in self.containers()?.into_iter().filter(|other| other.id != container.id) {
+            let Status::Running(started) = other.status()? else { continue };
+            let clash = |publish: &&&Publish| started.publish.iter().any(|taken| collide(publish, taken));
+            if let Some(Publish { host_ip, host_port: Some(port), .. }) = wanted.iter().find(clash) {
+                let host = host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+                return Ok(Some(EngineError::PortInUse { host, port: *port, holder: other.name }));
+            }
+        }
+        Ok(None)
     }
 
     /// A lowest layer for every container, with the places where the engine mounts something. An image that lacks
@@ -227,6 +245,14 @@ fn terminal_size(tty: bool, attach: Attach<'_>) -> Option<TerminalSize> {
         _ if tty => Some(TerminalSize { columns: 80, rows: 24 }),
         _ => None,
     }
+}
+
+/// Whether two ports cannot be published at once.
+fn collide(a: &Publish, b: &Publish) -> bool {
+    let everywhere = |publish: &Publish| publish.host_ip.is_none_or(|ip| ip.is_unspecified());
+    a.host_port == b.host_port
+        && a.container.protocol == b.container.protocol
+        && (everywhere(a) || everywhere(b) || a.host_ip == b.host_ip)
 }
 
 /// The files that name the container and its surroundings to it.

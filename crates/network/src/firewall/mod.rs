@@ -88,7 +88,9 @@ impl Firewall {
     /// Whoever closes a firewall socket within some 10 ms waits until the kernel has freed what was removed,
     /// this process at its end included: do this last.
     pub fn unpublish(&self, forwards: &[Forward]) -> Result<(), NetworkError> {
-        self.remove(forwards.iter().map(Forward::element).collect())
+        let once =
+            forwards.iter().enumerate().filter(|(index, forward)| !forwards[..*index].contains(forward));
+        self.remove(once.map(|(_, forward)| forward.element()).collect())
             .map_err(NetworkError::refused("unpublish ports"))
     }
 
@@ -160,7 +162,7 @@ impl Firewall {
         }
     }
 
-    /// Removes those of `elements` that are there, as they are.
+    /// Removes those of `elements`, each named once, that are there as they are.
     fn remove(&self, elements: Vec<(Set, Element)>) -> io::Result<()> {
         loop {
             let mut transaction = Transaction::new();
