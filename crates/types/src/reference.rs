@@ -251,7 +251,7 @@ mod tests {
             ),
         );
         refused(
-            &"z/".repeat(140).trim_end_matches('/').to_owned(),
+            "z/".repeat(140).trim_end_matches('/'),
             "repository name must not be more than 255 characters",
         );
     }
