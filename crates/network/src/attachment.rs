@@ -48,22 +48,17 @@ pub struct Attachment {
 pub fn attach(netns: BorrowedFd<'_>, attachments: &[Attachment]) -> Result<(), NetworkError> {
     let host = Route::open().map_err(NetworkError::refused("open a netlink socket"))?;
     let inside = enter(netns)?;
-    let hairpin = bridges_call_iptables();
-    let mut pairs = Batch::default();
-    for attachment in attachments {
-        let bridge = index(&host, &attachment.bridge)?;
-        pairs.create_veth(&Veth {
-            host: &attachment.host_interface,
-            bridge,
-            inside: &attachment.interface,
-            netns,
-            mac: attachment.mac,
-            mtu: attachment.mtu,
-        });
-        let options = PortOptions { hairpin, isolated: attachment.isolated };
-        pairs.configure_port(&attachment.host_interface, &options);
+    match host.carry_out(pairs(&host, netns, attachments)?) {
+        Err(NetworkError::Refused { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+            // The container's last interfaces: the kernel has not taken down their namespace yet.
+            let mut old = Batch::default();
+            attachments.iter().for_each(|attachment| old.delete_link(&attachment.host_interface));
+            // They may go by themselves in this very moment.
+            let _ = host.carry_out(old);
+            host.carry_out(pairs(&host, netns, attachments)?)?;
+        }
+        outcome => outcome?,
     }
-    host.carry_out(pairs)?;
     let mut addresses = Batch::default();
     addresses.set_up(&InterfaceName::loopback());
     for Attachment { interface, address, prefix, .. } in attachments {
@@ -79,6 +74,25 @@ pub fn attach(netns: BorrowedFd<'_>, attachments: &[Attachment]) -> Result<(), N
     let ends = attachments.iter().flat_map(|attachment| [&attachment.host_interface, &attachment.bridge]);
     host.settle(&ends.collect::<Vec<_>>())
         .map_err(NetworkError::refused("wait for the container's interfaces"))
+}
+
+/// The veth pairs, their far ends inside and their near ends ports of their bridges.
+fn pairs(host: &Route, netns: BorrowedFd<'_>, attachments: &[Attachment]) -> Result<Batch, NetworkError> {
+    let hairpin = bridges_call_iptables();
+    let mut pairs = Batch::default();
+    for attachment in attachments {
+        pairs.create_veth(&Veth {
+            host: &attachment.host_interface,
+            bridge: index(host, &attachment.bridge)?,
+            inside: &attachment.interface,
+            netns,
+            mac: attachment.mac,
+            mtu: attachment.mtu,
+        });
+        let options = PortOptions { hairpin, isolated: attachment.isolated };
+        pairs.configure_port(&attachment.host_interface, &options);
+    }
+    Ok(pairs)
 }
 
 /// Brings up the loopback interface of `netns`: all the network a container without one has.
