@@ -73,8 +73,8 @@ pub enum EngineError {
         "the state is of version {found}, and this program knows versions up to {known}: use a newer sampan"
     )]
     NewerState { found: u32, known: u32 },
-    #[error("the state database: {0}")]
-    State(#[from] rusqlite::Error),
+    #[error("the state database")]
+    State(#[source] rusqlite::Error),
     #[error(transparent)]
     Image(#[from] image::store::StoreError),
     #[error(transparent)]
@@ -87,6 +87,17 @@ pub enum EngineError {
     Cgroup(#[from] runtime::cgroup::CgroupError),
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl From<rusqlite::Error> for EngineError {
+    fn from(error: rusqlite::Error) -> EngineError {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => {
+                EngineError::Io(io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error()))
+            }
+            _ => EngineError::State(error),
+        }
+    }
 }
 
 impl From<types::InvalidName> for EngineError {

@@ -190,29 +190,29 @@ impl Engine {
     fn refuse_if_used(&self, row: &ImageRow, reference: &str, force: bool) -> Result<(), EngineError> {
         for container in self.containers_of(&row.manifest)? {
             let short = container.id.short();
+            let by_name =
+                reference.parse::<Reference>().ok().filter(|_| !row.id.hex().starts_with(reference));
+            if let Some(name) = by_name.filter(|_| !force) {
+                return Err(EngineError::ReferenceInUse {
+                    reference: name.familiar(),
+                    container: short,
+                    image: row.id.short(),
+                });
+            }
             if matches!(container.status()?, Status::Running(_)) {
                 let why = format!("image is being used by running container {short}");
                 return Err(EngineError::ImageInUse { image: row.id.short(), forceable: false, why });
             }
             if !force {
                 let why = format!("image is being used by stopped container {short}");
-                let by_name =
-                    reference.parse::<Reference>().ok().filter(|_| !row.id.hex().starts_with(reference));
-                return Err(match by_name {
-                    Some(name) => EngineError::ReferenceInUse {
-                        reference: name.familiar(),
-                        container: short,
-                        image: row.id.short(),
-                    },
-                    None => EngineError::ImageInUse { image: row.id.short(), forceable: true, why },
-                });
+                return Err(EngineError::ImageInUse { image: row.id.short(), forceable: true, why });
             }
         }
         Ok(())
     }
 
-    /// What the store must keep: every image that is recorded or that a container is made from, and the layers of
-    /// the build cache.
+    /// What the store must keep: every image that is recorded or that a container is made from. Layers that only
+    /// the build cache knows go with the images they were made for; the cache then finds them missing.
     pub fn live(&self) -> Result<Live, EngineError> {
         let mut manifests: Vec<Digest> = self.state.images()?.into_iter().map(|row| row.manifest).collect();
         manifests.extend(self.state.containers()?.into_iter().map(|row| row.image));

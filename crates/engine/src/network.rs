@@ -15,7 +15,7 @@ use std::{
 };
 
 use ipnet::Ipv4Net;
-use network::{Bridge, Firewall, HostLock, InterfaceName};
+use network::{Bridge, Firewall, HostLock, InterfaceName, Mac};
 use types::{ContainerId, Name, NetworkId};
 
 use crate::{
@@ -49,6 +49,7 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     pub address: Ipv4Addr,
+    pub mac: Mac,
     pub container: ContainerId,
     pub name: String,
 }
@@ -177,7 +178,11 @@ impl Engine {
 
     /// Who is in `network` now.
     pub fn endpoints(&self, network: &Network) -> Result<Vec<Endpoint>, EngineError> {
-        let directory = self.network_directory(&network.id).join("addresses");
+        self.endpoints_in(&network.id)
+    }
+
+    pub(crate) fn endpoints_in(&self, network: &NetworkId) -> Result<Vec<Endpoint>, EngineError> {
+        let directory = self.network_directory(network).join("addresses");
         let entries = match fs::read_dir(&directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -234,7 +239,12 @@ pub(crate) fn read_claim(path: &Path) -> Result<Option<Endpoint>, EngineError> {
     let mut lines = content.lines();
     let container = lines.next().and_then(|id| id.parse().ok());
     let name = lines.next().unwrap_or_default().to_owned();
-    Ok(address.zip(container).map(|(address, container)| Endpoint { address, container, name }))
+    Ok(address.zip(container).map(|(address, container)| Endpoint {
+        address,
+        mac: Mac::of(address),
+        container,
+        name,
+    }))
 }
 
 fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {

@@ -12,7 +12,7 @@ use crate::{
 
 impl Engine {
     /// Removes containers that were to remove themselves and whose monitor could not, and directories whose
-    /// container is no more. Passes over what somebody works on.
+    /// container is no more, and takes back addresses and names in networks. Passes over what somebody works on.
     pub fn sweep(&self) -> Result<(), EngineError> {
         for container in self.containers()?.into_iter().filter(|container| container.config.auto_remove) {
             if let Some(lock) = self.left_behind(&container)? {
@@ -25,13 +25,17 @@ impl Engine {
             let orphan = || {
                 let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
                 let known = id.map(|id| self.state.container_by_id(&id)).transpose()?.flatten().is_some();
-                Ok::<_, EngineError>(!known && monitor::Lock::try_take(&path)?.is_some())
+                match monitor::Lock::try_take(&path) {
+                    // Somebody else removes it.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                    lock => Ok::<_, EngineError>(!known && lock?.is_some()),
+                }
             };
             if removed || orphan()? {
                 crate::remove_tree(&path)?;
             }
         }
-        Ok(())
+        self.state.networks()?.iter().try_for_each(|network| self.release_stale(&network.id))
     }
 
     /// The lock of a container that has ended, was to remove itself, and is in nobody's hands.

@@ -114,11 +114,9 @@ fn address(network: &Network) -> Option<Ipv4Addr> {
 /// Takes back what the host was told about a container whose monitor is gone.
 pub fn withdraw(network: &Network, published: &[Publish]) -> io::Result<()> {
     let Some(address) = address(network).filter(|_| !network.publish.is_empty()) else { return Ok(()) };
-    let forwards: Vec<_> = published
-        .iter()
-        .chain(&network.publish)
-        .filter_map(|publish| Forward::new(publish, address))
-        .collect();
+    let asked = network.publish.iter().filter(|publish| !published.contains(publish));
+    let forwards: Vec<_> =
+        published.iter().chain(asked).filter_map(|publish| Forward::new(publish, address)).collect();
     let firewall = Firewall::open(&network.table).map_err(io::Error::other)?;
     firewall.unpublish(&forwards).map_err(io::Error::other)
 }

@@ -77,7 +77,6 @@ fn spawn(channel: Channel) -> io::Result<()> {
     Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
         .arg0(ROLE)
         .env_clear()
-        .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(channel)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -9,7 +9,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufRead, BufReader, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -141,24 +141,6 @@ pub fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Reads the entries of one file of a log.
-pub fn read(file: &Path) -> io::Result<impl Iterator<Item = io::Result<Entry>>> {
-    let mut reader = BufReader::new(File::open(file)?);
-    Ok(std::iter::from_fn(move || {
-        loop {
-            let mut line = Vec::new();
-            match reader.read_until(b'\n', &mut line) {
-                Ok(0) => return None,
-                Ok(_) => match Entry::parse(&line) {
-                    Some(entry) => return Some(Ok(entry)),
-                    None => continue,
-                },
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    }))
-}
-
 fn path(directory: &Path, number: u32) -> PathBuf {
     if number == 0 { directory.join(NAME) } else { directory.join(format!("{NAME}.{number}")) }
 }
@@ -171,9 +153,11 @@ mod tests {
     use super::*;
 
     fn contents(directory: &Path) -> Vec<(Stream, String)> {
-        let entries = files(directory).into_iter().flat_map(|file| read(&file).expect("readable"));
-        entries
-            .map(|entry| entry.expect("readable"))
+        let bytes: Vec<u8> =
+            files(directory).iter().flat_map(|file| fs::read(file).expect("readable")).collect();
+        bytes
+            .split_inclusive(|byte| *byte == b'\n')
+            .map(|line| Entry::parse(line).expect("whole"))
             .map(|entry| (entry.stream, String::from_utf8_lossy(&entry.content).into_owned()))
             .collect()
     }

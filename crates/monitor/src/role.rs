@@ -46,6 +46,7 @@ pub fn play() -> ExitCode {
 fn live() -> io::Result<()> {
     let channel = take_channel()?;
     rustix::process::setsid()?;
+    rustix::process::chdir("/")?;
     rustix::thread::set_name(c"sampan-monitor")?;
     // Takes a privilege; without it the monitor is merely as killable as anyone.
     let _ = fs::write("/proc/self/oom_score_adj", "-999");
@@ -237,8 +238,14 @@ fn watch(
     let _ = report(channel, &started, input.as_ref());
     // Nobody else's input stays open with the launcher's; a detached container's has to.
     let kept = input.filter(|_| foreground.is_none());
-    let watch =
-        Watch { on_abandon: order.on_abandon, process: &process.child, channel, outputs, foreground, connection: connection.as_mut() };
+    let watch = Watch {
+        on_abandon: order.on_abandon,
+        process: &process.child,
+        channel,
+        outputs,
+        foreground,
+        connection: connection.as_mut(),
+    };
     let log = log::Writer::new(bundle, order.log);
     let (code, launcher) = watch.until_the_end(log).map_err(context("watching the container"))?;
     drop(kept);

@@ -64,6 +64,7 @@ impl Conversation<'_> {
     /// Carries it on until the process has ended. `signals` are collected already: see [`signals`].
     pub fn hold(mut self, signals: &Signals) -> io::Result<()> {
         let mut reads_input = self.input.is_some();
+        let mut prints = self.print;
         loop {
             let stdin = rustix::stdio::stdin();
             let mut sources = vec![
@@ -74,7 +75,7 @@ impl Conversation<'_> {
                 sources.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
                 sources.len() - 1
             });
-            let terminal_at = self.terminal.filter(|_| self.print).map(|terminal| {
+            let terminal_at = self.terminal.filter(|_| prints).map(|terminal| {
                 sources.push(PollFd::new(terminal, PollFlags::IN));
                 sources.len() - 1
             });
@@ -89,8 +90,11 @@ impl Conversation<'_> {
                 self.pass_signals_on(signals)?;
             }
             if said && let Some(terminal) = self.terminal {
-                copy(terminal.as_fd(), rustix::stdio::stdout())?;
-                continue;
+                if copy(terminal.as_fd(), rustix::stdio::stdout())? > 0 {
+                    continue;
+                }
+                // Nobody has the terminal open any more; it would be ready for ever.
+                prints = false;
             }
             if ended {
                 return Ok(());

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
+use types::NetworkId;
 
 use super::{config::NetworkMode, status::Container};
 use crate::{
@@ -57,6 +58,35 @@ impl Engine {
             }
         }
         Ok(claims)
+    }
+
+    /// Releases what is claimed in a network by containers that are gone or do not run.
+    pub(crate) fn release_stale(&self, network: &NetworkId) -> Result<(), EngineError> {
+        let directory = self.network_directory(network);
+        let addresses = directory.join("addresses");
+        let claims = || fs::read_dir(&addresses).map(Iterator::count).unwrap_or(0);
+        if claims() == self.endpoints_in(network)?.len() {
+            return Ok(());
+        }
+        let lock = File::open(&addresses)?;
+        rustix::io::retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive)).map_err(io::Error::from)?;
+        let held: Vec<_> = self.endpoints_in(network)?.iter().map(|held| held.address.to_string()).collect();
+        let names: Vec<_> = fs::read_dir(directory.join("names")).into_iter().flatten().flatten().collect();
+        for address in fs::read_dir(&addresses)?.flatten().map(|entry| entry.file_name()) {
+            if held.iter().any(|held| *held == *address.to_string_lossy()) {
+                continue;
+            }
+            let claims = names.iter().map(|name| name.path().join(&address));
+            for claim in claims.chain([addresses.join(&address)]) {
+                match fs::remove_file(&claim) {
+                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                        return Err(EngineError::File { path: claim, source });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// An address whose claim was left by a container that is gone.

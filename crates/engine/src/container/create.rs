@@ -1,8 +1,9 @@
 //! Creating a container: what the user asked for, the image's defaults, and a name.
 
-use std::fs;
+use std::{fs, io, path::Path};
 
 use image::config::Configuration;
+use monitor::Lock;
 use types::{Name, Port};
 
 use super::{
@@ -68,12 +69,7 @@ impl Engine {
             config.hostname = id.short();
         }
         let directory = self.root.join("containers").join(id.to_string());
-        for part in ["upper", "work", "rootfs"] {
-            fs::create_dir_all(directory.join(part))
-                .map_err(|source| EngineError::File { path: directory.clone(), source })?;
-        }
-        let lock = monitor::Lock::try_take(&directory)?
-            .ok_or_else(|| EngineError::Invalid("the new container is locked by somebody".into()))?;
+        let lock = make_directory(&directory, &["upper", "work", "rootfs"])?;
         let durability = if config.auto_remove { Durability::Lazy } else { Durability::Synced };
         let mut row = ContainerRow {
             id,
@@ -202,6 +198,25 @@ impl Engine {
             false => Err(EngineError::Invalid(
                 "network-scoped aliases are only supported for user-defined networks".into(),
             )),
+        }
+    }
+}
+
+/// Makes a container's directory with what is to be in it, locked.
+///
+/// Until it is locked, a sweep may take it for one whose maker was killed, and remove it: then it is made again.
+pub(super) fn make_directory(directory: &Path, parts: &[&str]) -> Result<Lock, EngineError> {
+    let attempt = || {
+        parts.iter().try_for_each(|part| fs::create_dir_all(directory.join(part)))?;
+        let lock = Lock::try_take(directory)?;
+        Ok(lock.filter(|_| parts.iter().all(|part| directory.join(part).exists())))
+    };
+    loop {
+        match attempt() {
+            Ok(Some(lock)) => return Ok(lock),
+            Ok(None) => {}
+            Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(EngineError::File { path: directory.to_owned(), source }),
         }
     }
 }

@@ -132,10 +132,12 @@ impl Engine {
         if volumes == Volumes::RemoveAnonymous {
             self.remove_anonymous_volumes(container)?;
         }
+        // Before the row, for on a full disk this makes the room for writing that the row is gone.
+        crate::remove_tree(&aside).map_err(|error| container.file_error(error))?;
         let durability = if container.config.auto_remove { Durability::Lazy } else { Durability::Synced };
         self.state.write(durability, |state| state.delete_container(&container.id))?;
         drop(lock);
-        crate::remove_tree(&aside).map_err(|error| container.file_error(error))
+        Ok(())
     }
 }
 

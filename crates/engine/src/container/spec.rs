@@ -198,13 +198,6 @@ fn mounts(config: &Config, places: &Places<'_>) -> Result<Vec<Mount>, EngineErro
     let sys = ["nosuid", "noexec", "nodev", read_only_unless(config.privileged)];
     all.push(mount("/sys", "sysfs", "sysfs", &sys)?);
     all.push(mount("/sys/fs/cgroup", "cgroup", "cgroup", &sys)?);
-    for name in ["resolv.conf", "hostname", "hosts"] {
-        let destination = format!("/etc/{name}");
-        if !config.mounts.iter().any(|mount| mount.destination == destination) {
-            let source = places.directory.join(name);
-            all.push(mount(&destination, "bind", utf8(&source)?, &["bind", "rprivate"])?);
-        }
-    }
     for wanted in &config.mounts {
         let access = if wanted.read_only { "ro" } else { "rw" };
         let mut options = vec!["rbind", access];
@@ -234,6 +227,14 @@ fn mounts(config: &Config, places: &Places<'_>) -> Result<Vec<Mount>, EngineErro
             }
         };
         all.push(entry);
+    }
+    // Last, for one of the others may be of /etc.
+    for name in ["resolv.conf", "hostname", "hosts"] {
+        let destination = format!("/etc/{name}");
+        if !config.mounts.iter().any(|mount| mount.destination == destination) {
+            let source = places.directory.join(name);
+            all.push(mount(&destination, "bind", utf8(&source)?, &["bind", "rprivate"])?);
+        }
     }
     Ok(all)
 }

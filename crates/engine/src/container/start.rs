@@ -1,7 +1,7 @@
 //! Starting a container, and waiting for it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     net::Ipv4Addr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -95,6 +95,9 @@ impl Engine {
     ) -> Result<Attached, EngineError> {
         let config = &container.config;
         layers.lower.push(self.mount_points()?);
+        // Equal layers are one directory, which overlayfs refuses twice. What is higher hides what is lower.
+        let mut seen = HashSet::new();
+        layers.lower.retain(|directory| seen.insert(directory.clone()));
         let mut volumes = HashMap::new();
         for mount in &config.mounts {
             match &mount.source {

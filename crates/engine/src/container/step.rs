@@ -4,7 +4,7 @@
 //! monitor ends it, and the next command that comes by sweeps its directory.
 
 use std::{
-    fs, io,
+    io,
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
 };
@@ -19,6 +19,7 @@ use rustix::{
 
 use super::{
     config::{Config, Limits, NetworkMode, Seccomp},
+    create::make_directory,
     start::{Attach, Attached, Layers, OnAbandon},
     status::Container,
 };
@@ -47,8 +48,7 @@ impl Engine {
         let layers = Layers { lower: layers.clone(), upper: upper.clone(), work: work.clone() };
         let id = names::random_id()?;
         let directory = self.root().join("containers").join(id.to_string());
-        fs::create_dir_all(directory.join("rootfs"))
-            .map_err(|source| EngineError::File { path: directory.clone(), source })?;
+        let lock = make_directory(&directory, &["rootfs"])?;
         let container = Container {
             id,
             name: names::random_name()?,
@@ -57,7 +57,6 @@ impl Engine {
             config: config(step),
             directory,
         };
-        let lock = container.try_lock()?.ok_or(EngineError::MonitorLost)?;
         let ((read_output, write_output), (read_errors, write_errors)) = (pipe()?, pipe()?);
         let attach =
             Attach::Output { output: write_output.as_fd(), errors: write_errors.as_fd(), terminal: None };

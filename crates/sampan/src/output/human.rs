@@ -6,13 +6,8 @@ use std::{fmt::Write, net::IpAddr, time::Duration};
 
 use types::Port;
 
-/// A size in steps of 1000 with four digits, as images and transfers are shown: `2.154MB`.
-pub fn size(bytes: u64) -> String {
-    size_with_digits(bytes, 4)
-}
-
-/// Like [`size`] with as many significant `digits` as asked; tables of images show three: `4.26MB`.
-pub fn size_with_digits(bytes: u64, digits: usize) -> String {
+/// A size in steps of 1000 with as many significant `digits`; listings show three: `4.26MB`.
+pub fn size(bytes: u64, digits: usize) -> String {
     scaled(bytes, 1000.0, digits, &["B", "kB", "MB", "GB", "TB", "PB", "EB"])
 }
 
@@ -208,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_four_digits_in_steps_of_1000() {
+    fn sizes_count_in_steps_of_1000() {
         for (bytes, expected) in [
             (0, "0B"),
             (1, "1B"),
@@ -222,12 +217,12 @@ mod tests {
             (999_999, "1000kB"),
             (u64::MAX, "18.45EB"),
         ] {
-            assert_eq!(size(bytes), expected, "{bytes}");
+            assert_eq!(size(bytes, 4), expected, "{bytes}");
         }
     }
 
     #[test]
-    fn tables_of_images_show_three_digits() {
+    fn listings_show_three_digits() {
         for (bytes, expected) in [
             (4_261_550, "4.26MB"),
             (1_170_000_123, "1.17GB"),
@@ -237,7 +232,7 @@ mod tests {
             (999_999, "1e+03kB"),
             (77_800_000, "77.8MB"),
         ] {
-            assert_eq!(size_with_digits(bytes, 3), expected, "{bytes}");
+            assert_eq!(size(bytes, 3), expected, "{bytes}");
         }
     }
 

@@ -230,8 +230,7 @@ fn network_settings(engine: &Engine, container: &Container, status: &Status) -> 
     let address = endpoint.as_ref().map(|endpoint| endpoint.address.to_string()).unwrap_or_default();
     let gateway = network.as_ref().map(|network| network.config.gateway.to_string()).unwrap_or_default();
     let prefix = network.as_ref().map_or(0, |network| network.config.subnet.prefix_len());
-    let mac =
-        endpoint.as_ref().map(|endpoint| network::Mac::of(endpoint.address).to_string()).unwrap_or_default();
+    let mac = endpoint.as_ref().map(|endpoint| endpoint.mac.to_string()).unwrap_or_default();
     let aliases = match &config.network {
         engine::container::NetworkMode::User { aliases, .. } => {
             let mut aliases = aliases.clone();

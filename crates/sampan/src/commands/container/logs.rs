@@ -51,11 +51,15 @@ impl Verb for Logs {
             follow: self.follow,
         };
         let (mut output, mut errors) = (io::BufWriter::new(io::stdout().lock()), io::stderr().lock());
+        // Output that is slow to come is kept in parts of lines.
+        let mut in_line = [false; 2];
         let read = engine.logs(&container, &options, |entry| {
             let mut line = Vec::new();
-            if self.timestamps {
+            let continues = &mut in_line[usize::from(entry.stream == Stream::Stderr)];
+            if self.timestamps && !*continues {
                 write!(line, "{:.9} ", entry.at)?;
             }
+            *continues = !entry.content.ends_with(b"\n");
             line.extend_from_slice(&entry.content);
             match entry.stream {
                 Stream::Stdout => output.write_all(&line)?,

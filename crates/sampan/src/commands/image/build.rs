@@ -2,25 +2,30 @@
 
 use std::{
     collections::BTreeMap,
-    env,
-    fmt::Write as _,
-    fs,
-    io::{self, IsTerminal, Stderr},
+    env, fs,
+    io::{self, IsTerminal, Stderr, Write as _},
     path::PathBuf,
     process::ExitCode,
-    time::Instant,
+    sync::{
+        Mutex, MutexGuard,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
 };
 
 use builder::{
-    Build as Request, BuildError, ContextSource, DockerfileSource, Event, Local, Network, Observer,
+    Build as Request, BuildError, ContextSource, DockerfileSource, Event, HostError, Local, Network, Observer,
 };
 use clap::Args;
+use engine::EngineError;
+use rustix::termios::tcgetwinsize;
 use types::{Platform, Reference};
 
 use crate::{
     cli::{Globals, Verb},
     output::progress::{Event as Shown, Mode, Progress, Screen, What},
-    report, session, terminal,
+    report, session,
 };
 
 /// Build an image from a Dockerfile
@@ -77,9 +82,8 @@ impl Verb for Build {
         let mode = self.mode()?;
         let engine = session::open(globals)?;
         let request = self.into_request(engine.root().join("cache"))?;
-        let mut show = Show::new(mode, why);
-        let built = builder::build(request, &Local(&engine), &mut show);
-        show.finish()?;
+        let show = Show::new(mode, why);
+        let built = show.during(|observer| builder::build(request, &Local(&engine), observer));
         match built {
             Ok(built) => {
                 if let Some(file) = iidfile {
@@ -90,7 +94,7 @@ impl Verb for Build {
                 }
                 Ok(ExitCode::SUCCESS)
             }
-            Err(error) => Ok(explain(&error, quiet)),
+            Err(error) => Ok(explain(&error, show.tells_output())),
         }
     }
 }
@@ -170,7 +174,7 @@ impl Build {
 
 /// Shows what happens during a build.
 struct Show {
-    progress: Progress<Stderr>,
+    progress: Mutex<Progress<Stderr>>,
     began: Instant,
     /// Whether a step that was not cached says why.
     why: bool,
@@ -178,62 +182,129 @@ struct Show {
 
 impl Show {
     fn new(mode: Mode, why: bool) -> Show {
-        let screen = io::stderr().is_terminal().then(terminal::size).flatten();
-        let colour = env::var_os("NO_COLOR").is_none();
-        let screen = screen.map(|size| Screen { columns: size.columns, rows: size.rows, colour });
-        Show { progress: Progress::new(mode, io::stderr(), screen), began: Instant::now(), why }
+        // A terminal that does not know its size is no place for a live view.
+        let size = tcgetwinsize(io::stderr()).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
+        let screen =
+            size.map(|size| Screen { columns: size.ws_col, rows: size.ws_row, colour: wants_colour() });
+        let progress = Mutex::new(Progress::new(mode, io::stderr(), screen));
+        Show { progress, began: Instant::now(), why }
     }
 
-    fn show(&mut self, step: usize, what: What<'_>) {
-        // A build goes on although nobody can see how it goes.
-        let _ = self.progress.show(&Shown { step, at: self.began.elapsed(), what });
+    /// Lets an observer see `work`, and shows it to the end.
+    fn during<T>(&self, work: impl FnOnce(&mut dyn Observer) -> T) -> T {
+        let mut watcher = Watcher { show: self, warnings: Vec::new() };
+        let (end, ended) = mpsc::channel();
+        let done = thread::scope(|scope| {
+            if self.progress().is_live() {
+                scope.spawn(move || self.advance(&ended));
+            }
+            let done = work(&mut watcher);
+            drop(end);
+            done
+        });
+        // A build goes on although nobody can see how it goes; here as for each of its events.
+        let _ = self.progress().finish(self.began.elapsed());
+        for warning in watcher.warnings {
+            let _ = writeln!(io::stderr(), "WARNING: {warning}");
+        }
+        done
     }
 
-    fn finish(&mut self) -> io::Result<()> {
-        self.progress.finish(self.began.elapsed())
+    /// Keeps the clocks of a live view going, also while a program is silent, until the other end is dropped.
+    fn advance(&self, ended: &Receiver<()>) {
+        while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            let _ = self.progress().tick(self.began.elapsed());
+        }
+    }
+
+    fn event(&self, step: usize, what: What<'_>) {
+        let _ = self.progress().show(&Shown { step, at: self.began.elapsed(), what });
+    }
+
+    /// Whether all that programs wrote is still to be read above.
+    fn tells_output(&self) -> bool {
+        matches!(*self.progress(), Progress::Plain(_))
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress<Stderr>> {
+        self.progress.lock().expect("drawing does not panic")
     }
 }
 
-impl Observer for Show {
+/// How often a live view's clocks advance.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Tells a [`Show`] what a build does.
+struct Watcher<'a> {
+    show: &'a Show,
+    /// Not to be printed into a live view.
+    warnings: Vec<String>,
+}
+
+impl Observer for Watcher<'_> {
     fn event(&mut self, event: Event<'_>) {
+        let show = self.show;
         match event {
-            Event::Started { id, task } => self.show(id, What::Started { name: &task.to_string() }),
-            Event::Cached { id } => self.show(id, What::Cached),
-            Event::Missed { id, reason } if self.why => {
-                self.show(id, What::Output(format!("not cached: {reason}\n").as_bytes()));
+            Event::Started { id, task } => show.event(id, What::Started { name: &task.to_string() }),
+            Event::Cached { id } => show.event(id, What::Cached),
+            Event::Missed { id, reason } if show.why => {
+                show.event(id, What::Output(format!("not cached: {reason}\n").as_bytes()));
             }
             Event::Missed { .. } => {}
-            Event::Output { id, bytes, .. } => self.show(id, What::Output(bytes)),
-            Event::Finished { id, .. } => self.show(id, What::Done),
-            Event::Failed { id, error } => self.show(id, What::Failed { message: error }),
+            Event::Output { id, bytes, .. } => show.event(id, What::Output(bytes)),
+            Event::Finished { id, .. } => show.event(id, What::Done),
+            Event::Failed { id, error } => show.event(id, What::Failed { message: error }),
             Event::Written { id, image } => {
-                self.show(id, What::Output(format!("writing image {image} done\n").as_bytes()));
+                show.event(id, What::Output(format!("writing image {image} done\n").as_bytes()));
             }
             Event::Named { id, name } => {
-                self.show(id, What::Output(format!("naming to {name} done\n").as_bytes()));
+                show.event(id, What::Output(format!("naming to {name} done\n").as_bytes()));
             }
-            Event::Warning(text) => eprintln!("WARNING: {text}"),
+            Event::Warning(text) => self.warnings.push(text.to_owned()),
         }
     }
 }
 
-/// Says why there is no image: where in the Dockerfile, and what the last command had to say.
-fn explain(error: &BuildError, quiet: bool) -> ExitCode {
+/// Says why there is no image: what the last command had to say unless that `was_told`, where in the
+/// Dockerfile, and at the end, where it is seen first, what is wrong.
+fn explain(error: &BuildError, was_told: bool) -> ExitCode {
     let mut text = String::new();
-    if let BuildError::Run { output, command, .. } = error
-        && quiet
-    {
-        // With progress shown, the output has been seen already. Writing to a String cannot fail.
-        let _ = writeln!(text, "------\n > {command}:\n{}\n------", output.trim_end());
+    if was_told {
+        text.push('\n');
+    } else if let BuildError::Run { output, command, .. } = error {
+        text.push_str(&format!("------\n > {command}:\n{}\n------\n", output.trim_end()));
     }
-    let message = format!("failed to build: {}", report::chain(error));
-    match error.diagnostic() {
-        Some(diagnostic) => {
-            let styled = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
-            text.push_str(&diagnostic.snippet(&message, styled));
-        }
-        None => text.push_str(&format!("ERROR: {message}")),
+    if let Some(diagnostic) = error.diagnostic() {
+        let snippet = diagnostic.snippet("", io::stderr().is_terminal() && wants_colour());
+        let place = snippet.split_once('\n').map_or("", |(_title, place)| place);
+        text.push_str(&format!("{place}\n"));
     }
-    eprintln!("{}", text.trim_end());
+    let missing = missing_image(error);
+    let message = match &missing {
+        Some(name) => format!("{name}: not found"),
+        None => report::chain(error),
+    };
+    text.push_str(&format!("ERROR: failed to build: {message}\n"));
+    let hint = missing.and_then(|name| EngineError::NoImage(name).hint());
+    if let Some(hint) = hint.filter(|_| env::var_os("SAMPAN_HINTS").is_none_or(|value| value != "0")) {
+        text.push_str(&format!("hint: {hint}\n"));
+    }
+    // If nobody reads it, the exit code still says it.
+    let _ = io::stderr().write_all(text.as_bytes());
     ExitCode::FAILURE
+}
+
+/// The base image that nobody has, if that is what is wrong, as the user would name it.
+fn missing_image(error: &BuildError) -> Option<String> {
+    match error {
+        BuildError::Base { error, .. } => match &**error {
+            HostError::NotFound(name) => Some(name.familiar()),
+            HostError::Other(_) => None,
+        },
+        _ => None,
+    }
+}
+
+fn wants_colour() -> bool {
+    env::var_os("NO_COLOR").is_none()
 }

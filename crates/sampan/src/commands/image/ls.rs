@@ -66,7 +66,7 @@ impl Verb for List {
                     ("Digest", json!(NONE)),
                     ("CreatedSince", json!(human::ago(age))),
                     ("CreatedAt", json!(human::local_time(image.created))),
-                    ("Size", json!(human::size_with_digits(image.size, 3))),
+                    ("Size", json!(human::size(image.size, 3))),
                 ],
                 labels: None,
             }));

@@ -43,7 +43,7 @@ pub fn describe(engine: &Engine, reference: &str) -> Result<Value, EngineError> 
             let described = json!({
                 "Name": endpoint.name,
                 "EndpointID": "",
-                "MacAddress": network::Mac::of(endpoint.address).to_string(),
+                "MacAddress": endpoint.mac.to_string(),
                 "IPv4Address": format!("{}/{prefix}", endpoint.address),
                 "IPv6Address": "",
             });

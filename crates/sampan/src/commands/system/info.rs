@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::{
     cli::{Globals, Verb},
+    output::human,
     session,
 };
 
@@ -25,6 +26,7 @@ impl Verb for Info {
             running += usize::from(container.status()?.is_running());
         }
         let uname = rustix::system::uname();
+        let machine = rustix::system::sysinfo();
         println!("Containers: {}", containers.len());
         println!(" Running: {running}");
         println!(" Paused: 0");
@@ -36,6 +38,7 @@ impl Verb for Info {
         println!("Kernel Version: {}", uname.release().to_string_lossy());
         println!("Architecture: {}", uname.machine().to_string_lossy());
         println!("CPUs: {}", std::thread::available_parallelism()?);
+        println!("Total Memory: {}", human::memory(machine.totalram * u64::from(machine.mem_unit)));
         println!("Name: {}", uname.nodename().to_string_lossy());
         println!("Root Dir: {}", engine.root().display());
         Ok(ExitCode::SUCCESS)

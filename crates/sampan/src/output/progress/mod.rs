@@ -31,25 +31,17 @@ pub enum What<'a> {
     },
     /// The step's program wrote this.
     Output(&'a [u8]),
-    /// Part of the step has come this far: a layer that is transferred, say.
-    Moved {
-        item: &'a str,
-        current: u64,
-        total: Option<u64>,
-        complete: bool,
-    },
     /// The result was there already.
     Cached,
     Done,
     Failed {
         message: &'a str,
     },
-    Canceled,
 }
 
 impl What<'_> {
     fn is_end(&self) -> bool {
-        matches!(self, What::Cached | What::Done | What::Failed { .. } | What::Canceled)
+        matches!(self, What::Cached | What::Done | What::Failed { .. })
     }
 }
 
@@ -109,6 +101,11 @@ impl<W: Write> Progress<W> {
         }
     }
 
+    /// Whether the view changes as time passes: see [`Progress::tick`].
+    pub fn is_live(&self) -> bool {
+        matches!(self, Progress::Terminal(_))
+    }
+
     /// Shows that `event` happened.
     pub fn show(&mut self, event: &Event<'_>) -> io::Result<()> {
         match self {
@@ -136,16 +133,6 @@ impl<W: Write> Progress<W> {
     }
 }
 
-/// The text of a step's part that moves: `sha256:ab12 1.05MB / 4.26MB 0.3s done`.
-fn moved(item: &str, current: u64, total: Option<u64>) -> String {
-    let amount = |bytes| super::human::size_with_digits(bytes, 3);
-    match (current, total) {
-        (current, Some(total)) => format!("{item} {} / {}", amount(current), amount(total)),
-        (0, None) => item.to_owned(),
-        (current, None) => format!("{item} {}", amount(current)),
-    }
-}
-
 /// The complete lines in `pending` and `bytes`, leaving what has no newline yet in `pending`.
 fn take_lines(pending: &mut Vec<u8>, bytes: &[u8]) -> Vec<String> {
     pending.extend_from_slice(bytes);
@@ -161,10 +148,14 @@ mod tests {
 
     #[test]
     fn the_view_is_live_on_a_terminal_only() {
-        let view = |mode: &str, screen| match Progress::new(mode.parse().unwrap(), io::sink(), screen) {
-            Progress::Plain(_) => "plain",
-            Progress::Terminal(_) => "terminal",
-            Progress::Quiet => "quiet",
+        let view = |mode: &str, screen| {
+            let progress = Progress::new(mode.parse().unwrap(), io::sink(), screen);
+            match (&progress, progress.is_live()) {
+                (Progress::Plain(_), false) => "plain",
+                (Progress::Terminal(_), true) => "terminal",
+                (Progress::Quiet, false) => "quiet",
+                _ => "neither live nor still",
+            }
         };
         let screen = Some(Screen { columns: 80, rows: 24, colour: true });
         assert_eq!(view("auto", screen), "terminal");

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Event, What, moved, take_lines};
+use super::{Event, What, take_lines};
 
 /// Writes each step's lines to `W`.
 pub struct Plain<W> {
@@ -119,15 +119,9 @@ impl Step {
                 let lines = take_lines(&mut self.partial, bytes);
                 self.waiting.extend(lines.iter().map(|line| format!("{seconds:.3} {line}")));
             }
-            What::Moved { item, current, total, complete } => {
-                let passed = if seconds > 0.01 { format!(" {seconds:.1}s") } else { String::new() };
-                let done = if *complete { " done" } else { "" };
-                self.waiting.push(moved(item, *current, *total) + &passed + done);
-            }
             What::Cached => self.waiting.push("CACHED".to_owned()),
             What::Done => self.waiting.push(format!("DONE {seconds:.1}s")),
             What::Failed { message } => self.waiting.push(format!("ERROR: {message}")),
-            What::Canceled => self.waiting.push("CANCELED".to_owned()),
         }
     }
 }
@@ -197,25 +191,10 @@ mod tests {
                 (1, 200, What::Done),
                 (3, 300, started("c")),
                 (3, 5300, What::Output(b"its turn\n")),
-                (2, 5400, What::Canceled),
+                (2, 5400, What::Done),
             ],
             "#1 a\n#1 DONE 0.2s\n\n#2 b\n#2 0.100 waits\n#2 ...\n\n#3 c\n#3 5.000 its turn\n#3 ...\n\n\
-             #2 b\n#2 CANCELED\n",
-        );
-    }
-
-    #[test]
-    fn transfers_show_amounts() {
-        let moved = |current, total, complete| What::Moved { item: "sha256:ab", current, total, complete };
-        check(
-            &[
-                (1, 0, started("load")),
-                (1, 100, moved(1_050_000, Some(4_260_000), false)),
-                (1, 300, moved(4_260_000, Some(4_260_000), true)),
-                (1, 300, moved(32, None, true)),
-            ],
-            "#1 load\n#1 sha256:ab 1.05MB / 4.26MB 0.1s\n#1 sha256:ab 4.26MB / 4.26MB 0.3s done\n\
-             #1 sha256:ab 32B 0.3s done\n",
+             #2 b\n#2 DONE 5.4s\n",
         );
     }
 }

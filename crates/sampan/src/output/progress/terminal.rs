@@ -15,7 +15,7 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Event, Screen, What, moved, take_lines};
+use super::{Event, Screen, What, take_lines};
 use crate::output::human::{display_width, ellipsis};
 
 /// Draws the list on `W`.
@@ -25,6 +25,8 @@ pub struct Terminal<W> {
     rows: usize,
     colour: bool,
     steps: Vec<Step>,
+    /// Whether no further steps are to come.
+    is_over: bool,
     /// How many lines the last drawing left above the cursor.
     drawn: usize,
 }
@@ -34,7 +36,6 @@ struct Step {
     name: String,
     started: Duration,
     end: Option<(End, Duration)>,
-    moving: Vec<(String, String)>,
     output: VecDeque<String>,
     partial: Vec<u8>,
 }
@@ -44,7 +45,6 @@ enum End {
     Cached,
     Done,
     Failed,
-    Canceled,
 }
 
 /// How many lines of a running step's output are shown.
@@ -55,7 +55,7 @@ impl<W: Write> Terminal<W> {
     pub fn new(out: W, screen: Screen) -> Terminal<W> {
         let Screen { columns, rows, colour } = screen;
         let (columns, rows) = (columns.max(20).into(), rows.max(5).into());
-        Terminal { out, columns, rows, colour, steps: Vec::new(), drawn: 0 }
+        Terminal { out, columns, rows, colour, steps: Vec::new(), is_over: false, drawn: 0 }
     }
 
     /// Takes note of `event` and draws the list where a step begins or ends.
@@ -67,7 +67,7 @@ impl<W: Write> Terminal<W> {
             step.hear(event);
         }
         match event.what {
-            What::Output(_) | What::Moved { .. } => Ok(()),
+            What::Output(_) => Ok(()),
             _ => self.draw(event.at),
         }
     }
@@ -82,6 +82,7 @@ impl<W: Write> Terminal<W> {
 
     /// Draws the whole list for the last time.
     pub fn finish(&mut self, now: Duration) -> io::Result<()> {
+        self.is_over = true;
         let lines = self.lines(now);
         self.replace(&lines.iter().collect::<Vec<_>>())?;
         self.drawn = 0;
@@ -107,7 +108,7 @@ impl<W: Write> Terminal<W> {
     fn lines(&self, now: Duration) -> Vec<String> {
         let ended = self.steps.iter().filter(|step| step.end.is_some()).count();
         let all = self.steps.len();
-        let finished = if ended == all && all > 0 { " FINISHED" } else { "" };
+        let finished = if self.is_over && ended == all { " FINISHED" } else { "" };
         let mut lines = vec![format!("[+] Building {:.1}s ({ended}/{all}){finished}", now.as_secs_f64())];
         for step in &self.steps {
             step.draw(now, self.columns, self.colour, &mut lines);
@@ -123,7 +124,6 @@ impl Step {
             name: name.to_owned(),
             started,
             end: None,
-            moving: Vec::new(),
             output: VecDeque::new(),
             partial: Vec::new(),
         }
@@ -133,22 +133,14 @@ impl Step {
         let end = match event.what {
             What::Started { .. } => return,
             What::Output(bytes) => {
-                self.output.extend(take_lines(&mut self.partial, bytes));
+                let lines = take_lines(&mut self.partial, bytes);
+                self.output.extend(lines.iter().map(|line| last_overwritten(line).to_owned()));
                 self.output.drain(..self.output.len().saturating_sub(OUTPUT_LINES));
-                return;
-            }
-            What::Moved { item, current, total, .. } => {
-                let text = moved(item, current, total);
-                match self.moving.iter_mut().find(|(known, _)| known == item) {
-                    Some((_, shown)) => *shown = text,
-                    None => self.moving.push((item.to_owned(), text)),
-                }
                 return;
             }
             What::Cached => End::Cached,
             What::Done => End::Done,
             What::Failed { .. } => End::Failed,
-            What::Canceled => End::Canceled,
         };
         self.end = Some((end, event.at));
     }
@@ -161,20 +153,23 @@ impl Step {
             Some((End::Cached, _)) => ("CACHED ", AnsiColor::Blue.on_default()),
             Some((End::Done, _)) => ("", AnsiColor::Blue.on_default()),
             Some((End::Failed, _)) => ("ERROR ", AnsiColor::Red.on_default()),
-            Some((End::Canceled, _)) => ("CANCELED ", AnsiColor::Yellow.on_default()),
         };
         let style = if colour { style } else { Style::new() };
         let room = columns - time.len() - 2;
         let name = ellipsis(&printable(&format!(" => {prefix}{}", self.name)), room);
         let gap = " ".repeat(room + 1 - display_width(&name));
         lines.push(format!("{style}{name}{gap}{time}{style:#}"));
-        if self.end.is_some_and(|(end, _)| end != End::Failed) {
+        if self.end.is_some() {
             return;
         }
-        let details = self.moving.iter().map(|(_, text)| format!(" => => {text}"));
-        let details = details.chain(self.output.iter().map(|line| format!(" => => # {line}")));
+        let details = self.output.iter().map(|line| format!(" => => # {line}"));
         lines.extend(details.map(|line| ellipsis(&printable(&line), columns - 1)));
     }
+}
+
+/// What is to be seen of a line that was written over itself, as download bars are.
+fn last_overwritten(line: &str) -> &str {
+    line.rsplit('\r').next().unwrap_or(line)
 }
 
 /// A program's output must not move the cursor in the list.
@@ -206,32 +201,30 @@ mod tests {
             (1, 0, What::Started { name: "[2/3] WORKDIR /app" }),
             (1, 0, What::Cached),
             (2, 100, What::Started { name: "[3/3] RUN a-command-that-is-far-too-long" }),
-            (2, 200, What::Output(b"Collecting\x1b[2J flask\n")),
-            (2, 200, What::Moved { item: "sha256:ab", current: 1000, total: Some(2000), complete: false }),
+            (2, 200, What::Output(b" 10%\r 99%\rCollecting\x1b[2J flask\r\n")),
         ];
         assert_eq!(
             screen(events, 1300),
             "[+] Building 1.3s (1/2)\n\
              \x1b[34m => CACHED [2/3] WORKDIR /app      0.0s\x1b[0m\n \
              => [3/3] RUN a-command-that-is-f… 1.2s\n \
-             => => sha256:ab 1kB / 2kB\n \
              => => # Collecting [2J flask"
         );
     }
 
     #[test]
-    fn only_failed_steps_keep_their_output() {
+    fn output_is_shown_only_while_a_step_runs() {
         let events = vec![
             (1, 0, What::Started { name: "a" }),
             (1, 0, What::Output(b"gone\n")),
             (1, 1000, What::Done),
             (2, 0, What::Started { name: "b" }),
-            (2, 0, What::Output(b"stays\n")),
+            (2, 0, What::Output(b"gone as well\n")),
             (2, 2000, What::Failed { message: "exit code: 1" }),
         ];
         let screen = screen(events, 2000);
-        assert!(screen.starts_with("[+] Building 2.0s (2/2) FINISHED\n"), "{screen}");
-        assert!(!screen.contains("gone") && screen.ends_with(" => => # stays"), "{screen}");
+        assert!(screen.starts_with("[+] Building 2.0s (2/2)\n"), "{screen}");
+        assert!(screen.contains("ERROR b") && !screen.contains("gone"), "{screen}");
     }
 
     #[test]
@@ -244,6 +237,17 @@ mod tests {
         let text = String::from_utf8(terminal.out).unwrap();
         assert!(text.starts_with("\x1b[?25l[+]"), "{text:?}");
         assert!(text.contains("\x1b[?25l\x1b[2A\r[+]") && text.contains("\x1b[?25l\x1b[3A\r[+]"), "{text:?}");
+    }
+
+    #[test]
+    fn a_build_is_finished_when_no_step_is_to_come() {
+        let mut terminal = Terminal::new(Vec::new(), SCREEN);
+        for what in [What::Started { name: "x" }, What::Done] {
+            terminal.show(&Event { step: 1, at: ms(0), what }).unwrap();
+        }
+        assert_eq!(terminal.lines(ms(0))[0], "[+] Building 0.0s (1/1)");
+        terminal.finish(ms(0)).unwrap();
+        assert_eq!(terminal.lines(ms(0))[0], "[+] Building 0.0s (1/1) FINISHED");
     }
 
     #[test]
