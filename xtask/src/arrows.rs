@@ -9,11 +9,17 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Each crate, and whom it may use besides `types`, which everyone may.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("sampan", &["api", "stack", "builder", "engine", "registry", "monitor", "runtime"]),
+    // Of the lower ones: `monitor` for its role, `sys` for signals and the terminal of a foreground container,
+    // `image` for the configuration it inspects and imports, `network` for the address it shows beside another.
+    (
+        "sampan",
+        &["api", "stack", "builder", "engine", "registry", "monitor", "runtime", "image", "network", "sys"],
+    ),
     ("api", &["builder", "engine", "stack"]),
     ("stack", &["builder", "engine"]),
     ("builder", &["engine", "image"]),
-    ("engine", &["monitor", "runtime", "network", "registry", "image"]),
+    // `sys` to signal processes by pidfd, with any number docker knows.
+    ("engine", &["monitor", "runtime", "network", "registry", "image", "sys"]),
     ("monitor", &["runtime", "network", "sys"]),
     ("registry", &["image"]),
     ("image", &["sys"]),
@@ -21,7 +27,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("runtime", &["sys"]),
     ("sys", &[]),
     ("types", &[]),
-    ("testkit", &[]),
+    // A sandbox is a network namespace with interfaces of its own, and processes in it.
+    ("testkit", &["network", "sys"]),
     ("xtask", &[]),
 ];
 
