@@ -1,0 +1,75 @@
+//! What users see, as a specification: the real program, real containers, a sandbox per test.
+
+#![allow(clippy::unwrap_used, reason = "what serves tests may panic as tests do")]
+
+mod create;
+mod exec;
+mod faults;
+mod images;
+mod import;
+mod inspect;
+mod isolation;
+mod kill;
+mod limits;
+mod load;
+mod logs;
+mod network;
+mod port;
+mod ps;
+mod publish;
+mod rm;
+mod rmi;
+mod run;
+mod start;
+mod stop;
+mod streams;
+mod tag;
+mod usage;
+mod volume;
+
+use testkit::{Outcome, Sandbox};
+
+/// A sandbox with busybox in it; `None` where tests cannot have one.
+fn sandbox() -> Option<Sandbox> {
+    Sandbox::new(PROGRAM)
+}
+
+/// Runs a shell script in a container that is removed afterwards.
+#[track_caller]
+fn shell(sandbox: &Sandbox, options: &[&str], script: &str) -> Outcome {
+    let command = ["busybox", "sh", "-c", script];
+    sandbox.sampan([&["run", "--rm"], options, &command].concat())
+}
+
+/// Starts a container in the background that does nothing until it is killed; its id.
+#[track_caller]
+fn idle(sandbox: &Sandbox, options: &[&str]) -> String {
+    background(sandbox, options, "exec tail -f /dev/null")
+}
+
+/// Starts a shell script in a container in the background; the container's id.
+#[track_caller]
+fn background(sandbox: &Sandbox, options: &[&str], script: &str) -> String {
+    let command = ["busybox", "sh", "-c", script];
+    sandbox.sampan([&["run", "--detach"], options, &command].concat()).ok().word().to_owned()
+}
+
+/// What `inspect` says of a container or anything else.
+#[track_caller]
+fn inspect(sandbox: &Sandbox, name: &str, template: &str) -> String {
+    sandbox.sampan(["inspect", "--format", template, name]).ok().word().to_owned()
+}
+
+/// How many files a process in a container may have open: docker's number, or all that this machine's root may.
+fn most_files(sandbox: &Sandbox) -> u64 {
+    let limit = sandbox.start(sandbox.shell("ulimit -H -n")).finish().ok();
+    limit.word().parse().unwrap_or(u64::MAX).min(1 << 20)
+}
+
+/// A script of a container that serves its `/srv` on port 80, with its host name as `/srv/name`. Says "ready".
+const SERVER: &str =
+    "mkdir /srv; hostname > /srv/name; httpd -p 80 -h /srv && echo ready && exec tail -f /dev/null";
+/// A request to it.
+const NAME: &str = "GET /name HTTP/1.0\r\n\r\n";
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sampan");

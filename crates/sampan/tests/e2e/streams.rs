@@ -1,0 +1,91 @@
+//! `run -i` and `run -t`: pipes and terminals.
+
+use crate::{sandbox, shell};
+
+#[test]
+fn input_is_piped_in_and_its_end_is_seen() {
+    let Some(sandbox) = sandbox() else { return };
+    let mut process = sandbox.start_sampan(["run", "-i", "--rm", "busybox", "cat"]);
+    process.write("one\n").wait_for("one\n").write("two\n").close_input();
+    process.finish().ok().prints("one\ntwo\n");
+}
+
+#[test]
+fn a_large_input_comes_in_complete() {
+    let Some(sandbox) = sandbox() else { return };
+    let text: String = (0..200_000).map(|number| format!("{number}\n")).collect();
+    let file = sandbox.file("input", &text);
+    let mut command = sandbox.command(["run", "-i", "--rm", "busybox", "cat"]);
+    command.stdin(std::fs::File::open(file).unwrap());
+    let outcome = sandbox.start(command).finish().ok();
+    assert!(outcome.stdout == text, "{} of {} bytes came back", outcome.stdout.len(), text.len());
+}
+
+#[test]
+fn without_i_there_is_nothing_to_read() {
+    let Some(sandbox) = sandbox() else { return };
+    let mut process = sandbox.start_sampan(["run", "--rm", "busybox", "cat"]);
+    process.write("never read\n");
+    process.finish().ok().prints("");
+}
+
+#[test]
+fn a_command_that_ends_does_not_wait_for_its_input_to_end() {
+    let Some(sandbox) = sandbox() else { return };
+    let process = sandbox.start_sampan(["run", "-i", "--rm", "busybox", "echo", "done"]);
+    process.finish().ok().prints("done\n");
+}
+
+#[test]
+fn t_gives_a_terminal_of_the_callers_size() {
+    let Some(sandbox) = sandbox() else { return };
+    let script = "tty; stty size; echo $TERM; test -t 0 && test -t 1 && test -t 2 && echo all three";
+    let outcome = sandbox.on_terminal(["run", "-it", "--rm", "busybox", "sh", "-c", script]).finish().ok();
+    assert_eq!(outcome.lines(), ["/dev/pts/0", "24 80", "xterm", "all three"], "{outcome}");
+}
+
+#[test]
+fn keys_reach_a_shell_on_the_terminal_and_interrupt_it() {
+    let Some(sandbox) = sandbox() else { return };
+    let mut terminal = sandbox.on_terminal(["run", "-it", "--rm", "busybox", "sh"]);
+    terminal.wait_for("# ").write("echo $((6 * 7))\r").wait_for("\n42\r\n");
+    terminal.wait_for("# ").write("echo begun; sleep 1000\r").wait_for("\nbegun\r\n");
+    // It may be typed before the shell has started what it interrupts.
+    terminal.write("\x03").wait_for("# ").write("exit 5\r");
+    terminal.finish().fails(5);
+}
+
+#[test]
+fn the_terminal_follows_the_callers_size() {
+    let Some(sandbox) = sandbox() else { return };
+    let script = "trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 1 & wait $!; done";
+    let mut terminal = sandbox.on_terminal(["run", "-it", "--rm", "busybox", "sh", "-c", script]);
+    terminal.wait_for("ready").resize(132, 50).wait_for("50 132");
+    terminal.finish().ok();
+}
+
+#[test]
+fn t_without_a_terminal_to_read_from_is_refused() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox
+        .sampan(["run", "-it", "--rm", "busybox", "true"])
+        .fails(1)
+        .complains("the input device is not a TTY");
+    sandbox.sampan(["ps", "-aq"]).ok().prints("");
+}
+
+#[test]
+fn a_terminal_without_input_still_ends_lines_as_terminals_do() {
+    let Some(sandbox) = sandbox() else { return };
+    shell(&sandbox, &["-t"], "echo out; echo err >&2").ok().prints("out\r\nerr\r\n");
+}
+
+#[test]
+fn the_callers_terminal_is_put_back() {
+    let Some(sandbox) = sandbox() else { return };
+    let script =
+        "stty -g > before; $SAMPAN run -it --rm busybox true; stty -g > after; cmp before after && echo same";
+    let mut command = sandbox.shell(script);
+    command.current_dir(sandbox.directory());
+    sandbox.start_on_terminal(command).finish().ok().says("same");
+}
