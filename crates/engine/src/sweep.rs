@@ -35,6 +35,7 @@ impl Engine {
                 crate::remove_tree(&path)?;
             }
         }
+        self.images().clear_up()?;
         self.state.networks()?.iter().try_for_each(|network| self.release_stale(&network.id))
     }
 

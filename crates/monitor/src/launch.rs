@@ -73,7 +73,11 @@ pub fn launch(
 /// Starts this program anew in the monitor's role, with nothing of ours but one end of the channel. It outlives
 /// whoever launched it, so nobody waits for it here.
 fn spawn(channel: Channel) -> io::Result<()> {
+    // What the caller left open for us is not for a process that outlives us.
+    sys::process::close_on_exec_from(3)?;
     let program = sys::sealed::program()?;
+    // Whoever started us may have left descriptors open that are nobody's business.
+    sys::process::close_on_exec_from(3)?;
     Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
         .arg0(ROLE)
         .env_clear()

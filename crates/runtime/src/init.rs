@@ -74,6 +74,8 @@ pub(crate) fn leave_the_caller_behind(process: &Process) -> Result<(), Failure> 
     signals::reset().context("resetting signals")?;
     rustix::process::setsid().context("setsid")?;
     close_on_exec_from(3).context("closing descriptors")?;
+    // Being nicer than the caller needs no privilege, but being less so does.
+    let _ = rustix::process::setpriority_process(None, 0);
     let adjustment = process.oom_score_adj().unwrap_or(0).to_string();
     // A lower score than the caller's takes a privilege it may not have; a higher one is always allowed.
     match std::fs::write("/proc/self/oom_score_adj", adjustment) {

@@ -47,10 +47,16 @@ impl AsFd for Signals {
 
 /// Gives every signal its default disposition and unblocks all: nothing of the caller's is inherited.
 pub fn reset() -> io::Result<()> {
+    // As the kernel has it: SIG_DFL, no flags, no restorer, an empty mask.
+    let default = [0_u64; 4];
     for number in 1..=64 {
-        // SAFETY: SIG_DFL is a valid disposition for every signal. KILL, STOP and the two the C library
-        // keeps are refused, and cannot be anything else anyway.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // Not by the C library, which refuses the two signals it keeps, and has them ignored in what it spawns.
+        // SAFETY: the kernel reads no more than `default` and writes nothing. KILL and STOP are refused, and
+        // cannot be anything else anyway.
+        unsafe {
+            let none = ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), none, size_of::<u64>())
+        };
     }
     let none = set_of(&[]);
     // SAFETY: `none` is initialised and outlives the call.

@@ -274,7 +274,8 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Resul
         .map_err(invalid)
 }
 
-/// The capabilities of a container: docker's default fourteen, with what the user adds and without what is dropped.
+/// The capabilities of a container: docker's default fourteen, with what the user adds and without what is dropped;
+/// all there are for a privileged one.
 pub(super) fn capabilities(
     add: &[String],
     drop: &[String],
@@ -292,7 +293,10 @@ pub(super) fn capabilities(
     };
     let add = add.iter().map(named).collect::<Result<Vec<Option<Capability>>, _>>()?;
     let drop = drop.iter().map(named).collect::<Result<Vec<Option<Capability>>, _>>()?;
-    let mut set: Capabilities = match privileged || add.contains(&None) {
+    if privileged {
+        return Ok(runtime::all_capabilities());
+    }
+    let mut set: Capabilities = match add.contains(&None) {
         true => runtime::all_capabilities(),
         false if drop.contains(&None) => Capabilities::new(),
         false => DEFAULT_CAPABILITIES.into_iter().collect(),

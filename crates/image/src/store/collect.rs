@@ -54,6 +54,19 @@ impl Store {
         Ok(freed)
     }
 
+    /// Removes what dead commands left unfinished. Cheap if there is nothing of the kind.
+    pub fn clear_up(&self) -> Result<(), StoreError> {
+        if names(&self.leases())?.iter().all(|name| name == lease::GATE) {
+            return Ok(());
+        }
+        let mut dead = Vec::new();
+        {
+            let _gate = self.gate(FlockOperation::LockExclusive)?;
+            self.claimed(&mut dead)?;
+        }
+        dead.into_iter().try_for_each(|(directory, _lock)| remove_all(&directory))
+    }
+
     /// Everything that living leases claim; dead ones are put into `dead`, locked.
     fn claimed(
         &self,

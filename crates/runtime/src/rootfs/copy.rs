@@ -59,7 +59,8 @@ fn copy_entry(source: &OwnedFd, target: &OwnedFd, name: &CStr, stat: &Stat) -> r
             let write = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let from = rustix::fs::openat(source, name, read, Mode::empty())?;
             let to = rustix::fs::openat(target, name, write, Mode::from_raw_mode(0o600))?;
-            while rustix::fs::copy_file_range(&from, None, &to, None, 1 << 30)? > 0 {}
+            // Not copy_file_range(2), which does not cross from one kind of file system to another.
+            while rustix::fs::sendfile(&to, &from, None, 1 << 30)? > 0 {}
             rustix::fs::fchown(&to, uid(stat), gid(stat))?;
             // After chown, which clears the set-id bits.
             rustix::fs::fchmod(&to, mode)?;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what serves tests may panic as tests do")]
 
+mod build;
 mod create;
 mod exec;
 mod faults;

@@ -93,8 +93,7 @@ fn a_port_of_another_container_names_that_container() {
     sandbox
         .sampan(["run", "--name", "second", "-p", "4000:80", "busybox", "true"])
         .fails(125)
-        .complains("4000/tcp")
-        .complains("already in use")
+        .complains("Bind for 0.0.0.0:4000 failed: port is already allocated")
         .complains("first");
     sandbox.sampan(["rm", "-f", "first"]).ok();
     sandbox.sampan(["start", "-a", "second"]).ok();
