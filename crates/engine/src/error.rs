@@ -70,9 +70,9 @@ pub enum EngineError {
     #[error("no subnet is left for another network")]
     NoSubnet,
     #[error(
-        "the state is of version {found}, and this program knows versions up to {known}: use a newer sampan"
+        "the state is of version {found}, and this sampan knows version {known}: use the one that made it"
     )]
-    NewerState { found: u32, known: u32 },
+    ForeignState { found: u32, known: u32 },
     #[error("the state database")]
     State(#[source] rusqlite::Error),
     #[error(transparent)]

@@ -1,6 +1,6 @@
 //! What interrupted commands left behind, put right by the next one that comes by.
 
-use std::{fs, io};
+use std::{fs, io, path::Path};
 
 use monitor::Status;
 
@@ -21,28 +21,40 @@ impl Engine {
         }
         for entry in fs::read_dir(self.root.join("containers"))? {
             let path = entry?.path();
-            let removed = path.extension().is_some_and(|extension| extension == "removed");
-            let orphan = || {
-                let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-                let known = id.map(|id| self.state.container_by_id(&id)).transpose()?.flatten().is_some();
-                match monitor::Lock::try_take(&path) {
-                    // Somebody else removes it.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-                    lock => Ok::<_, EngineError>(!known && lock?.is_some()),
-                }
-            };
-            if removed || orphan()? {
-                crate::remove_tree(&path)?;
+            match path.extension().is_some_and(|extension| extension == "removed") {
+                true => crate::remove_tree(&path)?,
+                false => self.remove_orphan(&path)?,
             }
         }
+        self.images().clear_up()?;
         self.images().clear_up()?;
         self.state.networks()?.iter().try_for_each(|network| self.release_stale(&network.id))
     }
 
-    /// The lock of a container that has ended, was to remove itself, and is in nobody's hands.
+    /// Removes a container's directory if no container has it and nobody is just making or removing it.
+    fn remove_orphan(&self, directory: &Path) -> Result<(), EngineError> {
+        let lock = match monitor::Lock::try_take(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            lock => lock?,
+        };
+        let id = directory.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+        // Asked with the lock held: who makes a container holds it until the container is known.
+        let known = id.map(|id| self.state.container_by_id(&id)).transpose()?.flatten().is_some();
+        if lock.is_none() || known {
+            return Ok(());
+        }
+        match crate::remove_tree(directory) {
+            // It is just being made, before the lock is taken; its maker goes on.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            removed => Ok(removed?),
+        }
+    }
+
+    /// The lock of a container that has ended or should have been started, and is in nobody's hands.
     fn left_behind(&self, container: &Container) -> Result<Option<monitor::Lock>, EngineError> {
         match container.status() {
             Ok(Status::Running(_)) => Ok(None),
+            Ok(Status::Created) if !container.config.start_at_once => Ok(None),
             Ok(_) => match container.try_lock() {
                 // It may be gone since it was listed, or somebody else may be at it.
                 Err(EngineError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),

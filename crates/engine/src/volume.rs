@@ -79,8 +79,8 @@ impl Engine {
                 Ok(others.into_iter().any(|other| crate::container::uses_volume(&other.config, name)))
             };
             if is_anonymous && !used()? {
-                self.state.write(Durability::Lazy, |state| state.delete_volume(name))?;
                 crate::remove_tree(&self.root.join("volumes").join(name))?;
+                self.state.write(Durability::Lazy, |state| state.delete_volume(name))?;
             }
         }
         Ok(())

@@ -110,6 +110,9 @@ impl Started {
 pub struct Lock(OwnedFd);
 
 impl Lock {
+    /// The file in the directory that is locked.
+    pub const FILE: &str = "lock";
+
     /// Takes the lock of the container in `directory` if nobody has it.
     pub fn try_take(directory: &Path) -> io::Result<Option<Lock>> {
         Lock::acquire(directory, FlockOperation::NonBlockingLockExclusive)
@@ -121,7 +124,8 @@ impl Lock {
     }
 
     fn acquire(directory: &Path, operation: FlockOperation) -> io::Result<Option<Lock>> {
-        let file = File::options().create(true).write(true).truncate(false).open(directory.join(LOCK))?;
+        let file =
+            File::options().create(true).write(true).truncate(false).open(directory.join(Lock::FILE))?;
         match rustix::io::retry_on_intr(|| flock(&file, operation)) {
             Ok(()) => Ok(Some(Lock(file.into()))),
             Err(Errno::AGAIN) => Ok(None),
@@ -157,7 +161,6 @@ pub(crate) fn boot() -> io::Result<String> {
 }
 
 const STATE: &str = "state.json";
-const LOCK: &str = "lock";
 
 #[cfg(test)]
 mod tests {

@@ -73,7 +73,12 @@ impl Traces<'_> {
         let mut cgroups = self.cgroups();
         cgroups.sort_by_key(|path| std::cmp::Reverse(path.as_os_str().len()));
         // A cgroup whose processes are still dying stays; the next look reports it.
-        cgroups.iter().chain(&self.cgroup_parents()).for_each(|path| drop(fs::remove_dir(path)));
+        cgroups.iter().for_each(|path| drop(fs::remove_dir(path)));
+    }
+
+    /// Removes the cgroup that the engine keeps for the next container.
+    pub fn remove_cgroup(&self) {
+        self.cgroup_parents().iter().for_each(|path| drop(fs::remove_dir(path)));
     }
 
     fn mounts(&self) -> Vec<String> {
@@ -106,7 +111,10 @@ impl Traces<'_> {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         let others = pids.filter(|pid| *pid != std::process::id().cast_signed());
+        let program = fs::read_link("/proc/self/exe").ok();
         others
+            // One that is about to become another test's command still has all that this process has open.
+            .filter(|pid| fs::read_link(format!("/proc/{pid}/exe")).ok() != program)
             .filter(|pid| self.is_ours(&PathBuf::from(format!("/proc/{pid}"))))
             .map(|pid| (pid, describe(pid)))
             .collect()

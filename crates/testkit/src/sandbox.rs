@@ -22,7 +22,7 @@ use crate::{Outcome, PATIENCE, PAUSE, Process, base_image, leaks::Traces};
 ///
 /// The namespace stands for the host's: what the engine makes there is nobody else's, no port is taken, and no
 /// two sandboxes can be in each other's way. When the sandbox is dropped, its containers and networks are removed
-/// and nothing may be left of them; see [`crate`].
+/// and nothing may be left of them; see [`Sandbox::left_behind`].
 #[derive(Debug)]
 pub struct Sandbox {
     program: PathBuf,
@@ -224,8 +224,8 @@ impl Sandbox {
         files
     }
 
-    /// What is left of containers, a line each; see [`Sandbox::is_clean`].
-    fn left_behind(&self) -> Vec<String> {
+    /// What there is of containers on the host, a line each: what a test leaves of it is a leak.
+    pub fn left_behind(&self) -> Vec<String> {
         self.within(|| self.traces().find())
     }
 
@@ -316,7 +316,10 @@ impl Drop for Sandbox {
         let mut trouble = if self.root.exists() { self.clear() } else { Vec::new() };
         trouble.extend(until_empty(|| self.left_behind()));
         trouble.extend(self.within(|| self.traces().of_networks()));
-        self.traces().wipe();
+        if !trouble.is_empty() {
+            self.traces().wipe();
+        }
+        self.traces().remove_cgroup();
         self.disk = None;
         if failed || !trouble.is_empty() {
             // What is on the disk may say more.

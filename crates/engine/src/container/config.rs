@@ -38,6 +38,8 @@ pub struct Config {
     pub init: bool,
     /// Remove the container when its process ends.
     pub auto_remove: bool,
+    /// Made to be started at once: if it never was, its maker was killed.
+    pub start_at_once: bool,
     pub stop_signal: Option<String>,
     /// Seconds; see [`Config::grace`].
     pub stop_timeout: Option<i32>,

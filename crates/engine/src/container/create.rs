@@ -50,6 +50,7 @@ pub struct Create {
     pub read_only: bool,
     pub init: bool,
     pub auto_remove: bool,
+    pub start_at_once: bool,
     pub stop_signal: Option<String>,
     pub stop_timeout: Option<i32>,
 }
@@ -174,6 +175,7 @@ impl Engine {
             read_only: request.read_only,
             init: request.init,
             auto_remove: request.auto_remove,
+            start_at_once: request.start_at_once,
             stop_signal: request.stop_signal.or_else(|| given(&defaults.stop_signal)),
             stop_timeout: request.stop_timeout,
         };
@@ -206,7 +208,7 @@ impl Engine {
 ///
 /// Until it is locked, a sweep may take it for one whose maker was killed, and remove it: then it is made again.
 pub(super) fn make_directory(directory: &Path, parts: &[&str]) -> Result<Lock, EngineError> {
-    let attempt = || {
+    let attempt = || -> io::Result<Option<Lock>> {
         parts.iter().try_for_each(|part| fs::create_dir_all(directory.join(part)))?;
         let lock = Lock::try_take(directory)?;
         Ok(lock.filter(|_| parts.iter().all(|part| directory.join(part).exists())))
@@ -215,7 +217,7 @@ pub(super) fn make_directory(directory: &Path, parts: &[&str]) -> Result<Lock, E
         match attempt() {
             Ok(Some(lock)) => return Ok(lock),
             Ok(None) => {}
-            Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {}
             Err(source) => return Err(EngineError::File { path: directory.to_owned(), source }),
         }
     }

@@ -74,7 +74,10 @@ impl Engine {
         config.entrypoint = Vec::new();
         config.command = request.arguments;
         config.tty = request.tty;
-        config.privileged |= request.privileged;
+        if request.privileged {
+            config.privileged = true;
+            config.cap_drop.clear();
+        }
         config.env.extend(request.env);
         config.user = request.user.unwrap_or(config.user);
         config.working_directory = request.working_directory.unwrap_or(config.working_directory);

@@ -1,8 +1,9 @@
 //! Ending containers: asking, killing, removing.
 
 use std::{
-    io,
+    fs, io,
     os::fd::{AsFd, OwnedFd},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -93,52 +94,72 @@ impl Engine {
 
     /// Removes a container that does not run, or with `force` any.
     pub fn remove(&self, container: &Container, force: Force, volumes: Volumes) -> Result<(), EngineError> {
-        let running = || EngineError::Running(container.name.clone());
-        let lock = match (container.status()?, force) {
-            (Status::Running(_), Force::No) => return Err(running()),
+        match self.lock_to_remove(container, force) {
+            Ok(lock) => self.remove_locked(container, lock, volumes),
+            // Somebody else has just removed it.
+            Err(EngineError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn lock_to_remove(&self, container: &Container, force: Force) -> Result<Lock, EngineError> {
+        match (container.status()?, force) {
             (Status::Running(started), Force::Yes) => {
                 if let Some(process) = started.process()? {
                     send(&process, Signal::KILL)?;
                     ends_within(&process, None)?;
                 }
-                Lock::take(&container.directory).map_err(|error| container.file_error(error))?
+                Lock::take(&container.directory).map_err(|error| container.file_error(error))
             }
-            _ => match (container.try_lock()?, force) {
-                (Some(lock), _) => lock,
-                // It is just starting, or somebody else is removing it.
-                (None, Force::No) => return Err(running()),
-                (None, Force::Yes) => {
-                    Lock::take(&container.directory).map_err(|error| container.file_error(error))?
-                }
+            (Status::Running(_), Force::No) => Err(EngineError::Running(container.name.clone())),
+            (Status::Created | Status::Exited(_), force) => match (container.lock_unless_running()?, force) {
+                (Some(lock), _) => Ok(lock),
+                (None, Force::No) => Err(EngineError::Running(container.name.clone())),
+                (None, Force::Yes) => self.lock_to_remove(container, force),
             },
-        };
-        self.remove_locked(container, lock, volumes)
+        }
     }
 
-    /// Removes a container whose lock the caller holds. The row goes last: what is left if this is interrupted is
-    /// a container that can be removed again.
+    /// Removes a container whose lock the caller holds. If this is interrupted, what is left is a container that can
+    /// be removed again, or nothing but a directory to be swept up.
     pub fn remove_locked(
         &self,
         container: &Container,
         lock: Lock,
         volumes: Volumes,
     ) -> Result<(), EngineError> {
-        let aside = container.directory.with_extension("removed");
-        match std::fs::rename(&container.directory, &aside) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(container.file_error(error)),
-            Ok(()) => {}
-        }
         if volumes == Volumes::RemoveAnonymous {
             self.remove_anonymous_volumes(container)?;
         }
-        // Before the row, for on a full disk this makes the room for writing that the row is gone.
-        crate::remove_tree(&aside).map_err(|error| container.file_error(error))?;
+        // First, for on a full disk this makes the room for writing that the row is gone.
+        clear(&container.directory).map_err(|error| container.file_error(error))?;
         let durability = if container.config.auto_remove { Durability::Lazy } else { Durability::Synced };
         self.state.write(durability, |state| state.delete_container(&container.id))?;
+        let aside = container.directory.with_extension("removed");
+        match fs::rename(&container.directory, &aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(container.file_error(error)),
+            _ => {}
+        }
         drop(lock);
-        Ok(())
+        crate::remove_tree(&aside).map_err(|error| container.file_error(error))
     }
+}
+
+/// Removes everything in a container's directory but the lock.
+fn clear(directory: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            crate::remove_tree(&entry.path())?;
+        } else if entry.file_name() != Lock::FILE {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether to remove what runs.

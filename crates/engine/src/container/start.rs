@@ -181,7 +181,7 @@ impl Engine {
     pub fn lock_to_start(&self, container: &Container) -> Result<Option<Lock>, EngineError> {
         match container.status()? {
             Status::Running(_) => Ok(None),
-            Status::Created | Status::Exited(_) => container.try_lock(),
+            Status::Created | Status::Exited(_) => container.lock_unless_running(),
         }
     }
 

@@ -3,6 +3,8 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -46,6 +48,19 @@ impl Container {
         Lock::try_take(&self.directory).map_err(|error| self.file_error(error))
     }
 
+    /// Takes the right to decide about the container's process; `None` if that runs.
+    ///
+    /// Waits for those who are starting the container, removing it, or just looking: none of them takes long.
+    pub(crate) fn lock_unless_running(&self) -> Result<Option<Lock>, EngineError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.try_lock()? {
+                None if !self.status()?.is_running() && Instant::now() < deadline => thread::sleep(PAUSE),
+                lock => return Ok(lock),
+            }
+        }
+    }
+
     pub(crate) fn file_error(&self, source: io::Error) -> EngineError {
         EngineError::File { path: self.directory.clone(), source }
     }
@@ -87,3 +102,7 @@ impl Engine {
         Container::new(&self.root, row)
     }
 }
+
+/// How long a container may take to start before it counts as running.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(1);

@@ -146,6 +146,7 @@ fn config(step: Step) -> Config {
         init: false,
         // Its root is not mounted again: what it writes is synced when it becomes a layer.
         auto_remove: true,
+        start_at_once: true,
         stop_signal: None,
         stop_timeout: None,
     }

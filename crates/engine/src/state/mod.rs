@@ -11,7 +11,7 @@ mod images;
 mod networks;
 mod volumes;
 
-use std::{path::Path, time::Duration};
+use std::{fs, io, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 
@@ -36,36 +36,22 @@ pub enum Durability {
 impl State {
     /// Opens the database below `root`, making it if it is not there.
     pub fn open(root: &Path) -> Result<State, EngineError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(root.join("state.db"), flags)?;
+        let path = root.join("state.db");
+        if !path.exists() {
+            create(root, &path)?;
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(Duration::from_secs(30))?;
         // Whoever closes last would otherwise write the log back and sync, at the end of every command.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.pragma_update(None, "foreign_keys", true)?;
         // The first to open reads the whole log: keep it short.
         connection.pragma_update(None, "wal_autocheckpoint", 100)?;
-        let state = State { connection };
-        state.migrate()?;
-        Ok(state)
-    }
-
-    fn migrate(&self) -> Result<(), EngineError> {
-        let version = || self.connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0));
-        match version()? {
-            VERSION => return Ok(()),
-            newer if newer > VERSION => return Err(EngineError::NewerState { found: newer, known: VERSION }),
-            _ => {}
+        match connection.query_row("PRAGMA user_version", [], |row| row.get(0))? {
+            VERSION => Ok(State { connection }),
+            found => Err(EngineError::ForeignState { found, known: VERSION }),
         }
-        self.connection.pragma_update(None, "journal_mode", "WAL")?;
-        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-        // Another process may have been faster.
-        if version()? == 0 {
-            transaction.execute_batch(SCHEMA)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-        }
-        Ok(transaction.commit()?)
     }
 
     /// Runs `work` as one transaction that sees and changes the state as if nobody else were there.
@@ -83,6 +69,25 @@ impl State {
         let result = work(self)?;
         transaction.commit()?;
         Ok(result)
+    }
+}
+
+/// Makes an empty database at `path`, unless somebody else is faster. It is made aside and appears complete:
+/// changing to WAL mode is the one thing that SQLite does not let several processes wait for.
+fn create(root: &Path, path: &Path) -> Result<(), EngineError> {
+    let aside = tempfile::Builder::new().prefix(".state-").tempdir_in(root)?;
+    let new = aside.path().join("state.db");
+    let connection = Connection::open(&new)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.execute_batch(SCHEMA)?;
+    connection.pragma_update(None, "user_version", VERSION)?;
+    // Writes everything into the one file and removes the log.
+    connection.close().map_err(|(_, error)| error)?;
+    match fs::hard_link(&new, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(EngineError::File { path: path.to_owned(), source: error })
+        }
+        _ => Ok(()),
     }
 }
 

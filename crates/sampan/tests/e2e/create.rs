@@ -29,3 +29,17 @@ fn of_many_with_the_same_name_exactly_one_wins() {
     let containers = std::fs::read_dir(sandbox.root().join("containers")).unwrap().count();
     assert_eq!(containers, 1);
 }
+
+#[test]
+fn one_that_is_to_remove_itself_waits_for_its_start_all_the_same() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.sampan(["create", "--rm", "--name", "later", "busybox", "true"]).ok();
+    for _ in 0..2 {
+        sandbox.sampan(["ps", "-a", "--format", "{{.Names}} {{.Status}}"]).ok().prints("later Created\n");
+    }
+    sandbox.sampan(["start", "-a", "later"]).ok();
+    testkit::eventually("the container removes itself", || match sandbox.sampan(["ps", "-aq"]).ok() {
+        listed if listed.word().is_empty() => Ok(()),
+        listed => Err(listed),
+    });
+}

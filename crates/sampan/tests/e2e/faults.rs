@@ -55,6 +55,28 @@ fn run_rm_can_be_killed_at_any_instant() {
 }
 
 #[test]
+fn rm_can_be_killed_at_any_instant() {
+    let Some(sandbox) = sandbox() else { return };
+    let create = ["run", "--name", "web", "-v", "/data", "busybox", "touch", "/file", "/data/file"];
+    let rm = ["rm", "-v", "web"];
+    sandbox.sampan(create).ok();
+    let before = Instant::now();
+    sandbox.sampan(rm).ok();
+    let usual = before.elapsed();
+    for step in 0..24 {
+        sandbox.sampan(create).ok();
+        let killed = sandbox.start_sampan(rm).kill_after(usual.mul_f64(f64::from(step) / 20.0));
+        // It is there and can be removed, or it is gone.
+        if !sandbox.sampan(["ps", "-aq"]).ok().word().is_empty() {
+            let outcome = sandbox.sampan(rm);
+            assert!(outcome.code == 0, "{killed}\n{outcome}");
+        }
+        sandbox.is_clean();
+        assert_eq!(fs::read_dir(sandbox.root().join("volumes")).unwrap().count(), 0);
+    }
+}
+
+#[test]
 fn a_container_survives_the_command_that_started_it() {
     let Some(sandbox) = sandbox() else { return };
     let mut process =
@@ -224,4 +246,15 @@ fn listing_never_fails_while_containers_come_and_go() {
         assert_eq!(outcome.stderr, "", "{outcome}");
     }
     sandbox.is_clean();
+}
+
+#[test]
+fn the_search_for_leaks_finds_what_a_container_has() {
+    let Some(sandbox) = sandbox() else { return };
+    assert!(sandbox.left_behind().is_empty());
+    idle(&sandbox, &["-p", "4000:80"]);
+    let found = sandbox.left_behind();
+    for kind in ["file", "cgroup", "process", "network interface", "firewall"] {
+        assert!(found.iter().any(|trace| trace.starts_with(kind)), "no {kind} in {found:?}");
+    }
 }

@@ -49,8 +49,7 @@ fn keys_reach_a_shell_on_the_terminal_and_interrupt_it() {
     let Some(sandbox) = sandbox() else { return };
     let mut terminal = sandbox.on_terminal(["run", "-it", "--rm", "busybox", "sh"]);
     terminal.wait_for("# ").write("echo $((6 * 7))\r").wait_for("\n42\r\n");
-    terminal.wait_for("# ").write("echo begun; sleep 1000\r").wait_for("\nbegun\r\n");
-    // It may be typed before the shell has started what it interrupts.
+    terminal.wait_for("# ").write("sh -c 'echo begun; exec sleep 1000'\r").wait_for("\nbegun\r\n");
     terminal.write("\x03").wait_for("# ").write("exit 5\r");
     terminal.finish().fails(5);
 }

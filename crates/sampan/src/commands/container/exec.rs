@@ -76,19 +76,24 @@ impl Verb for Exec {
         };
         let (streams, input) = streams(self.detach, self.tty, self.interactive)?;
         let signals = terminal::signals()?;
+        // Before the first output, which would else pass through a terminal that changes it.
+        let raw = if self.tty && self.interactive && !self.detach { Raw::enter()? } else { None };
         let mut execution = match engine.exec(&container, request, streams) {
             Ok(execution) => execution,
             Err(engine::EngineError::Start(failure)) => {
+                drop(raw);
                 eprintln!("OCI runtime exec failed: {failure}");
                 return Ok(ExitCode::from(failure.kind.exit_code()));
             }
-            Err(error) => return Ok(report::failure(&error.into())),
+            Err(error) => {
+                drop(raw);
+                return Ok(report::failure(&error.into()));
+            }
         };
         if self.detach {
             return Ok(ExitCode::SUCCESS);
         }
         let master = execution.terminal.take();
-        let _raw = if self.tty && self.interactive { Raw::enter()? } else { None };
         let input = match (&master, self.interactive) {
             (Some(master), true) => Some(master.try_clone()?),
             _ => input,

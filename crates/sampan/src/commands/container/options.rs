@@ -168,6 +168,7 @@ impl Options {
             read_only: self.read_only,
             init: self.init,
             auto_remove: self.rm,
+            start_at_once: false,
             stop_signal: self.stop_signal,
             stop_timeout: self.stop_timeout,
         })

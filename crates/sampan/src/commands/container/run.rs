@@ -5,7 +5,7 @@ use std::{io::IsTerminal, os::fd::AsFd, process::ExitCode};
 use clap::Args;
 use engine::{
     Engine,
-    container::{Attach, Attached, Container, Volumes},
+    container::{Attach, Attached, Container, Create, Volumes},
 };
 
 use super::options::Options;
@@ -49,7 +49,7 @@ impl Run {
         let mut words = image_and_command.into_iter();
         let image = words.next().unwrap_or_default();
         let (tty, interactive, rm) = (options.tty, options.interactive, options.rm);
-        let request = options.into_request(image, words.collect())?;
+        let request = Create { start_at_once: true, ..options.into_request(image, words.collect())? };
         let engine = session::open(globals)?;
         let (container, lock) = engine.create(request)?;
         let (output, errors) = (std::io::stdout(), std::io::stderr());
@@ -61,6 +61,8 @@ impl Run {
         };
         // From before the container exists: a Ctrl-C is for it, not for us.
         let signals = if detach { None } else { Some(terminal::signals()?) };
+        // Before the first output, which would else pass through a terminal that changes it.
+        let _raw = if !detach && tty && interactive { Raw::enter()? } else { None };
         let attached = match engine.start(&container, lock, attach) {
             Ok(attached) => attached,
             Err(error) => {
@@ -93,7 +95,6 @@ pub fn follow(
     signals: &sys::signals::Signals,
 ) -> anyhow::Result<u8> {
     let input = attached.take_input();
-    let _raw = if tty && interactive { Raw::enter()? } else { None };
     let master = match (&input, tty) {
         (Some(input), true) => Some(input.try_clone()?),
         _ => None,

@@ -8,7 +8,8 @@ use engine::container::Attach;
 use super::run::follow;
 use crate::{
     cli::{Globals, Verb},
-    report, session, terminal,
+    report, session,
+    terminal::{self, Raw},
 };
 
 /// Start one or more stopped containers
@@ -49,8 +50,9 @@ impl Verb for Start {
         let (output, errors) = (std::io::stdout(), std::io::stderr());
         let attach =
             Attach::Output { output: output.as_fd(), errors: errors.as_fd(), terminal: terminal::size() };
-        let attached = engine.start(&container, lock, attach)?;
         let tty = container.config.tty;
+        let _raw = if tty && self.interactive { Raw::enter()? } else { None };
+        let attached = engine.start(&container, lock, attach)?;
         let code = follow(&engine, &container, attached, tty, self.interactive, true, &signals)?;
         Ok(ExitCode::from(code))
     }
