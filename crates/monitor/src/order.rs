@@ -33,7 +33,7 @@ impl Order {
     }
 
     /// The order in `bundle`, if there is one that is not done with.
-    pub(crate) fn load(bundle: &Path) -> io::Result<Option<Order>> {
+    pub fn load(bundle: &Path) -> io::Result<Option<Order>> {
         match fs::read(bundle.join(FILE)) {
             // Torn by a crash before anything was made: as good as none.
             Ok(bytes) if bytes.is_empty() => Ok(None),

@@ -11,7 +11,7 @@ use rustix::{
     event::epoll::{self, CreateFlags, EventData, EventFlags},
     fs::OFlags,
     io::Errno,
-    process::{Signal, WaitOptions, WaitStatus, waitpid},
+    process::Signal,
 };
 use sys::{channel::Channel, process::Child};
 
@@ -71,7 +71,7 @@ impl Watch<'_> {
             for event in ready.iter() {
                 match event.data.u64() {
                     PROCESS => {
-                        let code = self.collect()?;
+                        let code = self.process.wait()?;
                         self.drain(&mut buffer, &mut log);
                         return Ok((code, launcher));
                     }
@@ -106,16 +106,6 @@ impl Watch<'_> {
 
     fn resolver(&mut self) -> Option<&mut Resolver> {
         self.connection.as_mut()?.resolver.as_mut()
-    }
-
-    /// Collects the ended process: its exit code, or 128 and the number of the signal that killed it.
-    fn collect(&self) -> io::Result<u8> {
-        let status = rustix::io::retry_on_intr(|| waitpid(Some(self.process.pid), WaitOptions::empty()))?;
-        let (_, status): (_, WaitStatus) = status.ok_or(io::ErrorKind::NotFound)?;
-        Ok(match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => code as u8,
-            (None, signal) => 128 + signal.unwrap_or_default() as u8,
-        })
     }
 
     /// Writes what the container left in its pipes. No process of it is left to write more.

@@ -4,10 +4,10 @@ use std::os::fd::AsFd;
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    process::{Signal, WaitOptions, WaitStatus, wait},
+    process::{Signal, WaitOptions, wait},
 };
 use sys::{
-    process::{Child, Fork, Namespaces, fork, signal},
+    process::{Child, Fork, Namespaces, exit_code, fork, signal},
     signals::Signals,
 };
 
@@ -36,7 +36,7 @@ pub fn reap(program: &Child) -> i32 {
     loop {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if pid == program.pid {
-                return exit_code(status);
+                return i32::from(exit_code(status));
             }
         }
         // Interrupted or not, what follows looks again.
@@ -47,14 +47,5 @@ pub fn reap(program: &Child) -> i32 {
                 let _ = signal(program.pidfd.as_fd(), number);
             }
         }
-    }
-}
-
-/// What a shell would say of a process that ended so: 128 and the signal's number if one killed it.
-pub(crate) fn exit_code(status: WaitStatus) -> i32 {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => code,
-        (None, Some(number)) => 128 + number,
-        (None, None) => 255,
     }
 }

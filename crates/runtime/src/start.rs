@@ -8,7 +8,7 @@ use std::{
 };
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
-use rustix::process::{Pid, Signal, WaitOptions, waitpid};
+use rustix::process::{Pid, Signal};
 use sys::{
     channel::Channel,
     process::{Child, Fork, Namespaces, fork, signal},
@@ -125,7 +125,7 @@ impl Handover {
 /// Collects a child that is ending.
 pub(crate) fn reap(child: &Child) {
     // It is ours and has not been waited for, so this cannot fail.
-    let _ = rustix::io::retry_on_intr(|| waitpid(Some(child.pid), WaitOptions::empty()));
+    let _ = child.wait();
 }
 
 /// The namespaces the specification gives the container anew. The cgroup namespace is made by the child, once

@@ -8,7 +8,7 @@ use std::{
     ptr,
 };
 
-use rustix::process::Pid;
+use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 
 /// Namespaces a process may be given of its own, see namespaces(7). Combines with `|`.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -53,6 +53,25 @@ pub enum Fork {
 pub struct Child {
     pub pid: Pid,
     pub pidfd: OwnedFd,
+}
+
+impl Child {
+    /// Waits until the child has ended and collects it; its exit code, as [`exit_code`] has it.
+    ///
+    /// Fails with `ECHILD` if it was collected already.
+    pub fn wait(&self) -> io::Result<u8> {
+        let ended = rustix::io::retry_on_intr(|| waitpid(Some(self.pid), WaitOptions::empty()))?;
+        let (_, status) = ended.expect("without NOHANG it waits");
+        Ok(exit_code(status))
+    }
+}
+
+/// What a shell says of a process that ended so: its code, or 128 and the number of the signal that killed it.
+pub fn exit_code(status: WaitStatus) -> u8 {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => code as u8,
+        (None, signal) => 128 + signal.unwrap_or_default() as u8,
+    }
 }
 
 /// Makes a child in `namespaces` of its own and, where given, in the v2 cgroup `cgroup` refers to. See

@@ -3,6 +3,7 @@
 //! Knows the program from outside, as its users do, and the traces it leaves on a host. Knows nothing of how it
 //! works. For dev-dependencies only, so what goes wrong here panics, with all it takes to understand it.
 
+mod disk;
 mod firewall;
 mod images;
 mod leaks;

@@ -16,7 +16,7 @@ use std::{
 use sys::process::{Namespaces, unshare};
 use tempfile::TempDir;
 
-use crate::{Outcome, PATIENCE, PAUSE, Process, base_image, leaks::Traces};
+use crate::{Outcome, PATIENCE, PAUSE, Process, base_image, disk::Disk, leaks::Traces};
 
 /// A directory and a network namespace, and an engine that has nothing else.
 ///
@@ -41,8 +41,8 @@ impl Sandbox {
     /// A sandbox for `program` with the image `busybox`. `None`, and why on standard error, where tests cannot
     /// have one.
     pub fn new(program: impl AsRef<Path>) -> Option<Sandbox> {
-        let archive = base_image("busybox:latest")?;
         let sandbox = Sandbox::empty(program)?;
+        let archive = base_image("busybox:latest")?;
         let _ = sandbox.sampan(["load", "--quiet", "--input", utf8(&archive)]).ok();
         Some(sandbox)
     }
@@ -328,29 +328,6 @@ impl Drop for Sandbox {
             let text = format!("left behind by a test; its files are in {}\n{trouble}", kept.display());
             if failed { eprintln!("{text}") } else { panic!("{text}") }
         }
-    }
-}
-
-/// A small file system in memory. Unmounted when dropped.
-#[derive(Debug)]
-struct Disk {
-    place: PathBuf,
-}
-
-impl Disk {
-    fn mount(place: &Path, bytes: u64) -> Disk {
-        use rustix::mount::{MountFlags, mount};
-        fs::create_dir(place).expect("a directory in the sandbox");
-        let size = std::ffi::CString::new(format!("size={bytes}")).expect("no zero byte in a number");
-        mount("tmpfs", place, "tmpfs", MountFlags::empty(), size.as_c_str()).expect("root may mount");
-        Disk { place: place.to_owned() }
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // What keeps it busy is a leak, and is reported as one.
-        let _ = rustix::mount::unmount(&self.place, rustix::mount::UnmountFlags::DETACH);
     }
 }
 

@@ -10,7 +10,6 @@ use runtime::{
     Stdio,
     cgroup::{Cgroup, Layout},
 };
-use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::{spec, status::Container};
 use crate::{Engine, error::EngineError};
@@ -44,13 +43,7 @@ pub struct Execution {
 impl Execution {
     /// Waits for its end; its exit code, or 128 and the number of the signal that killed it.
     pub fn wait(self) -> io::Result<u8> {
-        let pid: Pid = self.process.pid;
-        let status = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()))?;
-        let (_, status) = status.ok_or(io::ErrorKind::NotFound)?;
-        Ok(match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => code as u8,
-            (None, signal) => 128 + signal.unwrap_or_default() as u8,
-        })
+        self.process.wait()
     }
 }
 

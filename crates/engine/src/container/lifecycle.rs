@@ -109,13 +109,17 @@ impl Engine {
                     send(&process, Signal::KILL)?;
                     ends_within(&process, None)?;
                 }
-                Lock::take(&container.directory).map_err(|error| container.file_error(error))
+                // The monitor may have been killed before, and then there is more to take back.
+                wait_until_settled(container)?;
+                self.lock_to_remove(container, force)
             }
             (Status::Running(_), Force::No) => Err(EngineError::Running(container.name.clone())),
             (Status::Created | Status::Exited(_), force) => match (container.lock_unless_running()?, force) {
                 (Some(lock), _) => Ok(lock),
-                (None, Force::No) => Err(EngineError::Running(container.name.clone())),
-                (None, Force::Yes) => self.lock_to_remove(container, force),
+                (None, Force::Yes) if container.status()?.is_running() => {
+                    self.lock_to_remove(container, force)
+                }
+                (None, _) => Err(EngineError::Running(container.name.clone())),
             },
         }
     }

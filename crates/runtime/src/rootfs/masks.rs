@@ -30,7 +30,7 @@ pub(super) fn apply(root: BorrowedFd<'_>, spec: &Spec) -> Result<(), Failure> {
     if masked.is_empty() {
         return Ok(());
     }
-    let cover = Cover::new()?;
+    let mut cover = Cover::new()?;
     for path in masked {
         cover.hide(root, Path::new(path)).map_err(|e| at(path, e))?;
     }
@@ -40,6 +40,8 @@ pub(super) fn apply(root: BorrowedFd<'_>, spec: &Spec) -> Result<(), Failure> {
 /// What is mounted over a masked path: an empty directory or an empty file.
 struct Cover {
     directory: OwnedFd,
+    /// Whether the directory is mounted anywhere yet. Before 6.15, Linux clones no mount that is not.
+    is_mounted: bool,
     file: OwnedFd,
 }
 
@@ -61,14 +63,19 @@ impl Cover {
         if !is_null {
             return Err(Failure::setup("the host's /dev/null is not the null device"));
         }
-        Ok(Cover { directory, file })
+        Ok(Cover { directory, is_mounted: false, file })
     }
 
-    fn hide(&self, root: BorrowedFd<'_>, path: &Path) -> Result<(), Failure> {
+    fn hide(&mut self, root: BorrowedFd<'_>, path: &Path) -> Result<(), Failure> {
         let Some(target) = open_existing(root, path)? else { return Ok(()) };
-        let cover =
-            if root::is_directory(&target).context("reading")? { &self.directory } else { &self.file };
-        attach(clone(cover.as_fd(), Depth::This)?.as_fd(), target.as_fd())
+        if !root::is_directory(&target).context("reading")? {
+            return attach(clone(self.file.as_fd(), Depth::This)?.as_fd(), target.as_fd());
+        }
+        if std::mem::replace(&mut self.is_mounted, true) {
+            attach(clone(self.directory.as_fd(), Depth::This)?.as_fd(), target.as_fd())
+        } else {
+            attach(self.directory.as_fd(), target.as_fd())
+        }
     }
 }
 

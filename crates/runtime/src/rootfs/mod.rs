@@ -169,8 +169,8 @@ fn new_filesystem(
     data: &[(String, Option<String>)],
     attributes: Attributes,
 ) -> Result<OwnedFd, Failure> {
-    let context = || rustix::mount::fsopen(filesystem, FsOpenFlags::FSOPEN_CLOEXEC);
-    let context = context().context(format_args!("filesystem {filesystem}"))?;
+    let context = rustix::mount::fsopen(filesystem, FsOpenFlags::FSOPEN_CLOEXEC)
+        .context(format_args!("filesystem {filesystem}"))?;
     rustix::mount::fsconfig_set_string(&context, "source", source).context("mount source")?;
     for (key, value) in data {
         match value {
