@@ -32,9 +32,11 @@ images: build setup ## Make the base images, or just NAMES="busybox redis", and 
 demo: build setup ## Build an application, run it, and watch it count its visitors
 	SAMPAN=$(SAMPAN) demo/run.sh
 
-test: setup ## Run all tests; as root, for they start containers
+test: setup ## Run all tests, and the tutorial; as root, for they start containers
 	$(CARGO) xtask images busybox python:2.7-slim redis
 	$(CARGO) test --workspace $(if $(SUDO),--config 'target."cfg(unix)".runner = "$(SUDO)"')
+	$(SUDO) env SAMPAN=$(abspath $(TARGET_DIR))/$(TRIPLE)/debug/sampan SAMPAN_ROOT=$(abspath $(TARGET_DIR))/tutorial PORT=14000 \
+		demo/run.sh
 
 lint: ## Check format, lints, arrows between crates, and that README's commands exist
 	$(CARGO) fmt --all --check
