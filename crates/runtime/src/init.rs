@@ -21,7 +21,7 @@ use crate::{
     failure::{Context, Failure},
     process::{Place, become_process, fail},
     rootfs::{self, Terminal},
-    start::{Stdio, TERMINAL},
+    start::{Stdio, TERMINAL, namespaces},
 };
 
 /// What the child is given at birth.
@@ -102,7 +102,12 @@ pub(crate) fn use_terminal(Terminal { slave, .. }: Terminal) -> Result<(), Failu
     use_descriptors([slave, output, errors])
 }
 
+/// Sets the names of the container's own UTS namespace. Without one they would be the host's.
 fn name_the_host(spec: &Spec) -> Result<(), Failure> {
+    let named = spec.hostname().is_some() || spec.domainname().is_some();
+    if named && !namespaces(spec).contains(Namespaces::UTS) {
+        return Err(Failure::setup("a hostname takes a UTS namespace of the container's own"));
+    }
     if let Some(name) = spec.hostname() {
         rustix::system::sethostname(name.as_bytes()).context("setting the hostname")?;
     }

@@ -130,7 +130,7 @@ pub(crate) fn reap(child: &Child) {
 
 /// The namespaces the specification gives the container anew. The cgroup namespace is made by the child, once
 /// it is in its cgroup.
-fn namespaces(spec: &Spec) -> Namespaces {
+pub(crate) fn namespaces(spec: &Spec) -> Namespaces {
     let linux = spec.linux().as_ref();
     let listed = linux.and_then(|linux| linux.namespaces().as_ref()).into_iter().flatten();
     listed.filter(|namespace| namespace.path().is_none()).fold(Namespaces::NONE, |all, namespace| {

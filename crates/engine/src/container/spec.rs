@@ -56,9 +56,8 @@ pub(super) fn build(config: &Config, places: &Places<'_>) -> Result<Spec, Engine
         .annotations(annotations)
         .build()
         .map_err(invalid)?;
-    if config.network != NetworkMode::Host {
-        spec.set_hostname(Some(config.hostname.clone()));
-    }
+    // Always set: what the builder gives by itself would become the host's name where that is shared.
+    spec.set_hostname((config.network != NetworkMode::Host).then(|| config.hostname.clone()));
     Ok(spec)
 }
 

@@ -190,3 +190,12 @@ fn a_containers_answers_reach_the_host() {
         assert!(sandbox.ask(&address, NAME).unwrap().ends_with(&format!("{}\n", &id[..12])), "{address}");
     }
 }
+
+#[test]
+fn the_hosts_network_comes_with_the_hosts_name_and_leaves_that_alone() {
+    let Some(sandbox) = sandbox() else { return };
+    let name = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let before = name();
+    sandbox.sampan(["run", "--rm", "--network", "host", "busybox", "hostname"]).ok().prints(&before);
+    assert_eq!(name(), before);
+}
