@@ -10,11 +10,8 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 /// Each crate, and whom it may use besides `types`, which everyone may.
 const ALLOWED: &[(&str, &[&str])] = &[
     // Of the lower ones: `monitor` for its role, `sys` for signals and the terminal of a foreground container,
-    // `image` for the configuration it inspects and imports, `network` for the address it shows beside another.
-    (
-        "sampan",
-        &["api", "stack", "builder", "engine", "registry", "monitor", "runtime", "image", "network", "sys"],
-    ),
+    // `image` for the configuration it inspects and imports.
+    ("sampan", &["api", "stack", "builder", "engine", "registry", "monitor", "runtime", "image", "sys"]),
     ("api", &["builder", "engine", "stack"]),
     ("stack", &["builder", "engine"]),
     ("builder", &["engine", "image"]),
