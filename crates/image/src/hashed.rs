@@ -7,19 +7,18 @@ use std::{
 
 use types::{Digest, Hasher};
 
-/// Hashes, counts and, if wanted, keeps what is read from `source`.
+/// Hashes and counts what is read from `source`.
 pub struct Hashed<R> {
     source: R,
     hasher: Hasher,
     count: u64,
     /// More than this is an error, at once.
     limit: u64,
-    copy: Option<File>,
 }
 
 impl<R: Read> Hashed<R> {
     pub fn new(source: R) -> Hashed<R> {
-        Hashed { source, hasher: Digest::hasher(), count: 0, limit: u64::MAX, copy: None }
+        Hashed { source, hasher: Digest::hasher(), count: 0, limit: u64::MAX }
     }
 
     /// Fails as soon as there is more than `limit` bytes.
@@ -27,9 +26,9 @@ impl<R: Read> Hashed<R> {
         Hashed { limit, ..self }
     }
 
-    /// Also writes everything to `file`.
-    pub fn copied_to(self, file: Option<File>) -> Hashed<R> {
-        Hashed { copy: file, ..self }
+    /// Whether there was more than the limit allows.
+    pub fn exceeded(&self) -> bool {
+        self.count > self.limit
     }
 
     /// Reads what is left; the digest and length of all.
@@ -44,10 +43,23 @@ impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.source.read(buffer)?;
         self.count += count as u64;
-        if self.count > self.limit {
+        if self.exceeded() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "there is more data than was announced"));
         }
         self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// Writes what is read from `source` to a file as well, at once.
+pub struct Copied<R> {
+    pub source: R,
+    pub copy: Option<File>,
+}
+
+impl<R: Read> Read for Copied<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
         if let Some(copy) = &mut self.copy {
             copy.write_all(&buffer[..count])?;
         }

@@ -9,10 +9,11 @@ pub mod config;
 mod hashed;
 pub mod layer;
 pub mod manifest;
+mod pipe;
 pub mod store;
 pub mod tarball;
 pub mod tree;
 
 pub use archive::{ArchiveError, Loaded};
 pub use config::Configuration;
-pub use store::{Freed, Held, Image, Layer, Lease, Live, Staged, Store, StoreError};
+pub use store::{Download, Freed, Held, Image, Layer, Lease, Live, Staged, Store, StoreError};

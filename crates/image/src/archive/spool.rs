@@ -13,7 +13,7 @@ use types::Digest;
 use super::ArchiveError;
 use crate::{
     compression,
-    hashed::{BUFFER, Hashed},
+    hashed::{BUFFER, Copied, Hashed},
     manifest::InvalidDocument,
     store::Lease,
     tarball::{Kind, Reader},
@@ -50,8 +50,8 @@ impl Spool {
                 Kind::File { .. } if archive.segments().is_none() => {
                     let path = lease.new_path();
                     let file = File::create_new(&path).map_err(ArchiveError::Write)?;
-                    let hashed = Hashed::new(archive.content()).copied_to(Some(file));
-                    let (digest, size) = hashed.finish().map_err(ArchiveError::Read)?;
+                    let content = Copied { source: archive.content(), copy: Some(file) };
+                    let (digest, size) = Hashed::new(content).finish().map_err(ArchiveError::Read)?;
                     spool.files.insert(name, Spooled { path, digest, size });
                 }
                 Kind::Symlink { target } => {

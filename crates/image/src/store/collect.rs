@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rustix::fs::FlockOperation;
@@ -25,6 +26,7 @@ pub struct Live {
 /// What was removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Freed {
+    /// What it took on the disk.
     pub bytes: u64,
     /// The diff ids of the layers.
     pub layers: Vec<Digest>,
@@ -32,7 +34,8 @@ pub struct Freed {
 }
 
 impl Store {
-    /// Removes blobs and layers that neither `live` names nor a lease claims, and what dead commands left.
+    /// Removes blobs and layers that neither `live` names nor a lease claims, what dead commands left, and
+    /// downloads that nobody went on with for a week.
     ///
     /// `live` is asked after the leases were read, and nothing new is claimed meanwhile: a command that
     /// records its image and only then drops its lease is always seen by one or the other.
@@ -51,6 +54,7 @@ impl Store {
         for (directory, _lock) in dead {
             remove_all(&directory)?;
         }
+        freed.bytes += self.drop_partials_older_than(PARTIALS_KEPT)?;
         Ok(freed)
     }
 
@@ -139,7 +143,7 @@ impl Store {
 }
 
 /// The names in a directory, in order.
-fn names(directory: &Path) -> Result<Vec<String>, StoreError> {
+pub(super) fn names(directory: &Path) -> Result<Vec<String>, StoreError> {
     let read = || -> io::Result<Vec<String>> {
         let names = fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
         names.filter_map(Result::transpose).collect()
@@ -161,3 +165,5 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         Err(error) => Err(error),
     }
 }
+
+const PARTIALS_KEPT: Duration = Duration::from_hours(7 * 24);

@@ -3,8 +3,8 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufReader, Read, Write},
-    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    io::{self, Read, Write},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -15,14 +15,12 @@ use rustix::{
 };
 use types::Digest;
 
-use super::{Image, Layer, RECORD, Record, Store, StoreError, TREE, disk, stacked_keys};
+use super::{Image, Layer, RECORD, Record, Staged, Store, StoreError, TREE, disk, stacked_keys};
 use crate::{
-    compression,
     config::Configuration,
-    hashed::{BUFFER, Hashed, HashedWriter},
-    layer::{self, Form},
+    hashed::{Copied, Hashed, HashedWriter},
+    layer,
     manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_LAYER},
-    tarball::{Reader, TarError},
     tree::{Links, Root},
 };
 
@@ -46,18 +44,6 @@ pub struct Held {
     pub blob: bool,
     /// The unpacked layer.
     pub tree: bool,
-}
-
-/// A layer that is unpacked and verified, and not yet in its place.
-pub struct Staged {
-    /// The blob it came from, whose media type says how it is compressed.
-    pub blob: Descriptor,
-    pub diff_id: Digest,
-    directory: PathBuf,
-    /// The blob's bytes, unless the store has them.
-    bytes: Option<PathBuf>,
-    size: u64,
-    implied: Vec<PathBuf>,
 }
 
 impl Store {
@@ -126,91 +112,12 @@ impl Lease {
         let path = self.new_path();
         let file = File::create_new(&path).map_err(disk::error(&path))?;
         let synced = file.try_clone().map_err(disk::error(&path))?;
-        let (digest, size) = Hashed::new(source)
-            .limited(expected.size)
-            .copied_to(Some(file))
-            .finish()
-            .map_err(StoreError::Source)?;
-        check_blob(expected, digest, size)?;
+        let source = Copied { source, copy: Some(file) };
+        let (digest, size) =
+            Hashed::new(source).limited(expected.size).finish().map_err(StoreError::Source)?;
+        expected.check(digest, size)?;
         synced.sync_data().map_err(disk::error(&path))?;
         disk::rename(&path, &self.store.blob_path(&digest))
-    }
-
-    /// Unpacks a layer from a stream of its blob, compressed or not, keeping the blob. Nothing of it is
-    /// visible before [`Lease::place`], and that only if it is what `expected`, the blob and the diff id, say.
-    pub fn unpack(
-        &self,
-        source: impl Read,
-        expected: Option<(&Descriptor, Digest)>,
-    ) -> Result<Staged, StoreError> {
-        let keep = match expected {
-            Some((blob, _)) => {
-                self.claim(&[blob.digest])?;
-                !self.store.has_blob(&blob.digest)?
-            }
-            None => true,
-        };
-        let bytes = keep.then(|| self.new_path());
-        let copy = match &bytes {
-            Some(path) => Some(File::create_new(path).map_err(disk::error(path))?),
-            None => None,
-        };
-        self.unpack_to(source, expected, copy, bytes)
-    }
-
-    /// [`Lease::unpack`] for a blob that lies in a file of this lease. The file becomes the store's if it is
-    /// `owned`, and then no bytes are copied.
-    pub(crate) fn unpack_file(
-        &self,
-        file: &Path,
-        blob: &Descriptor,
-        diff_id: Digest,
-        owned: bool,
-    ) -> Result<Staged, StoreError> {
-        let source = File::open(file).map_err(disk::error(file))?;
-        self.unpack_to(source, Some((blob, diff_id)), None, owned.then(|| file.to_owned()))
-    }
-
-    fn unpack_to(
-        &self,
-        source: impl Read,
-        expected: Option<(&Descriptor, Digest)>,
-        copy: Option<File>,
-        bytes: Option<PathBuf>,
-    ) -> Result<Staged, StoreError> {
-        let directory = self.new_path();
-        let tree = directory.join(TREE);
-        disk::make_directory(&tree)?;
-        // Few archives describe their root, and it is nobody's secret.
-        fs::set_permissions(&tree, fs::Permissions::from_mode(0o755)).map_err(disk::error(&tree))?;
-        let root = Root::open(&tree, Links::Refused).map_err(disk::error(&tree))?;
-        let failed = |source| match expected {
-            Some((blob, _)) => StoreError::Unpack { blob: blob.digest, source },
-            None => StoreError::UnpackUnknown(source),
-        };
-        let unreadable = |error| failed(TarError::Read(error).into());
-
-        let limit = expected.map_or(u64::MAX, |(blob, _)| blob.size);
-        let mut stored = Hashed::new(source).limited(limit).copied_to(copy);
-        let buffered = BufReader::with_capacity(BUFFER, &mut stored);
-        let (compression, plain) = compression::decode(buffered).map_err(unreadable)?;
-        let mut plain = Hashed::new(plain);
-        let mut archive = Reader::new(BufReader::with_capacity(BUFFER, &mut plain));
-        let unpacked = layer::unpack(&mut archive, &root, Form::Layer).map_err(failed)?;
-        // Behind the end, what is only buffered has been hashed; the rest is now.
-        drop(archive);
-        let (diff_id, _) = plain.finish().map_err(unreadable)?;
-        let (digest, size) = stored.finish().map_err(unreadable)?;
-
-        let mut blob = Descriptor::new(compression.media_type(), digest, size);
-        if let Some((wanted, wanted_diff_id)) = expected {
-            check_blob(wanted, digest, size)?;
-            if diff_id != wanted_diff_id {
-                return Err(StoreError::DamagedLayer { expected: wanted_diff_id, actual: diff_id });
-            }
-            blob = wanted.clone();
-        }
-        Ok(Staged { blob, diff_id, directory, bytes, size: unpacked.size, implied: unpacked.implied })
     }
 
     /// Puts layers in their places. `diff_ids` names all layers of an image, lowest first; those not among
@@ -318,10 +225,15 @@ impl Lease {
     }
 
     /// Keeps these digests and keys from being collected. What is found present afterwards stays.
-    fn claim(&self, digests: &[Digest]) -> Result<(), StoreError> {
+    pub(super) fn claim(&self, digests: &[Digest]) -> Result<(), StoreError> {
         let _gate = self.store.gate(FlockOperation::LockShared)?;
         let lines: String = digests.iter().map(|digest| format!("{}\n", digest.hex())).collect();
         (&self.claims).write_all(lines.as_bytes()).map_err(disk::error(&self.directory))
+    }
+
+    /// Takes a blob out of the store. It goes when the lease does.
+    pub(super) fn set_aside(&self, digest: &Digest) -> Result<(), StoreError> {
+        disk::rename(&self.store.blob_path(digest), &self.new_path())
     }
 
     /// Moves a complete layer into its place; false if one is there.
@@ -355,16 +267,6 @@ pub(super) fn lock(directory: &Path, operation: FlockOperation) -> io::Result<Ow
     let directory = rustix::fs::openat(CWD, directory, flags, Mode::empty())?;
     rustix::fs::flock(&directory, operation)?;
     Ok(directory)
-}
-
-fn check_blob(expected: &Descriptor, digest: Digest, size: u64) -> Result<(), StoreError> {
-    if size != expected.size {
-        return Err(StoreError::WrongSize { digest: expected.digest, expected: expected.size, actual: size });
-    }
-    if digest != expected.digest {
-        return Err(StoreError::Damaged { expected: expected.digest, actual: digest });
-    }
-    Ok(())
 }
 
 pub(super) const CLAIMS: &str = "claims";

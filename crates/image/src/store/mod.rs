@@ -4,6 +4,7 @@
 //! blobs/sha256/<hex>     as received, or as first written; with index.json and oci-layout an OCI image layout
 //! layers/<key>/tree/     an unpacked layer, as overlayfs stacks it; never changed once it has this name
 //!             /layer.json  what is recorded of it
+//! partial/<hex>          what a download got so far of a blob; locked while one goes on
 //! leases/<random>/       one per command at work: what it claims, and what it has not finished
 //!       /gate            locked shared to claim something, exclusively to collect what nobody claims
 //! ```
@@ -14,8 +15,11 @@
 
 mod collect;
 mod disk;
+mod download;
 mod index;
 mod lease;
+mod partial;
+mod unpack;
 
 use std::{
     fs::{self, File},
@@ -27,12 +31,14 @@ use serde::{Deserialize, Serialize};
 use types::Digest;
 
 pub use collect::{Freed, Live};
+pub use download::Download;
 pub(crate) use index::{IMAGE_NAME, REFERENCE_NAME};
-pub use lease::{Held, Lease, Staged};
+pub use lease::{Held, Lease};
+pub use unpack::Staged;
 
 use crate::{
     config::Configuration,
-    hashed::HashedWriter,
+    hashed::{Hashed, HashedWriter},
     layer::{PackError, UnpackError, pack},
     manifest::{
         CONFIGURATION_LIMIT, Descriptor, Document, InvalidDocument, MANIFEST_LIMIT, Manifest, OCI_MANIFEST,
@@ -101,7 +107,7 @@ impl Store {
     /// Opens the store at `root`, making what is missing of it. Reads nothing else.
     pub fn open(root: &Path) -> Result<Store, StoreError> {
         let store = Store { root: root.to_owned() };
-        for directory in [root.to_owned(), store.blobs(), store.layers(), store.leases()] {
+        for directory in [root.to_owned(), store.blobs(), store.layers(), store.partials(), store.leases()] {
             disk::make_directory(&directory)?;
         }
         let layout = root.join("oci-layout");
@@ -197,6 +203,13 @@ impl Store {
         }
     }
 
+    /// Whether the bytes of a blob that is in the store are those its digest names.
+    fn is_sound(&self, blob: &Descriptor) -> Result<bool, StoreError> {
+        let hashed = Hashed::new(self.open_blob(&blob.digest)?).finish();
+        let (digest, _) = hashed.map_err(disk::error(&self.blob_path(&blob.digest)))?;
+        Ok(digest == blob.digest)
+    }
+
     /// Writes the bytes of a layer's blob to `target`: those in the store, or those that packing the layer
     /// gives again. Fails after the last byte if they are not what the digest says.
     pub fn copy_layer(&self, layer: &Layer, target: impl Write) -> Result<(), StoreError> {
@@ -247,6 +260,10 @@ impl Store {
         self.blobs().join(digest.hex())
     }
 
+    fn partial_path(&self, digest: &Digest) -> PathBuf {
+        self.partials().join(digest.hex())
+    }
+
     fn layer_path(&self, key: &Digest) -> PathBuf {
         self.layers().join(key.hex())
     }
@@ -257,6 +274,10 @@ impl Store {
 
     fn layers(&self) -> PathBuf {
         self.root.join("layers")
+    }
+
+    fn partials(&self) -> PathBuf {
+        self.root.join("partial")
     }
 
     fn leases(&self) -> PathBuf {
