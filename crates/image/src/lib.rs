@@ -6,6 +6,7 @@
 pub mod archive;
 mod compression;
 pub mod config;
+mod gzip;
 mod hashed;
 pub mod layer;
 pub mod manifest;

@@ -15,6 +15,7 @@ use crate::{
     compression,
     hashed::{BUFFER, Copied, Hashed},
     manifest::InvalidDocument,
+    pipe::{Flow, pipe},
     store::Lease,
     tarball::{Kind, Reader},
 };
@@ -35,11 +36,18 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Reads the whole archive, compressed or not.
+    /// Reads the whole archive, compressed or not: inflating and writing go on at once.
     pub fn read(source: impl Read, lease: &Lease) -> Result<Spool, ArchiveError> {
         let source = BufReader::with_capacity(BUFFER, source);
         let (_, plain) = compression::decode(source).map_err(ArchiveError::Read)?;
-        let mut archive = Reader::new(BufReader::with_capacity(BUFFER, plain));
+        let (read, spool) =
+            pipe(|feed| feed.pump(plain), |flow| Spool::of(flow, lease)).map_err(ArchiveError::Read)?;
+        read.map_err(ArchiveError::Read)?;
+        spool
+    }
+
+    fn of(plain: Flow, lease: &Lease) -> Result<Spool, ArchiveError> {
+        let mut archive = Reader::new(plain);
         let mut spool = Spool { files: HashMap::new(), links: HashMap::new() };
         while let Some(entry) = archive.next_entry()? {
             let Some(name) = plain_name(&entry.path) else { continue };

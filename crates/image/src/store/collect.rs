@@ -132,6 +132,9 @@ impl Store {
             }
             disk::rename(&path, &trash.new_path())?;
         }
+        for diff_id in unneeded(&self.compressed())? {
+            disk::rename(&self.compressed().join(diff_id.hex()), &trash.new_path())?;
+        }
         for digest in unneeded(&self.blobs())? {
             let path = self.blob_path(&digest);
             freed.bytes += fs::metadata(&path).map_err(disk::error(&path))?.len();

@@ -4,6 +4,7 @@
 //! blobs/sha256/<hex>     as received, or as first written; with index.json and oci-layout an OCI image layout
 //! layers/<key>/tree/     an unpacked layer, as overlayfs stacks it; never changed once it has this name
 //!             /layer.json  what is recorded of it
+//! compressed/<hex>       by diff id: what a layer's blob is once it has been compressed here
 //! partial/<hex>          what a download got so far of a blob; locked while one goes on
 //! leases/<random>/       one per command at work: what it claims, and what it has not finished
 //!       /gate            locked shared to claim something, exclusively to collect what nobody claims
@@ -14,6 +15,7 @@
 //! no blob: packed again, it gives the same bytes.
 
 mod collect;
+mod compress;
 mod disk;
 mod download;
 mod index;
@@ -107,7 +109,14 @@ impl Store {
     /// Opens the store at `root`, making what is missing of it. Reads nothing else.
     pub fn open(root: &Path) -> Result<Store, StoreError> {
         let store = Store { root: root.to_owned() };
-        for directory in [root.to_owned(), store.blobs(), store.layers(), store.partials(), store.leases()] {
+        for directory in [
+            root.to_owned(),
+            store.blobs(),
+            store.layers(),
+            store.compressed(),
+            store.partials(),
+            store.leases(),
+        ] {
             disk::make_directory(&directory)?;
         }
         let layout = root.join("oci-layout");
@@ -274,6 +283,10 @@ impl Store {
 
     fn layers(&self) -> PathBuf {
         self.root.join("layers")
+    }
+
+    fn compressed(&self) -> PathBuf {
+        self.root.join("compressed")
     }
 
     fn partials(&self) -> PathBuf {
