@@ -17,4 +17,7 @@ pub mod tree;
 
 pub use archive::{ArchiveError, Loaded};
 pub use config::Configuration;
-pub use store::{Download, Freed, Held, Image, Layer, Lease, Live, Share, Staged, Store, StoreError, Usage};
+pub use store::{
+    Download, Fault, Finding, Freed, Held, Image, Layer, Lease, Live, Repair, Share, Staged, Store,
+    StoreError, Subject, Usage, Verified,
+};

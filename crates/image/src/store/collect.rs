@@ -57,6 +57,7 @@ impl Store {
             remove_all(&directory)?;
         }
         freed.bytes += self.drop_partials_older_than(PARTIALS_KEPT)?;
+        freed.bytes += self.drop_replaced()?;
         Ok(freed)
     }
 
@@ -158,7 +159,7 @@ fn remove_all(directory: &Path) -> Result<(), StoreError> {
 }
 
 /// `None` for what is not there any more.
-fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(super) fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

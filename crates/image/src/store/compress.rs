@@ -27,7 +27,7 @@ impl Store {
         serde_json::from_slice(&fs::read(self.compressed_path(&layer.diff_id)).ok()?).ok()
     }
 
-    fn compressed_path(&self, diff_id: &Digest) -> PathBuf {
+    pub(super) fn compressed_path(&self, diff_id: &Digest) -> PathBuf {
         self.compressed().join(diff_id.hex())
     }
 }

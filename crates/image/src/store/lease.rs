@@ -261,7 +261,7 @@ impl Drop for Lease {
 }
 
 impl Record {
-    fn write(&self, path: &Path) -> Result<(), StoreError> {
+    pub(super) fn write(&self, path: &Path) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(self).expect("strings and numbers serialise");
         fs::write(path, bytes).map_err(disk::error(path))
     }

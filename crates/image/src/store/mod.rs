@@ -6,6 +6,7 @@
 //!             /layer.json  what is recorded of it
 //! compressed/<hex>       by diff id: what a layer's blob is once it has been compressed here
 //! partial/<hex>          what a download got so far of a blob; locked while one goes on
+//! replaced/<boot>.<...>/  damaged layers that were replaced while containers may have stood on them; until reboot
 //! leases/<random>/       one per command at work: what it claims, and what it has not finished
 //!       /gate            locked shared to claim something, exclusively to collect what nobody claims
 //! ```
@@ -21,8 +22,10 @@ mod download;
 mod index;
 mod lease;
 mod partial;
+mod repair;
 mod unpack;
 mod usage;
+mod verify;
 
 use std::{
     fs::{self, File},
@@ -37,8 +40,10 @@ pub use collect::{Freed, Live};
 pub use download::Download;
 pub(crate) use index::{IMAGE_NAME, REFERENCE_NAME};
 pub use lease::{Held, Lease};
+pub use repair::Repair;
 pub use unpack::Staged;
 pub use usage::{Share, Usage};
+pub use verify::{Fault, Finding, Subject, Verified};
 
 use crate::{
     config::Configuration,
@@ -293,6 +298,10 @@ impl Store {
 
     fn partials(&self) -> PathBuf {
         self.root.join("partial")
+    }
+
+    fn replaced(&self) -> PathBuf {
+        self.root.join("replaced")
     }
 
     fn leases(&self) -> PathBuf {

@@ -94,7 +94,7 @@ impl Lease {
         stage.finish(filled, total, Some((blob, diff_id)), owned.then(|| file.to_owned()))
     }
 
-    fn unpack_from(
+    pub(super) fn unpack_from(
         &self,
         source: impl Read,
         expected: Option<(&Descriptor, Digest)>,

@@ -62,6 +62,7 @@ impl Store {
         }
         usage.partials = within(&self.partials())?;
         usage.leases = within(&self.leases())?;
+        usage.rest += on_disk(&self.replaced())?;
         let small = [
             "index.json",
             "oci-layout",
