@@ -17,4 +17,4 @@ pub mod tree;
 
 pub use archive::{ArchiveError, Loaded};
 pub use config::Configuration;
-pub use store::{Download, Freed, Held, Image, Layer, Lease, Live, Staged, Store, StoreError};
+pub use store::{Download, Freed, Held, Image, Layer, Lease, Live, Share, Staged, Store, StoreError, Usage};

@@ -2,8 +2,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fs::File,
     io::Read,
-    sync::Mutex,
+    sync::{Mutex, mpsc},
+    thread,
 };
 
 use types::{Digest, Platform, Reference};
@@ -17,7 +19,7 @@ use crate::{
     config::Configuration,
     manifest::{
         CONFIGURATION_LIMIT, Descriptor, Document, Index, InvalidDocument, MANIFEST_LIMIT, Manifest,
-        OCI_INDEX, json, owned_json,
+        OCI_INDEX, Resolved, json, owned_json, resolve,
     },
     store::{IMAGE_NAME, Image, Lease, REFERENCE_NAME, Staged, StoreError},
 };
@@ -33,7 +35,18 @@ pub struct Loaded {
 /// Adds all images of an archive, which may be compressed and come through a pipe, to the store.
 /// The lease must live until they are recorded.
 pub fn load(lease: &Lease, source: impl Read) -> Result<Vec<Loaded>, ArchiveError> {
-    let spool = Spool::read(source, lease)?;
+    thread::scope(|scope| {
+        // Lets the disk begin with the first files while the last are still read and unpacked. What fails
+        // here fails again when everything is synced, and is told then.
+        let (written, files) = mpsc::channel::<File>();
+        let early = move || files.into_iter().for_each(|file| drop(file.sync_data()));
+        thread::Builder::new().spawn_scoped(scope, early).map_err(ArchiveError::Read)?;
+        let spool = Spool::read(source, lease, move |file| drop(written.send(file)))?;
+        from_spool(lease, &spool)
+    })
+}
+
+fn from_spool(lease: &Lease, spool: &Spool) -> Result<Vec<Loaded>, ArchiveError> {
     let docker = match spool.has(DOCKER_MANIFEST_FILE) {
         true => {
             let bytes = spool.file(DOCKER_MANIFEST_FILE)?.content(DOCKER_MANIFEST_FILE, MANIFEST_LIMIT)?;
@@ -42,9 +55,9 @@ pub fn load(lease: &Lease, source: impl Read) -> Result<Vec<Loaded>, ArchiveErro
         false => Vec::new(),
     };
     let found = if spool.has(INDEX_FILE) {
-        from_layout(&spool, &docker)?
+        from_layout(spool, &docker)?
     } else if spool.has(DOCKER_MANIFEST_FILE) {
-        docker.iter().map(|image| from_docker(&spool, image)).collect::<Result<_, _>>()?
+        docker.iter().map(|image| from_docker(spool, image)).collect::<Result<_, _>>()?
     } else {
         return Err(ArchiveError::NotImages);
     };
@@ -72,7 +85,7 @@ fn from_layout<'a>(spool: &'a Spool, docker: &[DockerImage]) -> Result<Vec<Found
     let mut found: Vec<Found<'a>> = Vec::new();
     let mut known: HashMap<Digest, usize> = HashMap::new();
     for descriptor in &index.manifests {
-        let Some((digest, bytes, manifest)) = manifest(spool, descriptor)? else { continue };
+        let Some(Resolved { digest, bytes, manifest, .. }) = manifest(spool, descriptor)? else { continue };
         let position = match known.get(&digest) {
             Some(position) => *position,
             None => {
@@ -88,38 +101,38 @@ fn from_layout<'a>(spool: &'a Spool, docker: &[DockerImage]) -> Result<Vec<Found
 }
 
 /// The manifest that a descriptor stands for: of an image for many platforms, the one for this machine.
-fn manifest(
-    spool: &Spool,
-    descriptor: &Descriptor,
-) -> Result<Option<(Digest, Vec<u8>, Manifest)>, ArchiveError> {
-    let document = |descriptor: &Descriptor| -> Result<(Vec<u8>, Document), ArchiveError> {
-        let name = descriptor.digest.to_string();
-        let bytes = spool.blob(&descriptor.digest)?.content(&name, MANIFEST_LIMIT)?;
-        let document = Document::parse(&bytes, &descriptor.media_type).map_err(invalid(&name))?;
-        Ok((bytes, document))
+fn manifest(spool: &Spool, descriptor: &Descriptor) -> Result<Option<Resolved>, ArchiveError> {
+    let in_archive = |source| invalid(&descriptor.digest.to_string())(source);
+    let fetch = |wanted: &Descriptor| -> Result<Vec<u8>, Unresolved> {
+        let file = spool.blob(&wanted.digest).map_err(Unresolved::Archive)?;
+        file.content(&wanted.digest.to_string(), MANIFEST_LIMIT).map_err(Unresolved::Archive)
     };
-    match document(descriptor)? {
-        (bytes, Document::Manifest(manifest)) => Ok(Some((descriptor.digest, bytes, *manifest))),
-        (_, Document::Index(index)) => {
-            let Some(chosen) = chosen(spool, &index) else { return Ok(None) };
-            match document(chosen)? {
-                (bytes, Document::Manifest(manifest)) => Ok(Some((chosen.digest, bytes, *manifest))),
-                (_, Document::Index(_)) => Err(ArchiveError::Invalid {
-                    name: chosen.digest.to_string(),
-                    source: InvalidDocument::UnknownType(chosen.media_type.clone()),
-                }),
-            }
-        }
+    resolve(descriptor, &|index| chosen(spool, index), &mut { fetch }).map_err(|error| match error {
+        Unresolved::Archive(error) => error,
+        Unresolved::Document(source) => in_archive(source),
+    })
+}
+
+/// Why no manifest was found.
+enum Unresolved {
+    Archive(ArchiveError),
+    Document(InvalidDocument),
+}
+
+impl From<InvalidDocument> for Unresolved {
+    fn from(error: InvalidDocument) -> Unresolved {
+        Unresolved::Document(error)
     }
 }
 
 /// Of an index, the manifest for this machine, or the only one that the archive has at all.
-fn chosen<'a>(spool: &Spool, index: &'a Index) -> Option<&'a Descriptor> {
-    index.for_platform(&Platform::host()).or_else(|| {
+fn chosen(spool: &Spool, index: &Index) -> Option<Descriptor> {
+    let chosen = index.for_platform(&Platform::host()).or_else(|| {
         let images = |d: &&Descriptor| d.platform.as_ref().is_none_or(|p| p.os != "unknown");
         let mut present = index.manifests.iter().filter(images).filter(|d| spool.blob(&d.digest).is_ok());
         present.next().filter(|_| present.next().is_none())
-    })
+    });
+    chosen.cloned()
 }
 
 fn from_manifest<'a>(
@@ -128,6 +141,9 @@ fn from_manifest<'a>(
     manifest: Manifest,
     docker: &[DockerImage],
 ) -> Result<Found<'a>, ArchiveError> {
+    let is_present = |layer: &Descriptor| spool.blob(&layer.digest).is_ok();
+    let checked = manifest.check_image(is_present).map_err(InvalidDocument::from);
+    checked.map_err(invalid(&Digest::of(&bytes).to_string()))?;
     let name = manifest.config.digest.to_string();
     let config = spool.blob(&manifest.config.digest)?.content(&name, CONFIGURATION_LIMIT)?;
     let diff_ids = diff_ids(&config, &name, manifest.layers.len())?;
@@ -153,9 +169,9 @@ fn from_docker<'a>(spool: &'a Spool, image: &DockerImage) -> Result<Found<'a>, A
     for (name, diff_id) in files.iter().zip(diff_ids) {
         let file = spool.file(name)?;
         let mut start = Vec::new();
-        let opened = std::fs::File::open(&file.path).map_err(ArchiveError::Read)?;
+        let opened = File::open(&file.path).map_err(ArchiveError::Read)?;
         opened.take(16).read_to_end(&mut start).map_err(ArchiveError::Read)?;
-        let compression = Compression::of(&start).map_err(ArchiveError::Read)?;
+        let compression = Compression::of(&start);
         layers.push((Descriptor::new(compression.media_type(), file.digest, file.size), diff_id, file));
     }
     Ok(Found { names: tags(image).collect(), manifest: None, config, layers })
@@ -179,7 +195,7 @@ fn add(lease: &Lease, found: Found<'_>) -> Result<Loaded, ArchiveError> {
         if !held.tree {
             missing.push((blob, *diff_id, *file, seen.insert(blob.digest)));
         } else if !held.blob && seen.insert(blob.digest) {
-            lease.add_blob(std::fs::File::open(&file.path).map_err(ArchiveError::Read)?, blob)?;
+            lease.add_blob(File::open(&file.path).map_err(ArchiveError::Read)?, blob)?;
         }
     }
     let staged = unpack_all(lease, missing)?;
@@ -203,7 +219,7 @@ type Missing<'a> = (&'a Descriptor, Digest, &'a Spooled, bool);
 
 /// Unpacks layers on all processors.
 fn unpack_all(lease: &Lease, missing: Vec<Missing<'_>>) -> Result<Vec<Staged>, StoreError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(missing.len());
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(missing.len());
     let left = Mutex::new(missing);
     let work = || -> Result<Vec<Staged>, StoreError> {
         let mut staged = Vec::new();
@@ -220,7 +236,7 @@ fn unpack_all(lease: &Lease, missing: Vec<Missing<'_>>) -> Result<Vec<Staged>, S
     if threads < 2 {
         return work();
     }
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let mut all = Vec::new();
         for thread in threads {

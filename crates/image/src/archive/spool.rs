@@ -36,17 +36,22 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Reads the whole archive, compressed or not: inflating and writing go on at once.
-    pub fn read(source: impl Read, lease: &Lease) -> Result<Spool, ArchiveError> {
+    /// Reads the whole archive, compressed or not: inflating and writing go on at once. `written` gets each file
+    /// that is complete.
+    pub fn read(
+        source: impl Read,
+        lease: &Lease,
+        written: impl Fn(File) + Send,
+    ) -> Result<Spool, ArchiveError> {
         let source = BufReader::with_capacity(BUFFER, source);
         let (_, plain) = compression::decode(source).map_err(ArchiveError::Read)?;
-        let (read, spool) =
-            pipe(|feed| feed.pump(plain), |flow| Spool::of(flow, lease)).map_err(ArchiveError::Read)?;
+        let (read, spool) = pipe(|feed| feed.pump(plain), |flow| Spool::of(flow, lease, written))
+            .map_err(ArchiveError::Read)?;
         read.map_err(ArchiveError::Read)?;
         spool
     }
 
-    fn of(plain: Flow, lease: &Lease) -> Result<Spool, ArchiveError> {
+    fn of(plain: Flow, lease: &Lease, written: impl Fn(File)) -> Result<Spool, ArchiveError> {
         let mut archive = Reader::new(plain);
         let mut spool = Spool { files: HashMap::new(), links: HashMap::new() };
         while let Some(entry) = archive.next_entry()? {
@@ -58,8 +63,10 @@ impl Spool {
                 Kind::File { .. } if archive.segments().is_none() => {
                     let path = lease.new_path();
                     let file = File::create_new(&path).map_err(ArchiveError::Write)?;
-                    let content = Copied { source: archive.content(), copy: Some(file) };
+                    let copy = Some(file.try_clone().map_err(ArchiveError::Write)?);
+                    let content = Copied { source: archive.content(), copy };
                     let (digest, size) = Hashed::new(content).finish().map_err(ArchiveError::Read)?;
+                    written(file);
                     spool.files.insert(name, Spooled { path, digest, size });
                 }
                 Kind::Symlink { target } => {

@@ -49,7 +49,7 @@ fn what_was_saved_loads_as_the_same_images_with_their_names() {
     assert!(archive == again, "the same bytes each time");
     let count = archive.windows(base.len()).filter(|part| *part == base).count();
     assert_eq!(count, 1, "a shared layer is written once");
-    for compress in ["cat", "gzip", "zstd", "xz"] {
+    for compress in ["cat", "gzip", "zstd", "xz", "bzip2"] {
         let lease = to.store.lease().unwrap();
         let loaded = load(&lease, through(compress, &archive).as_slice()).unwrap();
         let loaded: Vec<_> = loaded.into_iter().map(|l| (l.image, l.names)).collect();

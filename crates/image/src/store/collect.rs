@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::FlockOperation;
 use types::Digest;
 
-use super::{Record, Store, StoreError, TREE, disk, lease, stacked_keys};
+use super::{Record, Store, StoreError, TREE, disk, lease, stacked_keys, usage};
 
 /// What must stay.
 #[derive(Debug, Clone, Default)]
@@ -50,8 +50,10 @@ impl Store {
             self.sweep(&needed, &trash, &mut freed)?;
         }
         // Out of everyone's sight by now. What is left of this if we die, the next collection removes.
+        freed.bytes += trash.removed_size()?;
         drop(trash);
         for (directory, _lock) in dead {
+            freed.bytes += usage::within(&directory)?;
             remove_all(&directory)?;
         }
         freed.bytes += self.drop_partials_older_than(PARTIALS_KEPT)?;
@@ -124,10 +126,7 @@ impl Store {
         for key in unneeded(&self.layers())? {
             let path = self.layer_path(&key);
             match Record::beside(&path.join(TREE)) {
-                Ok(record) => {
-                    freed.bytes += record.size;
-                    freed.layers.push(record.diff_id);
-                }
+                Ok(record) => freed.layers.push(record.diff_id),
                 Err(_) => freed.layers.push(key), // damaged; it goes all the same
             }
             disk::rename(&path, &trash.new_path())?;
@@ -136,10 +135,8 @@ impl Store {
             disk::rename(&self.compressed().join(diff_id.hex()), &trash.new_path())?;
         }
         for digest in unneeded(&self.blobs())? {
-            let path = self.blob_path(&digest);
-            freed.bytes += fs::metadata(&path).map_err(disk::error(&path))?.len();
+            disk::rename(&self.blob_path(&digest), &trash.new_path())?;
             freed.blobs.push(digest);
-            disk::rename(&path, &trash.new_path())?;
         }
         Ok(())
     }

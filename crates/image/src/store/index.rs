@@ -1,19 +1,27 @@
 //! `index.json`: what the store's images are called, for other tools to read.
 
+use std::collections::HashSet;
+
 use types::{Digest, Reference};
 
 use super::{Store, StoreError, disk};
 use crate::manifest::{Descriptor, Index, OCI_MANIFEST};
 
 impl Store {
-    /// Replaces `index.json` with these names of these manifests. Of two at once, the later one stays.
+    /// Replaces `index.json` with these names of these manifests, so that other tools find what they can use: a
+    /// manifest whose blobs are not all here, as that of an image built here, is left out. Of several manifests
+    /// with one name the first counts that is not. Of two calls at once, the later one stays.
     pub fn write_index(
         &self,
         names: impl IntoIterator<Item = (Reference, Digest)>,
     ) -> Result<(), StoreError> {
         let mut manifests = Vec::new();
+        let mut named = HashSet::new();
         for (name, digest) in names {
-            manifests.push(self.named(&name, &digest)?);
+            if !named.contains(&name) && self.is_whole(&digest)? {
+                manifests.push(self.named(&name, &digest)?);
+                named.insert(name);
+            }
         }
         let index = serde_json::to_vec(&Index::new(manifests)).expect("strings and numbers serialise");
         let lease = self.lease()?;
@@ -21,6 +29,17 @@ impl Store {
         disk::write_synced(&path, &index)?;
         disk::rename(&path, &self.root.join("index.json"))?;
         disk::sync_directory(&self.root)
+    }
+
+    /// Whether all blobs that a manifest names are in the store. A damaged one is not whole.
+    fn is_whole(&self, manifest: &Digest) -> Result<bool, StoreError> {
+        let manifest = match self.manifest(manifest) {
+            Err(StoreError::Disk { path, source }) => return Err(StoreError::Disk { path, source }),
+            Err(_) => return Ok(false),
+            Ok(manifest) => manifest,
+        };
+        let mut blobs = std::iter::once(&manifest.config).chain(&manifest.layers);
+        blobs.try_fold(true, |whole, blob| Ok(whole && self.has_blob(&blob.digest)?))
     }
 
     /// A manifest's descriptor with its name in the annotations that docker and containerd read.

@@ -15,7 +15,7 @@ use rustix::{
 };
 use types::Digest;
 
-use super::{Image, Layer, RECORD, Record, Staged, Store, StoreError, TREE, disk, stacked_keys};
+use super::{Image, Layer, RECORD, Record, Staged, Store, StoreError, TREE, disk, stacked_keys, usage};
 use crate::{
     config::Configuration,
     hashed::{Copied, Hashed, HashedWriter},
@@ -234,6 +234,12 @@ impl Lease {
     /// Takes a blob out of the store. It goes when the lease does.
     pub(super) fn set_aside(&self, digest: &Digest) -> Result<(), StoreError> {
         disk::rename(&self.store.blob_path(digest), &self.new_path())
+    }
+
+    /// What was moved here to be removed, in bytes on the disk.
+    pub(super) fn removed_size(&self) -> Result<u64, StoreError> {
+        let claims = usage::on_disk(&self.directory.join(CLAIMS))?;
+        Ok(usage::within(&self.directory)? - claims)
     }
 
     /// Moves a complete layer into its place; false if one is there.

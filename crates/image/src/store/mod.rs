@@ -22,6 +22,7 @@ mod index;
 mod lease;
 mod partial;
 mod unpack;
+mod usage;
 
 use std::{
     fs::{self, File},
@@ -37,6 +38,7 @@ pub use download::Download;
 pub(crate) use index::{IMAGE_NAME, REFERENCE_NAME};
 pub use lease::{Held, Lease};
 pub use unpack::Staged;
+pub use usage::{Share, Usage};
 
 use crate::{
     config::Configuration,

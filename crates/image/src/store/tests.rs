@@ -251,6 +251,30 @@ fn the_index_names_images_as_other_tools_expect() {
 }
 
 #[test]
+fn the_index_names_only_what_is_all_there() {
+    let Some(sandbox) = sandbox() else { return };
+    let lease = sandbox.store.lease().unwrap();
+    let upper = sandbox.top.path().join("upper");
+    fs::create_dir(&upper).unwrap();
+    fs::write(upper.join("file"), "built").unwrap();
+    let layer = lease.commit_layer(&upper).unwrap();
+    let built = lease.write_image(Configuration::default(), std::slice::from_ref(&layer)).unwrap();
+    let blob = lease.compress(&layer, &|_| ()).unwrap();
+    let pushed = lease.write_image(Configuration::default(), &[Layer { blob, ..layer }]).unwrap();
+    let [name, other] = ["app:1", "other:1"].map(|name| name.parse::<types::Reference>().unwrap());
+    let damaged = lease.put_blob(b"{}").unwrap();
+    let listed = |names: &[(&types::Reference, Digest)]| {
+        sandbox.store.write_index(names.iter().map(|(name, digest)| ((*name).clone(), *digest))).unwrap();
+        let text = fs::read_to_string(sandbox.store.root.join("index.json")).unwrap();
+        let index: crate::manifest::Index = serde_json::from_str(&text).unwrap();
+        index.manifests.into_iter().map(|descriptor| descriptor.digest).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&[(&name, built.manifest), (&other, damaged)]), []);
+    assert_eq!(listed(&[(&name, built.manifest), (&name, pushed.manifest)]), [pushed.manifest]);
+    assert_eq!(listed(&[(&name, pushed.manifest), (&name, pushed.manifest)]), [pushed.manifest]);
+}
+
+#[test]
 fn the_kernel_stacks_the_layers_as_the_archives_mean() {
     let Some(sandbox) = sandbox() else { return };
     let lease = sandbox.store.lease().unwrap();

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, Read},
+    io::{self, BufRead, BufReader, Read},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -13,7 +13,7 @@ use types::Digest;
 use super::{Lease, StoreError, TREE, disk};
 use crate::{
     compression::{self, Compression},
-    hashed::{Copied, Hashed},
+    hashed::{BUFFER, Copied, Hashed},
     layer::{self, Form, UnpackError, Unpacked},
     manifest::Descriptor,
     pipe::{Flow, pipe},
@@ -69,8 +69,8 @@ impl Lease {
         unpacked
     }
 
-    /// [`Lease::unpack`] for a blob that lies in a file of this lease. The file becomes the store's if it is
-    /// `owned`, and then no bytes are copied.
+    /// [`Lease::unpack`] for a file of this lease whose content has been hashed, and is `blob`. It becomes the
+    /// store's if it is `owned`, and then no bytes are copied.
     pub(crate) fn unpack_file(
         &self,
         file: &Path,
@@ -78,8 +78,20 @@ impl Lease {
         diff_id: Digest,
         owned: bool,
     ) -> Result<Staged, StoreError> {
+        let failed = |source| StoreError::Unpack { blob: blob.digest, source };
+        let stage = Stage::new(self)?;
         let source = File::open(file).map_err(disk::error(file))?;
-        self.unpack_from(source, Some((blob, diff_id)), owned.then(|| file.to_owned()))
+        let mut source = BufReader::with_capacity(BUFFER, source);
+        let start = source.fill_buf().map_err(disk::error(file))?;
+        let filled = match Compression::of(start) {
+            Compression::None => {
+                let unpacked = stage.unpack(source).map_err(failed)?;
+                Filled { compression: Compression::None, inflated: None, unpacked }
+            }
+            _ => stage.inflate(&mut source).map_err(failed)?,
+        };
+        let total = (blob.digest, blob.size);
+        stage.finish(filled, total, Some((blob, diff_id)), owned.then(|| file.to_owned()))
     }
 
     fn unpack_from(
@@ -92,16 +104,15 @@ impl Lease {
             Some((blob, _)) => StoreError::Unpack { blob: blob.digest, source },
             None => StoreError::UnpackUnknown(source),
         };
-        let unreadable = |error| failed(TarError::Read(error).into());
         let stage = Stage::new(self)?;
         let limit = expected.map_or(u64::MAX, |(blob, _)| blob.size);
         let mut stored = Hashed::new(source).limited(limit);
-        let (read, filled) =
-            pipe(|feed| feed.pump(&mut stored), |flow| stage.fill(flow)).map_err(unreadable)?;
-        read.map_err(unreadable)?;
+        let outcome = pipe(|feed| feed.pump(&mut stored), |flow| stage.fill(flow));
+        let (read, filled) = outcome.map_err(unreadable).map_err(failed)?;
+        read.map_err(unreadable).map_err(failed)?;
         let filled = filled.map_err(failed)?;
-        let (digest, size) = stored.finish().map_err(unreadable)?;
-        stage.finish(filled, (digest, size), expected, bytes)
+        let total = stored.finish().map_err(unreadable).map_err(failed)?;
+        stage.finish(filled, total, expected, bytes)
     }
 }
 
@@ -132,26 +143,30 @@ impl Stage {
 
     /// Unpacks a blob's bytes, inflating them in a further thread if they are compressed.
     pub fn fill(&self, mut blob: Flow) -> Result<Filled, UnpackError> {
-        let unreadable = |error| UnpackError::Archive(TarError::Read(error));
-        let compression = Compression::of(blob.fill_buf().map_err(unreadable)?).map_err(unreadable)?;
-        if compression == Compression::None {
-            let unpacked = self.unpack(blob)?;
-            return Ok(Filled { compression, inflated: None, unpacked });
+        match Compression::of(blob.fill_buf().map_err(unreadable)?) {
+            Compression::None => {
+                let unpacked = self.unpack(blob)?;
+                Ok(Filled { compression: Compression::None, inflated: None, unpacked })
+            }
+            _ => self.inflate(&mut blob),
         }
-        let (_, plain) = compression::decode(&mut blob).map_err(unreadable)?;
+    }
+
+    fn inflate(&self, blob: &mut impl BufRead) -> Result<Filled, UnpackError> {
+        let (compression, plain) = compression::decode(&mut *blob).map_err(unreadable)?;
         let mut plain = Hashed::new(plain);
-        let (inflated, unpacked) =
-            pipe(|feed| feed.pump(&mut plain), |flow| self.unpack(flow)).map_err(unreadable)?;
+        let outcome = pipe(|feed| feed.pump(&mut plain), |flow| self.unpack(flow));
+        let (inflated, unpacked) = outcome.map_err(unreadable)?;
         inflated.map_err(unreadable)?;
         let unpacked = unpacked?;
         let (digest, _) = plain.finish().map_err(unreadable)?;
-        blob.drain().map_err(unreadable)?;
+        drain(blob)?;
         Ok(Filled { compression, inflated: Some(digest), unpacked })
     }
 
-    fn unpack(&self, mut plain: Flow) -> Result<Unpacked, UnpackError> {
+    fn unpack(&self, mut plain: impl BufRead) -> Result<Unpacked, UnpackError> {
         let unpacked = layer::unpack(&mut Reader::new(&mut plain), &self.tree, Form::Layer)?;
-        plain.drain().map_err(|error| UnpackError::Archive(TarError::Read(error)))?;
+        drain(plain)?;
         Ok(unpacked)
     }
 
@@ -175,6 +190,15 @@ impl Stage {
         let Unpacked { size, implied } = filled.unpacked;
         Ok(Staged { blob, diff_id, directory: self.directory, bytes, size, implied })
     }
+}
+
+fn unreadable(error: io::Error) -> UnpackError {
+    UnpackError::Archive(TarError::Read(error))
+}
+
+/// Reads what is left, so that whoever gives it gets to the end.
+fn drain(mut source: impl BufRead) -> Result<(), UnpackError> {
+    io::copy(&mut source, &mut io::sink()).map(drop).map_err(unreadable)
 }
 
 impl Descriptor {

@@ -3,9 +3,15 @@
 //! Knows both families of media types, OCI's and docker's. Refuses what two programs could read as two
 //! different things.
 
+mod media_type;
+mod resolve;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 use types::{Digest, Platform};
+
+pub use media_type::*;
+pub use resolve::{Resolved, resolve};
 
 /// Names a blob: what it is, its digest and its size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +46,9 @@ pub struct DescribedPlatform {
 pub struct Manifest {
     schema_version: u32,
     pub media_type: Option<String>,
+    /// What it is, if it is not an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
     pub config: Descriptor,
     pub layers: Vec<Descriptor>,
 }
@@ -79,6 +88,8 @@ pub enum InvalidDocument {
     UnknownType(String),
     #[error("it has more than {limit} {what}")]
     TooMany { what: &'static str, limit: usize },
+    #[error(transparent)]
+    Unusable(#[from] UnusableType),
     #[error("the manifest has {layers} layers and the configuration {diff_ids}")]
     LayerCount { layers: usize, diff_ids: usize },
 }
@@ -127,7 +138,24 @@ impl Document {
 impl Manifest {
     /// An OCI manifest of these blobs.
     pub fn new(config: Descriptor, layers: Vec<Descriptor>) -> Manifest {
-        Manifest { schema_version: 2, media_type: Some(OCI_MANIFEST.to_owned()), config, layers }
+        let media_type = Some(OCI_MANIFEST.to_owned());
+        Manifest { schema_version: 2, media_type, artifact_type: None, config, layers }
+    }
+
+    /// Checks that this is an image whose layers can all be unpacked. `is_present` tells which blobs are at hand:
+    /// only of those may registries refuse to be the source.
+    pub fn check_image(&self, is_present: impl Fn(&Descriptor) -> bool) -> Result<(), UnusableType> {
+        if !is_image_config(&self.config.media_type) {
+            let kind = self.artifact_type.as_ref().unwrap_or(&self.config.media_type);
+            return Err(UnusableType::Artifact(kind.clone()));
+        }
+        for layer in &self.layers {
+            let distribution = layer_distribution(&layer.media_type)?;
+            if distribution == Distribution::Foreign && !is_present(layer) {
+                return Err(UnusableType::Foreign(layer.media_type.clone()));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -208,15 +236,6 @@ fn depth(json: &[u8]) -> usize {
     deepest
 }
 
-pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
-pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
-pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
-pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-
 pub const MANIFEST_LIMIT: u64 = 4 << 20;
 pub const CONFIGURATION_LIMIT: u64 = 8 << 20;
 const LAYERS_LIMIT: usize = 127;
@@ -245,6 +264,24 @@ mod tests {
         );
         refused(r#"{"schemaVersion":1}"#, OCI_INDEX, "version");
         refused(r#"{"schemaVersion":2}"#, "text/html", "neither");
+    }
+
+    #[test]
+    fn an_artifact_is_no_image_and_what_cannot_be_had_is_no_layer() {
+        let descriptor = |media_type: &str| Descriptor::new(media_type, Digest::of(b""), 0);
+        let image = |config: &str, layer: &str| Manifest::new(descriptor(config), vec![descriptor(layer)]);
+        let verdict = |manifest: &Manifest, is_present: bool| {
+            manifest.check_image(|_| is_present).map_err(|error| error.to_string())
+        };
+        assert_eq!(verdict(&image(DOCKER_CONFIG, DOCKER_LAYER_GZIP), false), Ok(()));
+        let chart = image("application/vnd.cncf.helm.config.v1+json", OCI_LAYER);
+        assert!(verdict(&chart, false).unwrap_err().contains("helm.config.v1+json\", not an image"));
+        let mut signature = image("application/vnd.oci.empty.v1+json", OCI_LAYER);
+        signature.artifact_type = Some("application/signature".to_owned());
+        assert!(verdict(&signature, false).unwrap_err().contains("\"application/signature\""));
+        let foreign = image(OCI_CONFIG, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
+        assert!(verdict(&foreign, false).unwrap_err().contains("do not hand out"));
+        assert_eq!(verdict(&foreign, true), Ok(()));
     }
 
     #[test]
