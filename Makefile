@@ -45,7 +45,7 @@ lint: ## Check format, lints, arrows between crates, and that README's commands 
 	$(CARGO) xtask arrows
 	$(CARGO) xtask lints
 	$(CARGO) xtask readme
-	for script in .ci/run demo/run.sh bench/run; do sh -n $$script || exit; done
+	for script in .ci/run demo/run.sh bench/*; do sh -n $$script || exit; done
 
 bench: build ## Measure what people wait for
 	bench/run

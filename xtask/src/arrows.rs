@@ -10,15 +10,21 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 /// Each crate, and whom it may use besides `types`, which everyone may.
 const ALLOWED: &[(&str, &[&str])] = &[
     // Of the lower ones: `monitor` for its role, `sys` for signals and the terminal of a foreground container,
-    // `image` for the configuration it inspects and imports.
-    ("sampan", &["api", "stack", "builder", "engine", "registry", "monitor", "runtime", "image", "sys"]),
+    // `image` for the configuration it inspects and imports, `distribution` to log in and to copy between registries.
+    (
+        "sampan",
+        &["api", "stack", "builder", "engine", "registry", "distribution", "monitor", "runtime", "image", "sys"],
+    ),
     ("api", &["builder", "engine", "stack"]),
     ("stack", &["builder", "engine"]),
     ("builder", &["engine", "image"]),
     // `sys` to signal processes by pidfd, with any number docker knows.
-    ("engine", &["monitor", "runtime", "network", "registry", "image", "sys"]),
+    ("engine", &["monitor", "runtime", "network", "distribution", "image", "sys"]),
     ("monitor", &["runtime", "network", "sys"]),
-    ("registry", &["image"]),
+    // `distribution` to fetch what a pull-through cache does not have.
+    ("registry", &["distribution", "image"]),
+    // The formats that both ends of the protocol speak of: manifests, indexes, descriptors.
+    ("distribution", &["image"]),
     ("image", &["sys"]),
     ("network", &["sys"]),
     ("runtime", &["sys"]),

@@ -28,7 +28,6 @@ mod progress;
 mod scratch;
 mod solve;
 mod stack;
-mod wildcard;
 
 use std::{collections::BTreeMap, io, path::PathBuf, time::Instant};
 

@@ -10,30 +10,28 @@ use types::{Platform, Reference};
 use crate::host::{Host, HostError, Network, RunStep, Stream};
 
 /// Builds with what `engine` has, and into it.
-#[derive(Debug, Clone, Copy)]
-pub struct Local<'a>(pub &'a Engine);
+#[derive(Clone, Copy)]
+pub struct Local<'a> {
+    pub engine: &'a Engine,
+    /// Brings an image here from its registry.
+    pub pull: &'a dyn Fn(&Reference, &Platform) -> Result<(), EngineError>,
+}
 
 impl Host for Local<'_> {
     fn store(&self) -> &Store {
-        self.0.images()
+        self.engine.images()
     }
 
-    /// Knows the images at hand only: there is no registry to pull from yet, whatever `pull` says.
-    fn resolve(&self, name: &Reference, platform: &Platform, _pull: bool) -> Result<Image, HostError> {
-        let row = match self.0.image(&name.familiar()) {
-            Err(EngineError::NoImage(_)) => return Err(HostError::NotFound(name.clone())),
-            row => row.map_err(other)?,
-        };
-        let image = self.store().image(&row.manifest).map_err(other)?;
-        let has = image.config.platform();
-        if has.os != platform.os || has.architecture != platform.architecture {
-            return Err(HostError::NotFound(name.clone()));
+    fn resolve(&self, name: &Reference, platform: &Platform, pull: bool) -> Result<Image, HostError> {
+        if !pull && let Some(image) = self.at_hand(name, platform)? {
+            return Ok(image);
         }
-        Ok(image)
+        (self.pull)(name, platform).map_err(other)?;
+        self.at_hand(name, platform)?.ok_or_else(|| HostError::NotFound(name.clone()))
     }
 
     fn record(&self, lease: &Lease, image: &Image, names: &[Reference]) -> Result<(), HostError> {
-        self.0.record_image(lease, image, names).map_err(other)
+        self.engine.record_image(lease, image, names).map_err(other)
     }
 
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {
@@ -62,7 +60,7 @@ impl Host for Local<'_> {
             };
             output(stream, bytes);
         };
-        match self.0.run_step(step, pass_on) {
+        match self.engine.run_step(step, pass_on) {
             Ok(code) => Ok(i32::from(code)),
             // The command is to blame, not the engine.
             Err(EngineError::Start(failure)) if failure.kind != engine::FailureKind::Setup => {
@@ -71,6 +69,18 @@ impl Host for Local<'_> {
             }
             Err(error) => Err(other(error)),
         }
+    }
+}
+
+impl Local<'_> {
+    /// The image of this name, if it is here and for this platform.
+    fn at_hand(&self, name: &Reference, platform: &Platform) -> Result<Option<Image>, HostError> {
+        let row = match self.engine.image(&name.familiar()) {
+            Err(EngineError::NoImage(_)) => return Ok(None),
+            row => row.map_err(other)?,
+        };
+        let image = self.store().image(&row.manifest).map_err(other)?;
+        Ok(image.config.platform().will_do_for(platform).then_some(image))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use types::{ContainerId, Name, Port};
+use types::{ContainerId, Name, Platform, Port};
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,20 @@ pub enum EngineError {
     AmbiguousId(String),
     #[error("No such image: {0}")]
     NoImage(String),
+    #[error(
+        "image with reference {name} was found but its platform ({has}) does not match the specified platform ({wanted})"
+    )]
+    OtherPlatform { name: String, has: Box<Platform>, wanted: Box<Platform> },
+    #[error("An image does not exist locally with the tag: {0}")]
+    NotHere(String),
+    #[error("no matching manifest for {platform} in the manifest list entries of {name}")]
+    NoPlatform { name: String, platform: types::Platform },
+    #[error("the manifest of {name} is invalid")]
+    InvalidManifest { name: String, source: image::manifest::InvalidDocument },
+    #[error("the index of {0} holds indexes deeper than anybody needs")]
+    NestedIndex(String),
+    #[error(transparent)]
+    Registry(#[from] distribution::ClientError),
     #[error("network {0} not found")]
     NoNetwork(String),
     #[error("get {0}: no such volume")]

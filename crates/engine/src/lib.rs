@@ -8,11 +8,14 @@
 
 pub mod container;
 mod error;
-mod image;
+pub mod image;
+mod moment;
 mod names;
 pub mod network;
 mod state;
 mod sweep;
+pub mod transfer;
+pub mod usage;
 mod volume;
 
 use std::{

@@ -2,6 +2,8 @@
 
 mod cli;
 mod commands;
+mod confirm;
+mod filter;
 mod output;
 mod report;
 mod roles;
@@ -32,7 +34,9 @@ const PROGRAM: Program<'static> = Program {
     nouns: &[
         ("container", "Manage containers"),
         ("image", "Manage images"),
+        ("manifest", "Manage image manifests in registries"),
         ("network", "Manage networks"),
+        ("serve", "Serve others"),
         ("system", "Manage sampan"),
         ("builder", "Manage builds"),
         ("buildx", "Build images"),

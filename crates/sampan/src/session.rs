@@ -1,22 +1,18 @@
 //! A command's view of the engine.
 
 use std::{
-    env,
+    env, io,
     path::{Path, PathBuf},
 };
 
+use distribution::{Client, Settings};
 use engine::{DEFAULT_ROOT, DEFAULT_RUN, Engine};
 
 use crate::cli::Globals;
 
-/// Opens the engine that the options and the environment mean: `--root`, `SAMPAN_ROOT`, or the default.
+/// Opens the engine that the options and the environment mean.
 pub fn open(globals: &Globals) -> anyhow::Result<Engine> {
-    let chosen =
-        globals.root.clone().map(PathBuf::from).or_else(|| env::var_os("SAMPAN_ROOT").map(PathBuf::from));
-    let root = match chosen {
-        None => PathBuf::from(DEFAULT_ROOT),
-        Some(root) => std::path::absolute(root)?,
-    };
+    let root = root(globals)?;
     let run = match env::var_os("SAMPAN_RUN") {
         Some(run) => std::path::absolute(run)?,
         None if root == Path::new(DEFAULT_ROOT) => PathBuf::from(DEFAULT_RUN),
@@ -24,4 +20,24 @@ pub fn open(globals: &Globals) -> anyhow::Result<Engine> {
         None => root.join("run"),
     };
     Ok(Engine::open(&root, &run)?)
+}
+
+/// Where everything is kept: `--root`, `SAMPAN_ROOT`, or the default.
+pub fn root(globals: &Globals) -> io::Result<PathBuf> {
+    let chosen =
+        globals.root.clone().map(PathBuf::from).or_else(|| env::var_os("SAMPAN_ROOT").map(PathBuf::from));
+    match chosen {
+        None => Ok(PathBuf::from(DEFAULT_ROOT)),
+        Some(root) => std::path::absolute(root),
+    }
+}
+
+/// A client of registries, with the user's credentials and settings.
+pub fn client(globals: &Globals) -> anyhow::Result<Client> {
+    Ok(Client::new(registries(globals)?))
+}
+
+/// How registries are spoken to.
+pub fn registries(globals: &Globals) -> anyhow::Result<Settings> {
+    Ok(Settings::from_environment(globals.config.as_deref().map(PathBuf::from))?)
 }

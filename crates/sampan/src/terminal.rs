@@ -1,7 +1,7 @@
 //! The user's side of an interactive container: a terminal in raw mode, its size, its keys, its signals.
 
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Read},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -45,6 +45,37 @@ impl Drop for Raw {
         let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &self.before);
     }
 }
+
+/// Asks on the terminal for a line that is not shown while it is typed; `None` if the user would rather not.
+///
+/// Keys are read one by one, Ctrl-C among them: as a signal it would end us before the terminal is put back.
+pub fn read_secret(prompt: &str) -> io::Result<Option<String>> {
+    eprint!("{prompt}");
+    let raw = Raw::enter()?;
+    let mut typed = Vec::new();
+    let answer = loop {
+        let mut key = [0];
+        if io::stdin().lock().read(&mut key)? == 0 {
+            break None;
+        }
+        match key {
+            [b'\r' | b'\n'] => break Some(typed),
+            [CTRL_C | CTRL_D] => break None,
+            [CTRL_U] => typed.clear(),
+            [BACKSPACE | DELETE] => drop(typed.pop()),
+            [byte] => typed.push(byte),
+        }
+    };
+    drop(raw);
+    eprintln!();
+    answer.map(|typed| String::from_utf8(typed).map_err(io::Error::other)).transpose()
+}
+
+const CTRL_C: u8 = 3;
+const CTRL_D: u8 = 4;
+const BACKSPACE: u8 = 8;
+const CTRL_U: u8 = 21;
+const DELETE: u8 = 127;
 
 /// What goes on between the user and a process in a container until that ends.
 pub struct Conversation<'a> {

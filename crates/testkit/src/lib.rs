@@ -3,12 +3,15 @@
 //! Knows the program from outside, as its users do, and the traces it leaves on a host. Knows nothing of how it
 //! works. For dev-dependencies only, so what goes wrong here panics, with all it takes to understand it.
 
+mod certificate;
 mod disk;
 mod firewall;
 mod images;
 mod leaks;
+mod lossy;
 mod outcome;
 mod process;
+mod registry;
 mod sandbox;
 
 use std::{
@@ -18,8 +21,10 @@ use std::{
 };
 
 pub use images::base_image;
+pub use lossy::{Fault, Lossy};
 pub use outcome::Outcome;
 pub use process::Process;
+pub use registry::Registry;
 pub use sandbox::Sandbox;
 
 /// Repeats `attempt` until it succeeds: for what gives no sign when it is ready, such as a port nobody listens

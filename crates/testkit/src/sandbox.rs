@@ -93,6 +93,11 @@ impl Sandbox {
         &self.root
     }
 
+    /// Where the engine looks for credentials and certificates. There is no such directory until somebody makes it.
+    pub fn configuration(&self) -> PathBuf {
+        self.directory().join("docker")
+    }
+
     /// A file of the test's own, made with this content.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.directory().join(name);
@@ -153,6 +158,7 @@ impl Sandbox {
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("SAMPAN_ROOT", &self.root)
             .env("SAMPAN_RUN", &self.run)
+            .env("DOCKER_CONFIG", self.configuration())
             .stdin(Stdio::null());
         command
     }

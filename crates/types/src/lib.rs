@@ -1,4 +1,4 @@
-//! The words everyone shares: digests, references, ids, ports, signals, sizes.
+//! The words everyone shares: digests, references, ids, ports, signals, sizes, patterns.
 //!
 //! Pure values, valid once they exist: each is parsed at the edge and printed the way docker's users
 //! know it. Knows nothing of files, processes, networks or formats.
@@ -11,6 +11,7 @@ mod platform;
 mod port;
 mod reference;
 mod signal;
+pub mod wildcard;
 
 pub use bytes::{Bytes, InvalidSize};
 pub use digest::{Digest, Hasher, InvalidDigest};

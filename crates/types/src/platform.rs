@@ -24,6 +24,11 @@ impl Platform {
         };
         Platform { os: "linux".into(), architecture: architecture.into(), variant: variant.map(Into::into) }
     }
+
+    /// Whether what is for this platform will do for `other`: variants of a processor are not told apart.
+    pub fn will_do_for(&self, other: &Platform) -> bool {
+        self.os == other.os && self.architecture == other.architecture
+    }
 }
 
 /// Not `os/architecture[/variant]`.

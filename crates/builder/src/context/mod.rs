@@ -15,13 +15,15 @@ use std::{
 
 use image::tree::{self, Found, Links, Root};
 use rustix::fs::{FileType, Stat};
-use types::Digest;
+use types::{
+    Digest,
+    wildcard::{self, BadPattern},
+};
 
 use crate::{
     ignore::{Ignore, Verdict},
     path,
     stack::Stack,
-    wildcard::{self, BadPattern},
 };
 pub use index::{Fingerprint, Index};
 

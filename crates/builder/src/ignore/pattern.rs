@@ -59,7 +59,7 @@ impl Pattern {
         if path.is_empty() || path == "." {
             return Ok(None);
         }
-        crate::wildcard::matches(path, ".").map_err(|_| InvalidPattern::Syntax(line.to_owned()))?;
+        types::wildcard::matches(path, ".").map_err(|_| InvalidPattern::Syntax(line.to_owned()))?;
         Ok(Some(Pattern { exception, kind: Kind::parse(path) }))
     }
 

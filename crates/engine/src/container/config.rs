@@ -64,6 +64,13 @@ pub struct Mount {
     pub copy_up: bool,
 }
 
+impl Mount {
+    /// Whether it is of a volume, and not of something that is the user's own.
+    pub fn is_volume(&self) -> bool {
+        matches!(self.source, MountSource::Volume(_))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MountSource {

@@ -103,9 +103,10 @@ impl Engine {
         Ok(self.state.containers()?.into_iter().map(|row| self.of_row(row)).collect())
     }
 
-    /// The containers that use the image of `manifest`.
-    pub fn containers_of(&self, manifest: &Digest) -> Result<Vec<Container>, EngineError> {
-        Ok(self.containers()?.into_iter().filter(|container| container.manifest == *manifest).collect())
+    /// The containers that are made from the image with this id. Not by its manifest: that changes when the same image comes
+    /// with layers compressed otherwise.
+    pub fn containers_of(&self, image: &Digest) -> Result<Vec<Container>, EngineError> {
+        Ok(self.containers()?.into_iter().filter(|container| container.config.image_id == *image).collect())
     }
 
     pub(crate) fn of_row(&self, row: ContainerRow) -> Container {

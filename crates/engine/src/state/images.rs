@@ -26,18 +26,24 @@ pub struct Tag {
 }
 
 impl State {
+    /// Adds an image. The same image by another manifest, which says only how its layers are compressed, makes way for
+    /// it: all its names mean this one from now on.
     pub fn insert_image(&self, image: &ImageRow) -> Result<(), EngineError> {
         let sql = "INSERT OR IGNORE INTO images (manifest, id, created, size) VALUES (?1, ?2, ?3, ?4)";
         let (manifest, id) = (image.manifest.to_string(), image.id.to_string());
-        self.connection.prepare_cached(sql)?.execute(params![
-            manifest,
-            id,
-            image.created,
-            image.size as i64
-        ])?;
+        let row = params![manifest, id, image.created, image.size as i64];
+        self.connection.prepare_cached(sql)?.execute(row)?;
+        for moved in [
+            "UPDATE tags SET manifest = ?1 WHERE manifest IN (SELECT manifest FROM images WHERE id = ?2)",
+            "UPDATE digests SET image = ?1 WHERE image IN (SELECT manifest FROM images WHERE id = ?2)",
+            "DELETE FROM images WHERE id = ?2 AND manifest <> ?1",
+        ] {
+            self.connection.prepare_cached(moved)?.execute([&manifest, &id])?;
+        }
         Ok(())
     }
 
+    /// Removes an image that no name or digest stands for.
     pub fn delete_image(&self, manifest: &Digest) -> Result<(), EngineError> {
         self.connection.execute("DELETE FROM images WHERE manifest = ?1", [manifest.to_string()])?;
         Ok(())
@@ -79,7 +85,7 @@ impl State {
         Ok(self.connection.execute("DELETE FROM tags WHERE name = ?1", [name.to_string()])? > 0)
     }
 
-    /// All names, in order.
+    /// All tags, in order.
     pub fn tags(&self) -> Result<Vec<Tag>, EngineError> {
         let mut statement =
             self.connection.prepare_cached("SELECT name, manifest FROM tags ORDER BY name")?;
@@ -87,9 +93,17 @@ impl State {
             statement.query_map([], |row| Ok(Tag { name: parsed(row, 0)?, manifest: parsed(row, 1)? }))?;
         Ok(tags.collect::<Result<_, _>>()?)
     }
+
+    /// The tags of one image, in order.
+    pub fn tags_of(&self, manifest: &Digest) -> Result<Vec<Reference>, EngineError> {
+        let sql = "SELECT name FROM tags WHERE manifest = ?1 ORDER BY name";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let tags = statement.query_map([manifest.to_string()], |row| parsed(row, 0))?;
+        Ok(tags.collect::<Result<_, _>>()?)
+    }
 }
 
-fn image(row: &Row<'_>) -> rusqlite::Result<ImageRow> {
+pub(super) fn image(row: &Row<'_>) -> rusqlite::Result<ImageRow> {
     Ok(ImageRow {
         manifest: parsed(row, 0)?,
         id: parsed(row, 1)?,
@@ -105,7 +119,13 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     let text: String = row.get(column)?;
-    text.parse().map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
-    })
+    text.parse().map_err(|error| unreadable(column, error))
+}
+
+/// A column whose text is none of a value.
+pub(super) fn unreadable(
+    column: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }

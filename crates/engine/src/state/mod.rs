@@ -7,15 +7,19 @@
 //! a crash may cost, such as the row of a `--rm` container, is not.
 
 mod containers;
+mod digests;
 mod images;
 mod networks;
+mod schema;
 mod volumes;
 
 use std::{fs, io, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 
-pub use self::{containers::ContainerRow, images::ImageRow, networks::NetworkRow, volumes::VolumeRow};
+pub use self::{
+    containers::ContainerRow, digests::DigestRow, images::ImageRow, networks::NetworkRow, volumes::VolumeRow,
+};
 use crate::error::EngineError;
 
 /// The database, open.
@@ -34,7 +38,7 @@ pub enum Durability {
 }
 
 impl State {
-    /// Opens the database below `root`, making it if it is not there.
+    /// Opens the database below `root`, making it if it is not there, and bringing it up to date if it is old.
     pub fn open(root: &Path) -> Result<State, EngineError> {
         let path = root.join("state.db");
         if !path.exists() {
@@ -48,10 +52,8 @@ impl State {
         connection.pragma_update(None, "foreign_keys", true)?;
         // The first to open reads the whole log: keep it short.
         connection.pragma_update(None, "wal_autocheckpoint", 100)?;
-        match connection.query_row("PRAGMA user_version", [], |row| row.get(0))? {
-            VERSION => Ok(State { connection }),
-            found => Err(EngineError::ForeignState { found, known: VERSION }),
-        }
+        schema::upgrade(&connection)?;
+        Ok(State { connection })
     }
 
     /// Runs `work` as one transaction that sees and changes the state as if nobody else were there.
@@ -79,8 +81,7 @@ fn create(root: &Path, path: &Path) -> Result<(), EngineError> {
     let new = aside.path().join("state.db");
     let connection = Connection::open(&new)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.execute_batch(SCHEMA)?;
-    connection.pragma_update(None, "user_version", VERSION)?;
+    schema::upgrade(&connection)?;
     // Writes everything into the one file and removes the log.
     connection.close().map_err(|(_, error)| error)?;
     match fs::hard_link(&new, path) {
@@ -90,45 +91,3 @@ fn create(root: &Path, path: &Path) -> Result<(), EngineError> {
         _ => Ok(()),
     }
 }
-
-const VERSION: u32 = 1;
-
-const SCHEMA: &str = "
-CREATE TABLE images (
-    manifest TEXT PRIMARY KEY,
-    id TEXT NOT NULL,
-    created INTEGER NOT NULL,
-    size INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX images_by_id ON images (id);
-
-CREATE TABLE tags (
-    name TEXT PRIMARY KEY,
-    manifest TEXT NOT NULL REFERENCES images (manifest)
-) WITHOUT ROWID;
-CREATE INDEX tags_by_manifest ON tags (manifest);
-
-CREATE TABLE containers (
-    id TEXT PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    created INTEGER NOT NULL,
-    image TEXT NOT NULL,
-    config TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX containers_by_image ON containers (image);
-
-CREATE TABLE networks (
-    id TEXT PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    created INTEGER NOT NULL,
-    subnet TEXT NOT NULL UNIQUE,
-    bridge TEXT NOT NULL UNIQUE,
-    config TEXT NOT NULL
-) WITHOUT ROWID;
-
-CREATE TABLE volumes (
-    name TEXT PRIMARY KEY,
-    created INTEGER NOT NULL,
-    anonymous INTEGER NOT NULL
-) WITHOUT ROWID;
-";

@@ -2,7 +2,10 @@
 
 mod container;
 mod image;
+mod manifest;
 mod network;
+mod registry;
+mod serve;
 mod system;
 
 use crate::cli::Command;
@@ -23,6 +26,8 @@ pub const ALL: &[Command] = &[
     Command::of::<container::port::Port>(),
     Command::of::<container::inspect::Inspect>(),
     Command::of::<image::build::Build>(),
+    Command::of::<image::pull::Pull>(),
+    Command::of::<image::push::Push>(),
     Command::of::<image::ls::List>(),
     Command::of::<image::tag::Tag>(),
     Command::of::<image::rm::Remove>(),
@@ -30,11 +35,21 @@ pub const ALL: &[Command] = &[
     Command::of::<image::save::Save>(),
     Command::of::<image::import::Import>(),
     Command::of::<image::inspect::Inspect>(),
+    Command::of::<image::history::History>(),
+    Command::of::<image::tree::Tree>(),
+    Command::of::<image::prune::Prune>(),
+    Command::of::<manifest::inspect::Inspect>(),
+    Command::of::<registry::copy::Copy>(),
+    Command::of::<registry::login::Login>(),
+    Command::of::<registry::logout::Logout>(),
+    Command::of::<registry::search::Search>(),
     Command::of::<network::create::Create>(),
     Command::of::<network::ls::List>(),
     Command::of::<network::rm::Remove>(),
     Command::of::<network::inspect::Inspect>(),
+    Command::of::<serve::registry::Registry>(),
     Command::of::<system::inspect::Inspect>(),
     Command::of::<system::version::Version>(),
     Command::of::<system::info::Info>(),
+    Command::of::<system::df::DiskUsage>(),
 ];

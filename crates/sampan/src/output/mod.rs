@@ -1,4 +1,5 @@
-//! How results look: tables, templates, JSON, sizes and times in people's units, and a build's progress.
+//! How results look: tables, templates, JSON, sizes and times in people's units, and the progress of builds
+//! and transfers.
 //!
 //! Knows docker's layouts byte for byte and plain values. Knows nothing of containers, images or where
 //! the text goes.
@@ -9,3 +10,4 @@ pub mod json;
 pub mod progress;
 pub mod table;
 pub mod template;
+pub mod transfer;

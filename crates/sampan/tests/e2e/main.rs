@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what serves tests may panic as tests do")]
 
 mod build;
+mod copy;
 mod create;
 mod exec;
 mod faults;
@@ -11,13 +12,17 @@ mod import;
 mod inspect;
 mod isolation;
 mod kill;
+mod kills;
 mod limits;
 mod load;
+mod login;
 mod logs;
 mod network;
+mod networks;
 mod port;
 mod ps;
 mod publish;
+mod push;
 mod rm;
 mod rmi;
 mod run;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::options::Options;
+use super::{options::Options, supply::Supply};
 use crate::{
     cli::{Globals, Verb},
     report, session,
@@ -15,6 +15,8 @@ use crate::{
 pub struct Create {
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    supply: Supply,
     #[arg(value_names = ["IMAGE", "COMMAND"], required = true, trailing_var_arg = true)]
     image_and_command: Vec<String>,
 }
@@ -27,7 +29,7 @@ impl Verb for Create {
         let mut words = self.image_and_command.into_iter();
         let image = words.next().unwrap_or_default();
         let request = self.options.into_request(image, words.collect());
-        let created = request.and_then(|request| Ok(session::open(globals)?.create(request)?));
+        let created = request.and_then(|request| self.supply.create(&session::open(globals)?, globals, request));
         Ok(match created {
             Ok((container, _lock)) => {
                 println!("{}", container.id);

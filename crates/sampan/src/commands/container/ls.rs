@@ -256,7 +256,7 @@ fn files_below(directory: &Path) -> io::Result<u64> {
 }
 
 /// The image as the user named it, or its id if the name now means another.
-fn image_name(engine: &Engine, container: &Container) -> Result<Value, EngineError> {
+pub fn image_name(engine: &Engine, container: &Container) -> Result<Value, EngineError> {
     let same = match engine.image(&container.config.image) {
         Ok(image) => image.manifest == container.manifest,
         Err(EngineError::NoImage(_) | EngineError::AmbiguousId(_)) => false,
@@ -266,7 +266,7 @@ fn image_name(engine: &Engine, container: &Container) -> Result<Value, EngineErr
 }
 
 /// The STATUS column.
-fn describe(status: &Status) -> String {
+pub fn describe(status: &Status) -> String {
     match status {
         Status::Created => "Created".to_owned(),
         Status::Running(started) => format!("Up {}", human::duration(since(started.at))),

@@ -13,4 +13,5 @@ pub mod rm;
 pub mod run;
 pub mod start;
 pub mod stop;
+mod supply;
 pub mod wait;

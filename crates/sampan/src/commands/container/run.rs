@@ -8,7 +8,7 @@ use engine::{
     container::{Attach, Attached, Container, Create, Volumes},
 };
 
-use super::options::Options;
+use super::{options::Options, supply::Supply};
 use crate::{
     cli::{Globals, Verb},
     report, session,
@@ -26,6 +26,8 @@ pub struct Run {
     sig_proxy: bool,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    supply: Supply,
     #[arg(value_names = ["IMAGE", "COMMAND"], required = true, trailing_var_arg = true)]
     image_and_command: Vec<String>,
 }
@@ -45,13 +47,13 @@ impl Verb for Run {
 
 impl Run {
     fn create_and_start(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let Run { detach, sig_proxy, options, image_and_command } = self;
+        let Run { detach, sig_proxy, options, supply, image_and_command } = self;
         let mut words = image_and_command.into_iter();
         let image = words.next().unwrap_or_default();
         let (tty, interactive, rm) = (options.tty, options.interactive, options.rm);
         let request = Create { start_at_once: true, ..options.into_request(image, words.collect())? };
         let engine = session::open(globals)?;
-        let (container, lock) = engine.create(request)?;
+        let (container, lock) = supply.create(&engine, globals, request)?;
         let (output, errors) = (std::io::stdout(), std::io::stderr());
         let attach = match detach {
             true => Attach::Detached,

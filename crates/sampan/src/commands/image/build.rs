@@ -18,7 +18,7 @@ use builder::{
     Build as Request, BuildError, ContextSource, DockerfileSource, Event, HostError, Local, Network, Observer,
 };
 use clap::Args;
-use engine::EngineError;
+use engine::{EngineError, transfer::Unwatched};
 use rustix::termios::tcgetwinsize;
 use types::{Platform, Reference};
 
@@ -83,7 +83,12 @@ impl Verb for Build {
         let engine = session::open(globals)?;
         let request = self.into_request(engine.root().join("cache"))?;
         let show = Show::new(mode, why);
-        let built = show.during(|observer| builder::build(request, &Local(&engine), observer));
+        let pull = |name: &Reference, platform: &Platform| {
+            let client = session::client(globals).map_err(|error| EngineError::Invalid(report::chain(error.as_ref())))?;
+            engine.pull(&client, name, platform, &Unwatched).map(drop)
+        };
+        let host = Local { engine: &engine, pull: &pull };
+        let built = show.during(|observer| builder::build(request, &host, observer));
         match built {
             Ok(built) => {
                 if let Some(file) = iidfile {

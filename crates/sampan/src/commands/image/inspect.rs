@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use engine::{Engine, EngineError};
 use serde_json::{Value, json};
-use types::Reference;
+use types::{Platform, Reference};
 
 use crate::{
     cli::{Globals, Verb},
@@ -19,6 +19,11 @@ pub struct Inspect {
     /// Format output using a custom template
     #[arg(short, long)]
     format: Option<String>,
+    /// Inspect a specific platform of the multi-platform image. If the image or the server is not multi-platform capable,
+    /// the command will error out if the platform does not match.
+    /// 'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)
+    #[arg(long)]
+    platform: Option<Platform>,
     #[arg(required = true)]
     images: Vec<String>,
 }
@@ -29,7 +34,10 @@ impl Verb for Inspect {
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let engine = session::open(globals)?;
-        show(self.format.as_deref(), &self.images, |name| Ok(Some(describe(&engine, name)?)))
+        show(self.format.as_deref(), &self.images, |name| {
+            engine.image_for(name, self.platform.as_ref())?;
+            Ok(Some(describe(&engine, name)?))
+        })
     }
 }
 
@@ -37,20 +45,18 @@ impl Verb for Inspect {
 pub fn describe(engine: &Engine, reference: &str) -> Result<Value, EngineError> {
     let row = engine.image(reference)?;
     let image = engine.images().image(&row.manifest)?;
-    let names: Vec<String> = engine
-        .list_images()?
-        .into_iter()
-        .filter(|other| other.manifest == row.manifest)
-        .flat_map(|image| image.names)
-        .map(|name: Reference| name.familiar())
-        .collect();
+    let names = engine.names_of(&row.manifest)?;
+    let (digests, tags): (Vec<&Reference>, Vec<&Reference>) =
+        names.iter().partition(|name| name.digest().is_some());
+    let familiar = |names: Vec<&Reference>| names.into_iter().map(Reference::familiar).collect::<Vec<_>>();
     let config = &image.config;
+    let last = config.history.last();
     Ok(json!({
         "Id": row.id,
-        "RepoTags": names,
-        "RepoDigests": [],
+        "RepoTags": familiar(tags),
+        "RepoDigests": familiar(digests),
         "Parent": "",
-        "Comment": "",
+        "Comment": last.map_or("", |step| &step.comment),
         "Created": config.created,
         "DockerVersion": "",
         "Author": config.author,

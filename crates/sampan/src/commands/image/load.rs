@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use types::Platform;
 
 use crate::{
     cli::{Globals, Verb},
@@ -19,6 +20,9 @@ pub struct Load {
     /// Read from tar archive file, instead of STDIN
     #[arg(short, long)]
     input: Option<String>,
+    /// Load only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    #[arg(long)]
+    platform: Option<Platform>,
     /// Suppress the load output
     #[arg(short, long)]
     quiet: bool,
@@ -29,6 +33,8 @@ impl Verb for Load {
     const USAGE: &'static str = "[OPTIONS]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        // As docker has it, quiet is without progress; what was loaded is told all the same.
+        let _ = self.quiet;
         let source: Box<dyn Read> = match &self.input {
             Some(path) => {
                 Box::new(File::open(path).map_err(|error| anyhow::anyhow!("open {path}: {error}"))?)
@@ -38,7 +44,13 @@ impl Verb for Load {
             }
             None => Box::new(io::stdin().lock()),
         };
-        for loaded in session::open(globals)?.load(source)? {
+        for loaded in session::open(globals)?.load(source, self.platform.as_ref())? {
+            for (name, id) in &loaded.replaced {
+                println!(
+                    "The image {} already exists, renaming the old one with ID {id} to empty string",
+                    name.familiar()
+                );
+            }
             for name in &loaded.names {
                 println!("Loaded image: {}", name.familiar());
             }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use engine::Removed;
+use types::Platform;
 
 use crate::{
     cli::{Globals, Verb},
@@ -16,6 +17,12 @@ pub struct Remove {
     /// Force removal of the image
     #[arg(short, long)]
     force: bool,
+    /// Do not delete untagged parents
+    #[arg(long)]
+    no_prune: bool,
+    /// Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    #[arg(long, value_name = "strings", value_delimiter = ',')]
+    platform: Vec<Platform>,
     #[arg(required = true)]
     images: Vec<String>,
 }
@@ -25,8 +32,14 @@ impl Verb for Remove {
     const USAGE: &'static str = "[OPTIONS] IMAGE [IMAGE...]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        // Images have no parents here that could be left without a name.
+        let _ = self.no_prune;
         let engine = session::open(globals)?;
         report::for_each(&self.images, |name| {
+            // An image is for one platform: it is removed if it is the one that is meant.
+            for platform in &self.platform {
+                engine.image_for(name, Some(platform))?;
+            }
             for removed in engine.remove_image(name, self.force)? {
                 match removed {
                     Removed::Name(name) => println!("Untagged: {}", name.familiar()),

@@ -1,5 +1,6 @@
 //! Commands about the engine as a whole.
 
+pub mod df;
 pub mod info;
 pub mod inspect;
 pub mod version;

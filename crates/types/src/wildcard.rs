@@ -1,4 +1,4 @@
-//! Go's `filepath.Match`: the patterns that name COPY's and ADD's sources.
+//! Go's `path.Match`: the patterns that name COPY's and ADD's sources, and the images to list.
 //!
 //! `*` and `?` stop at a slash, `[a-c]` and `[^a-c]` are classes, `\` escapes.
 

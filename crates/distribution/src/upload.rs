@@ -1,0 +1,355 @@
+//! Uploading a blob, across broken connections.
+//!
+//! ```text
+//! POST  uploads/            a session opens, at a place of the registry's choosing
+//! PATCH <place>             the bytes; each answer names the next place
+//! GET   <place>             after a failure: how much has arrived?
+//! PUT   <place>?digest=…    the session closes, the registry compares
+//! ```
+//!
+//! As long as nothing fails, one PATCH carries the whole blob, as docker's does: every registry knows it, and nobody
+//! waits for answers in between. After a failure the chunks are smaller (with `Content-Range`, as the specification
+//! has it), so that a registry that forgets what a broken request brought loses little. Small blobs, and those of
+//! registries that refuse chunks, go in the PUT itself.
+
+use std::{
+    fmt,
+    io::{self, Read},
+};
+
+use image::manifest::Descriptor;
+use types::Digest;
+use ureq::http::{Method, Uri, header, header::HeaderName};
+
+use crate::{
+    ClientError, Repository,
+    auth::Scope,
+    exchange::{Ask, Exchange, Payload},
+    location::{self, encoded},
+    reply::Reply,
+    retry::Patience,
+};
+
+/// What became of a mount.
+#[derive(Debug)]
+pub enum Mounted {
+    /// The repository has the blob.
+    Yes,
+    /// It has not: here is where to upload it.
+    No(Session),
+}
+
+/// A place at the registry that waits for a blob.
+pub struct Session {
+    url: Uri,
+    /// The registry takes no smaller chunks but for the last.
+    smallest: u64,
+}
+
+/// Opens what is to be uploaded, from an offset on.
+pub type Open<'a> = dyn Fn(u64) -> io::Result<Box<dyn Read + Send + 'a>> + 'a;
+
+impl Repository<'_> {
+    /// Makes a blob of the repository `from`, of the same registry, one of this repository too.
+    pub fn mount_blob(&self, digest: &Digest, from: &str) -> Result<Mounted, ClientError> {
+        let path = format!("blobs/uploads/?mount={}&from={}", encoded(&digest.to_string()), encoded(from));
+        let ask = self.ask(Method::POST, path, Scope::push(self.path())).scope(Scope::pull(from));
+        match self.exchange().send(&ask, &[]) {
+            Ok(reply) if reply.status == 201 => {
+                reply.discard();
+                Ok(Mounted::Yes)
+            }
+            Ok(reply) => session(reply, 0).map(Mounted::No),
+            // Not every registry knows mounts.
+            Err(ClientError::Refused(refusal)) if (400..500).contains(&refusal.status) => {
+                self.start_upload().map(Mounted::No)
+            }
+            Err(ClientError::NotFound { .. }) => self.start_upload().map(Mounted::No),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Uploads a blob. `open` opens it from an offset on, and is called again after a failure; `sent` is told how
+    /// much of the blob has been sent, which goes down where a part has to be sent again.
+    pub fn upload_blob(
+        &self,
+        blob: &Descriptor,
+        open: &Open<'_>,
+        sent: &dyn Fn(u64),
+    ) -> Result<(), ClientError> {
+        self.continue_upload(self.start_upload()?, blob, open, sent)
+    }
+
+    /// [`Repository::upload_blob`] in a session that a declined mount has opened.
+    pub fn continue_upload(
+        &self,
+        session: Session,
+        blob: &Descriptor,
+        open: &Open<'_>,
+        sent: &dyn Fn(u64),
+    ) -> Result<(), ClientError> {
+        let patience = self.exchange().patience();
+        let in_one = blob.size <= SMALL;
+        Upload {
+            repository: self,
+            blob,
+            open,
+            sent,
+            session,
+            offset: 0,
+            chunk: blob.size,
+            in_one,
+            began_anew: false,
+            patience,
+        }
+        .run()
+    }
+
+    fn start_upload(&self) -> Result<Session, ClientError> {
+        let ask = self.ask(Method::POST, "blobs/uploads/".to_owned(), Scope::push(self.path()));
+        session(self.exchange().send(&ask, &[])?, 0)
+    }
+}
+
+/// The session that an answer speaks of.
+fn session(reply: Reply, smallest: u64) -> Result<Session, ClientError> {
+    let next = reply.header("location").and_then(|location| location::join(&reply.url, location));
+    let url = next.ok_or_else(|| reply.nonsense("does not say where an upload goes on"))?;
+    if reply.url.scheme_str() == Some("https") && url.scheme_str() != Some("https") {
+        return Err(reply.nonsense("wants an upload over a connection that is not secure"));
+    }
+    let smallest = reply.header(SMALLEST.as_str()).and_then(|n| n.parse().ok()).unwrap_or(smallest);
+    reply.discard();
+    Ok(Session { url, smallest })
+}
+
+/// An upload on its way.
+struct Upload<'a, 'o> {
+    repository: &'a Repository<'a>,
+    blob: &'a Descriptor,
+    open: &'a Open<'o>,
+    sent: &'a dyn Fn(u64),
+    session: Session,
+    /// How much the registry has.
+    offset: u64,
+    /// How much to send at a time.
+    chunk: u64,
+    /// Whether the blob goes in the PUT.
+    in_one: bool,
+    began_anew: bool,
+    patience: Patience,
+}
+
+impl Upload<'_, '_> {
+    fn run(mut self) -> Result<(), ClientError> {
+        loop {
+            let outcome = match (self.in_one, self.offset < self.blob.size) {
+                (true, _) => self.put(0, self.blob.size),
+                (false, true) => match self.patch() {
+                    Ok(()) => continue,
+                    Err(error) => Err(error),
+                },
+                (false, false) => self.put(self.offset, 0),
+            };
+            match outcome {
+                Ok(()) => return Ok(()),
+                Err(error) if self.is_there_after(&error) => return Ok(()),
+                Err(error) => self.recover(error)?,
+            }
+        }
+    }
+
+    /// Sends the next chunk.
+    fn patch(&mut self) -> Result<(), ClientError> {
+        let length = self.chunk.max(self.session.smallest).min(self.blob.size - self.offset);
+        let end = self.offset + length;
+        let mut ask = self.ask(Method::PATCH, self.session.url.clone());
+        if length < self.blob.size {
+            ask = ask.header(header::CONTENT_RANGE, format!("{}-{}", self.offset, end - 1));
+        }
+        let reply = self.transmit(&ask, self.offset, length)?;
+        let arrived = arrived(&reply).unwrap_or(end);
+        if arrived > end {
+            return Err(reply.nonsense("claims to have more of a blob than it was sent"));
+        }
+        if arrived > self.offset {
+            self.patience.progress();
+        }
+        self.offset = arrived;
+        self.session = session(reply, self.session.smallest)?;
+        Ok(())
+    }
+
+    /// Sends the last `length` bytes, from `offset` on, and closes the session.
+    fn put(&mut self, offset: u64, length: u64) -> Result<(), ClientError> {
+        let digest = self.blob.digest;
+        let url = location::with_query(&self.session.url, "digest", &digest.to_string())
+            .ok_or_else(|| self.exchange().nonsense("names an upload that is no URL".to_owned()))?;
+        let reply = self.transmit(&self.ask(Method::PUT, url), offset, length)?;
+        let named = reply.header("docker-content-digest").map(str::parse::<Digest>);
+        let registry = self.repository.registry().to_owned();
+        reply.discard();
+        match named {
+            Some(Ok(actual)) if actual != digest => {
+                Err(ClientError::Damaged { registry, what: "the upload", expected: digest, actual })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends `length` bytes of the blob from `offset` on.
+    fn transmit(&self, ask: &Ask, offset: u64, length: u64) -> Result<Reply, ClientError> {
+        if length == 0 {
+            return self.exchange().send_once(ask, Payload::Bytes(&[]));
+        }
+        let content = (self.open)(offset).map_err(ClientError::Source)?;
+        let mut source = Source { content, position: offset, left: length, sent: self.sent, failure: None };
+        let outcome = self.exchange().send_once(ask, Payload::Stream(&mut source, length));
+        match source.failure {
+            Some(failure) => Err(ClientError::Source(failure)),
+            None => outcome,
+        }
+    }
+
+    /// Finds out after `error` what the registry has, and makes ready to send it the rest.
+    fn recover(&mut self, error: ClientError) -> Result<(), ClientError> {
+        match &error {
+            _ if !self.in_one && self.offset == 0 && refuses_chunks(&error) => {
+                self.in_one = true;
+                return self.begin_anew(self.blob.size);
+            }
+            // The registry disagrees about what it has, or forgot about it, or the token was too old to begin
+            // with: asking again costs one of the tries.
+            ClientError::Refused(refusal) if refusal.status == 416 && !self.in_one => {}
+            ClientError::Unauthorized(_) => {}
+            ClientError::NotFound { .. } if self.offset > 0 => {}
+            // What came in pieces may have been pieced together wrongly.
+            ClientError::Refused(refusal)
+                if refusal.code == "DIGEST_INVALID" && self.chunk < self.blob.size =>
+            {
+                if std::mem::replace(&mut self.began_anew, true) {
+                    return Err(error);
+                }
+                return self.begin_anew(self.blob.size);
+            }
+            other if !other.is_passing() => return Err(error),
+            _ => {}
+        }
+        self.patience.wait_anyway(error)?;
+        let chunk = (self.chunk.min(CHUNK) / 4).max(SMALLEST_CHUNK);
+        if self.in_one {
+            return self.begin_anew(self.blob.size);
+        }
+        let ask = self.ask(Method::GET, self.session.url.clone());
+        match self.exchange().send(&ask, &[]) {
+            Ok(reply) => {
+                let arrived = arrived(&reply)
+                    .ok_or_else(|| reply.nonsense("does not say how much it has of an upload"))?;
+                if arrived > self.blob.size {
+                    return Err(reply.nonsense("claims to have more of a blob than it was sent"));
+                }
+                if arrived > self.offset {
+                    self.patience.progress();
+                }
+                self.offset = arrived;
+                self.chunk = chunk;
+                // Some do not repeat the place.
+                if reply.header("location").is_some() {
+                    self.session = session(reply, self.session.smallest)?;
+                }
+                Ok(())
+            }
+            Err(ClientError::NotFound { .. } | ClientError::Refused(_)) => self.begin_anew(chunk),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn begin_anew(&mut self, chunk: u64) -> Result<(), ClientError> {
+        self.session = self.repository.start_upload()?;
+        (self.offset, self.chunk) = (0, chunk);
+        Ok(())
+    }
+
+    /// Whether the blob has arrived although the answer got lost.
+    fn is_there_after(&self, error: &ClientError) -> bool {
+        let is_complete = self.in_one || self.offset == self.blob.size;
+        is_complete
+            && (error.is_passing() || error.is_not_found())
+            && matches!(self.repository.has_blob(&self.blob.digest), Ok(Some(size)) if size == self.blob.size)
+    }
+
+    fn ask(&self, method: Method, url: Uri) -> Ask {
+        let what = format!("upload of blob {}", self.blob.digest);
+        self.repository
+            .ask(method.clone(), String::new(), Scope::push(self.repository.path()))
+            .about(self.repository.path(), what)
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .moved(method, url)
+    }
+
+    fn exchange(&self) -> Exchange<'_> {
+        self.repository.exchange()
+    }
+}
+
+/// Whether a registry does not want blobs in pieces.
+fn refuses_chunks(error: &ClientError) -> bool {
+    match error {
+        ClientError::NotFound { .. } => true,
+        ClientError::Refused(refusal) => matches!(refusal.status, 400 | 405 | 411 | 413 | 415 | 416 | 501),
+        _ => false,
+    }
+}
+
+/// How many bytes the registry has, according to its `Range: 0-N`. `0-0` is said of nothing, and of one byte.
+fn arrived(reply: &Reply) -> Option<u64> {
+    let range = reply.header("range")?;
+    let last: u64 = range.strip_prefix("bytes=").unwrap_or(range).strip_prefix("0-")?.parse().ok()?;
+    Some(if last == 0 { 0 } else { last.checked_add(1)? })
+}
+
+/// A part of what is uploaded; remembers its own failure, as opposed to the connection's.
+struct Source<'a> {
+    content: Box<dyn Read + Send + 'a>,
+    position: u64,
+    left: u64,
+    sent: &'a dyn Fn(u64),
+    failure: Option<io::Error>,
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let length = match self.content.read(&mut buffer[..wanted]) {
+            Ok(0) if wanted > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            outcome => outcome,
+        };
+        match length {
+            Ok(length) => {
+                self.position += length as u64;
+                self.left -= length as u64;
+                (self.sent)(self.position);
+                Ok(length)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                self.failure = Some(error);
+                Err(io::Error::other("the source failed"))
+            }
+        }
+    }
+}
+
+/// The place may carry what allows whoever knows it to upload.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Session(…)")
+    }
+}
+
+/// Blobs up to this size take two requests instead of three, and start again when something fails.
+const SMALL: u64 = 1 << 20;
+/// No chunk is larger once something has failed.
+const CHUNK: u64 = 64 << 20;
+const SMALLEST_CHUNK: u64 = 1 << 20;
+const SMALLEST: HeaderName = HeaderName::from_static("oci-chunk-min-length");

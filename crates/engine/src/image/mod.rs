@@ -1,0 +1,223 @@
+//! Images by name: finding, naming, listing, removing. What they consist of is the store's matter.
+
+mod archive;
+mod filter;
+mod history;
+mod prune;
+mod remove;
+mod tree;
+
+use std::collections::BTreeMap;
+
+use image::store::{Lease, Live};
+use types::{Digest, Platform, Reference};
+
+pub use self::{
+    archive::Loaded,
+    filter::ImageFilters,
+    history::HistoryEntry,
+    prune::{Pruned, Unneeded},
+    remove::Removed,
+    tree::{LayerSummary, Layered, Node, shared_sizes, trees},
+};
+use crate::{
+    Engine,
+    error::EngineError,
+    state::{DigestRow, Durability, ImageRow},
+};
+
+/// An image as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSummary {
+    pub id: Digest,
+    pub manifest: Digest,
+    pub created: jiff::Timestamp,
+    pub size: u64,
+    /// Empty for an image that lost its last name.
+    pub names: Vec<Reference>,
+    /// By which digests registries know it, as names of the form `repository@sha256:…`.
+    pub digests: Vec<Reference>,
+}
+
+impl Engine {
+    /// The image with this name, id, or first digits of an id.
+    pub fn image(&self, reference: &str) -> Result<ImageRow, EngineError> {
+        self.image_and_name(reference).map(|(row, _)| row)
+    }
+
+    /// [`Engine::image`], which must be for `platform` if one is given.
+    pub fn image_for(&self, reference: &str, platform: Option<&Platform>) -> Result<ImageRow, EngineError> {
+        let row = self.image(reference)?;
+        if platform.is_some() {
+            check_platform(reference, &self.images.image(&row.manifest)?, platform)?;
+        }
+        Ok(row)
+    }
+
+    /// The image `reference` means, and the name if it is by a name that it means it.
+    fn image_and_name(&self, reference: &str) -> Result<(ImageRow, Option<Reference>), EngineError> {
+        let name = reference.parse::<Reference>();
+        if let Ok(name) = &name
+            && let Some(found) = self.image_named(name)?
+        {
+            return Ok(found);
+        }
+        let digits = reference.strip_prefix("sha256:").unwrap_or(reference);
+        let is_hex = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let mut rows =
+            if is_hex && !digits.is_empty() { self.state.images_by_prefix(digits)? } else { Vec::new() };
+        match (rows.pop(), rows.is_empty()) {
+            (Some(row), true) => Ok((row, None)),
+            (Some(_), false) => Err(EngineError::AmbiguousId(reference.to_owned())),
+            (None, _) => match name {
+                Ok(name) => Err(EngineError::NoImage(name.familiar())),
+                Err(invalid) => Err(EngineError::Invalid(invalid.to_string())),
+            },
+        }
+    }
+
+    /// The image that `name` stands for, and the very name that does. Where there is a digest, a tag beside it says
+    /// nothing.
+    fn image_named(&self, name: &Reference) -> Result<Option<(ImageRow, Option<Reference>)>, EngineError> {
+        let Some(digest) = name.digest() else {
+            return Ok(self.state.image_by_name(name)?.map(|row| (row, Some(name.clone()))));
+        };
+        if let Some(row) = self.state.image_by_digest(name, &digest)? {
+            return Ok(Some((row, Some(without_tag(name, &digest)))));
+        }
+        // The registry may have been asked for an index that this manifest is in.
+        let Some(row) = self.state.image_by_manifest(&digest)? else { return Ok(None) };
+        let mut known = self.state.names_of(&row.manifest)?.into_iter();
+        Ok(known.any(|known| same_repository(&known, name)).then_some((row, None)))
+    }
+
+    /// Records an image that `lease` holds, under `names`. What the names stood for before keeps existing.
+    pub fn record_image(
+        &self,
+        lease: &Lease,
+        image: &image::store::Image,
+        names: &[Reference],
+    ) -> Result<(), EngineError> {
+        let created = image.config.created.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        let row = ImageRow {
+            manifest: image.manifest,
+            id: image.id,
+            created: created.map_or(0, |at| at.as_nanosecond() as i64),
+            size: lease.store().size(image)?,
+        };
+        self.state.write(Durability::Synced, |state| {
+            state.insert_image(&row)?;
+            names.iter().try_for_each(|name| state.set_tag(name, &row.manifest))
+        })?;
+        self.write_index()
+    }
+
+    /// Remembers that the registry of `repository` knows the image of `manifest` there by `digest`: that of the manifest,
+    /// of an index that it is in, or of the manifest of its layers compressed.
+    pub fn record_digest(
+        &self,
+        repository: &Reference,
+        digest: &Digest,
+        manifest: &Digest,
+    ) -> Result<(), EngineError> {
+        self.state.write(Durability::Synced, |state| match state.image_by_manifest(manifest)? {
+            Some(_) => state.set_digest(repository, digest, manifest),
+            // Removed again already.
+            None => Ok(()),
+        })
+    }
+
+    /// All that the image of `manifest` is called: its tags, then the digests by which registries know it.
+    pub fn names_of(&self, manifest: &Digest) -> Result<Vec<Reference>, EngineError> {
+        self.state.names_of(manifest)
+    }
+
+    /// By which digests registries know the image of `manifest`, as names of the form `repository@sha256:…`.
+    pub fn digests_of(&self, manifest: &Digest) -> Result<Vec<Reference>, EngineError> {
+        Ok(self.state.digests_of(manifest)?.iter().map(DigestRow::name).collect())
+    }
+
+    /// Gives an image one more name.
+    pub fn tag(&self, source: &str, target: &Reference) -> Result<(), EngineError> {
+        if target.digest().is_some() {
+            return Err(EngineError::Invalid("refusing to create a tag with a digest reference".into()));
+        }
+        self.state.write(Durability::Synced, |state| {
+            // Looked up inside, so that nobody removes it meanwhile.
+            let row = self.image(source)?;
+            state.set_tag(target, &row.manifest)
+        })?;
+        self.write_index()
+    }
+
+    /// All images with their names, the newest first.
+    pub fn list_images(&self) -> Result<Vec<ImageSummary>, EngineError> {
+        let mut names: BTreeMap<Digest, Vec<Reference>> = BTreeMap::new();
+        for tag in self.state.tags()? {
+            names.entry(tag.manifest).or_default().push(tag.name);
+        }
+        let mut digests: BTreeMap<Digest, Vec<Reference>> = BTreeMap::new();
+        for digest in self.state.digests()? {
+            digests.entry(digest.image).or_default().push(digest.name());
+        }
+        let rows = self.state.images()?.into_iter();
+        Ok(rows
+            .map(|row| ImageSummary {
+                id: row.id,
+                manifest: row.manifest,
+                created: crate::timestamp(row.created),
+                size: row.size,
+                names: names.remove(&row.manifest).unwrap_or_default(),
+                digests: digests.remove(&row.manifest).unwrap_or_default(),
+            })
+            .collect())
+    }
+
+    /// What the store must keep: every image that is recorded or that a container is made from, and what registries know
+    /// these by. Layers that only the build cache knows go with the images they were made for; the cache then finds them
+    /// missing.
+    pub fn live(&self) -> Result<Live, EngineError> {
+        let mut live = Live::default();
+        live.manifests.extend(self.state.images()?.into_iter().map(|row| row.manifest));
+        live.manifests.extend(self.state.containers()?.into_iter().map(|row| row.image));
+        for DigestRow { digest, .. } in self.state.digests()? {
+            match self.images.manifest(&digest) {
+                // Its blobs are what was sent, layers compressed: sent again, they need not be made again.
+                Ok(_) => live.manifests.push(digest),
+                Err(_) => live.blobs.push(digest),
+            }
+        }
+        Ok(live)
+    }
+
+    /// Brings the layout's index.json, which other tools read, up to date.
+    fn write_index(&self) -> Result<(), EngineError> {
+        let names = self.state.tags()?.into_iter().map(|tag| (tag.name, tag.manifest));
+        Ok(self.images.write_index(names)?)
+    }
+}
+
+/// Fails if `image`, which goes by `name`, is not for the platform that is wanted.
+fn check_platform(name: &str, image: &image::Image, platform: Option<&Platform>) -> Result<(), EngineError> {
+    let Some(wanted) = platform else { return Ok(()) };
+    let has = image.config.platform();
+    let is_variant = wanted.variant.is_none() || wanted.variant == has.variant;
+    if (&has.os, &has.architecture) == (&wanted.os, &wanted.architecture) && is_variant {
+        return Ok(());
+    }
+    let (name, wanted) = (name.to_owned(), Box::new(wanted.clone()));
+    Err(EngineError::OtherPlatform { name, has: Box::new(has), wanted })
+}
+
+/// Whether two names are of the same repository.
+fn same_repository(one: &Reference, other: &Reference) -> bool {
+    (one.registry(), one.path()) == (other.registry(), other.path())
+}
+
+fn without_tag(name: &Reference, digest: &Digest) -> Reference {
+    let text = format!("{}/{}@{digest}", name.registry(), name.path());
+    text.parse().expect("a valid name stays valid without its tag")
+}
+
+#[cfg(test)]
+mod tests;

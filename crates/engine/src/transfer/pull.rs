@@ -1,0 +1,263 @@
+//! `pull`: what of an image is missing here, from a registry into the store.
+
+use std::{
+    io::{self, Read},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use distribution::{Blob, Client, ClientError, Fetched, Repository, Selector, for_each_at_once};
+use image::{
+    Configuration, Download, Lease, Staged, StoreError,
+    manifest::{CONFIGURATION_LIMIT, Descriptor, Document, InvalidDocument, Manifest, json},
+    store::Held,
+};
+use types::{Digest, Platform, Reference};
+
+use super::{Event, Observer, Step};
+use crate::{Engine, error::EngineError};
+
+/// What came of a pull.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pulled {
+    /// What the registry calls it: the digest of its index if it is for several platforms, else of its manifest.
+    pub digest: Digest,
+    pub image: image::Image,
+    /// Whether the name stood for something else before, or for nothing.
+    pub newer: bool,
+}
+
+impl Engine {
+    /// Brings an image here and lets `reference` stand for it. Of one that is for several platforms, the part for
+    /// `platform` is taken.
+    ///
+    /// All layers are downloaded, verified and unpacked at once. What was downloaded when it fails, for whatever reason,
+    /// is not downloaded again by the next try.
+    pub fn pull(
+        &self,
+        client: &Client,
+        reference: &Reference,
+        platform: &Platform,
+        observer: &dyn Observer,
+    ) -> Result<Pulled, EngineError> {
+        let repository = client.repository(reference.registry(), reference.path());
+        let named = repository.manifest(&Selector::from(reference))?;
+        let Found { manifest, document } = choose(&repository, &named, reference, platform)?;
+        let digest = named.digest;
+        observer.event(Event::Begun);
+
+        let lease = self.images.lease()?;
+        let known = self.image(&reference.familiar()).ok().filter(|row| row.id == document.config.digest);
+        let newer = known.is_none();
+        if let Some(row) = known
+            && let Ok(image) = lease.publish(&manifest.digest)
+        {
+            self.record_digest(reference, &digest, &row.manifest)?;
+            return Ok(Pulled { digest, image, newer });
+        }
+
+        // Also what led here: another tool that reads the store finds the image by it, and so do we.
+        lease.put_blob(&named.bytes)?;
+        lease.put_blob(&manifest.bytes)?;
+        let diff_ids = fetch_configuration(&lease, &repository, &document)?;
+        let missing = missing(&lease, &document.layers, &diff_ids, observer)?;
+        let staged = for_each_at_once(missing, |layer, stop| layer.fetch(&lease, &repository, observer, stop))?;
+        lease.place(&diff_ids, staged.into_iter().flatten().collect())?;
+
+        let image = lease.publish(&manifest.digest)?;
+        let name = reference.digest().is_none().then_some(reference);
+        self.record_image(&lease, &image, name.map(std::slice::from_ref).unwrap_or_default())?;
+        self.record_digest(reference, &digest, &manifest.digest)?;
+        Ok(Pulled { digest, image, newer })
+    }
+}
+
+/// The manifest of the image to pull.
+struct Found {
+    manifest: Fetched,
+    document: Manifest,
+}
+
+/// The manifest that `named` is, or of an index the one for `platform`.
+fn choose(
+    repository: &Repository<'_>,
+    named: &Fetched,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<Found, EngineError> {
+    let mut fetched = named.clone();
+    for _ in 0..=INDEX_DEPTH {
+        let invalid = |source| EngineError::InvalidManifest { name: reference.familiar(), source };
+        match Document::parse(&fetched.bytes, &fetched.media_type).map_err(invalid)? {
+            Document::Manifest(document) => return Ok(Found { manifest: fetched, document: *document }),
+            Document::Index(index) => {
+                let chosen = index.for_platform(platform).ok_or_else(|| EngineError::NoPlatform {
+                    name: reference.familiar(),
+                    platform: platform.clone(),
+                })?;
+                fetched = repository.manifest(&Selector::Digest(chosen.digest))?;
+                if fetched.media_type != chosen.media_type {
+                    let (expected, found) = (chosen.media_type.clone(), fetched.media_type);
+                    return Err(invalid(InvalidDocument::OtherType { expected, found }));
+                }
+            }
+        }
+    }
+    Err(EngineError::NestedIndex(reference.familiar()))
+}
+
+/// Makes sure that the image's configuration is here; the layers it names.
+fn fetch_configuration(
+    lease: &Lease,
+    repository: &Repository<'_>,
+    manifest: &Manifest,
+) -> Result<Vec<Digest>, EngineError> {
+    let blob = &manifest.config;
+    let invalid = |source| StoreError::Invalid { digest: blob.digest, source };
+    if blob.size > CONFIGURATION_LIMIT {
+        return Err(invalid(InvalidDocument::TooLarge { limit: CONFIGURATION_LIMIT }).into());
+    }
+    let bytes = match lease.store().read_blob(&blob.digest, CONFIGURATION_LIMIT) {
+        Ok(bytes) => bytes,
+        Err(_) => {
+            let mut bytes = Vec::new();
+            let mut blob = repository.blob(blob, 0)?;
+            blob.read_to_end(&mut bytes).map_err(registry_error)?;
+            bytes
+        }
+    };
+    match Digest::of(&bytes) {
+        actual if actual != blob.digest => {
+            return Err(StoreError::Damaged { expected: blob.digest, actual }.into());
+        }
+        _ => lease.put_blob(&bytes)?,
+    };
+    let config: Configuration = json(&bytes, CONFIGURATION_LIMIT).map_err(invalid)?;
+    let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
+    if layers != diff_ids {
+        return Err(invalid(InvalidDocument::LayerCount { layers, diff_ids }).into());
+    }
+    Ok(config.rootfs.diff_ids)
+}
+
+/// A layer to bring here.
+struct Missing<'a> {
+    blob: &'a Descriptor,
+    diff_id: Digest,
+    held: Held,
+}
+
+/// The layers that the store does not have, each once; they are held from now on, and so are those it has.
+fn missing<'a>(
+    lease: &Lease,
+    layers: &'a [Descriptor],
+    diff_ids: &[Digest],
+    observer: &dyn Observer,
+) -> Result<Vec<Missing<'a>>, EngineError> {
+    let mut missing: Vec<Missing<'_>> = Vec::new();
+    for (position, (blob, diff_id)) in layers.iter().zip(diff_ids).enumerate() {
+        let held = lease.hold(blob, &diff_ids[..=position])?;
+        let layer = &blob.digest;
+        if held.blob && held.tree {
+            observer.event(Event::Layer { layer, step: Step::Here });
+        } else if !missing.iter().any(|other| other.diff_id == *diff_id) {
+            observer.event(Event::Layer { layer, step: Step::Waiting });
+            missing.push(Missing { blob, diff_id: *diff_id, held });
+        }
+    }
+    Ok(missing)
+}
+
+impl Missing<'_> {
+    /// Downloads the layer, or what is missing of it, and unpacks it if it is not unpacked already.
+    fn fetch(
+        &self,
+        lease: &Lease,
+        repository: &Repository<'_>,
+        observer: &dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Option<Staged>, EngineError> {
+        let arrival = Arrival { layer: self, lease, repository, observer, stop };
+        let staged = match arrival.bring() {
+            // A crash may have spoilt what had come before.
+            Err((had, StoreError::Damaged { .. } | StoreError::DamagedLayer { .. } | StoreError::Unpack { .. }))
+                if had > 0 =>
+            {
+                arrival.bring()
+            }
+            result => result,
+        };
+        match staged {
+            Ok(staged) => {
+                arrival.tell(Step::Pulled);
+                Ok(staged)
+            }
+            Err((_, StoreError::Source(error))) => Err(registry_error(error)),
+            Err((_, error)) => Err(error.into()),
+        }
+    }
+}
+
+/// A layer on its way here.
+struct Arrival<'a> {
+    layer: &'a Missing<'a>,
+    lease: &'a Lease,
+    repository: &'a Repository<'a>,
+    observer: &'a dyn Observer,
+    /// Set when it is to stop.
+    stop: &'a AtomicBool,
+}
+
+impl Arrival<'_> {
+    /// Brings the layer here. A failure tells how many bytes had been here before.
+    fn bring(&self) -> Result<Option<Staged>, (u64, StoreError)> {
+        let Missing { blob, diff_id, held } = self.layer;
+        let rest = |offset| {
+            let source = self.repository.blob(blob, offset).map_err(io::Error::other)?;
+            Ok(Counted { source, done: offset, arrival: self })
+        };
+        let download = self.lease.download(blob).map_err(|error| (0, error))?;
+        let had = download.as_ref().map_or(0, Download::length);
+        let brought = match download {
+            // Another process has brought it meanwhile, or only its tree was missing.
+            None if held.tree => Ok(None),
+            None => self.lease.unpack_blob(blob, *diff_id).map(Some),
+            Some(download) if held.tree => self.lease.finish_download(download, blob, rest).map(|()| None),
+            Some(download) => self.lease.unpack_download(download, blob, *diff_id, rest).map(Some),
+        };
+        brought.map_err(|error| (had, error))
+    }
+
+    fn tell(&self, step: Step<'_>) {
+        self.observer.event(Event::Layer { layer: &self.layer.blob.digest, step });
+    }
+}
+
+/// A blob that tells how much of it has come, and stops when it is told to.
+struct Counted<'a> {
+    source: Blob<'a>,
+    done: u64,
+    arrival: &'a Arrival<'a>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.arrival.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("another layer failed"));
+        }
+        let count = self.source.read(buffer)?;
+        self.done += count as u64;
+        self.arrival.tell(Step::Pulling { done: self.done, total: self.arrival.layer.blob.size });
+        Ok(count)
+    }
+}
+
+/// The client's own error, if that is what is behind an error in reading a blob.
+fn registry_error(error: io::Error) -> EngineError {
+    match error.downcast::<ClientError>() {
+        Ok(error) => error.into(),
+        Err(error) => error.into(),
+    }
+}
+
+/// How deep indexes may be nested. One is usual, two have been seen.
+const INDEX_DEPTH: usize = 2;

@@ -1,0 +1,3 @@
+//! Commands about manifests in registries.
+
+pub mod inspect;

@@ -1,0 +1,3 @@
+//! What sampan serves to others for as long as somebody wants it.
+
+pub mod registry;

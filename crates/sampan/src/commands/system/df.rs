@@ -1,0 +1,211 @@
+//! `system df`: what takes how much disk.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Args;
+use engine::{
+    Engine,
+    usage::{CacheEntry, ContainerUsage, ImageUsage, Part, Usage, VolumeUsage},
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{Globals, Verb},
+    commands::{container, image},
+    output::{
+        format::{Fields, Format, Row},
+        human,
+        json::View,
+        table,
+    },
+    session,
+};
+
+/// Show disk usage
+#[derive(Args)]
+pub struct DiskUsage {
+    /// Format output using a custom template
+    #[arg(long)]
+    format: Option<String>,
+    /// Show detailed information on space usage
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+impl Verb for DiskUsage {
+    const NAMES: &'static [&'static str] = &["system df"];
+    const USAGE: &'static str = "[OPTIONS]";
+
+    fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let format = Format::parse(self.format.as_deref(), COLUMNS)?;
+        let engine = session::open(globals)?;
+        engine.sweep()?;
+        let usage = engine.usage()?;
+        match (self.verbose, self.format.as_deref()) {
+            (false, _) => print!("{}", format.show(FIELDS, &summary(&usage))?),
+            (true, None | Some("table")) => print!("{}", details(&engine, &usage)?),
+            (true, Some("json")) => println!("{}", document(&engine, &usage)?),
+            (true, template) => print!("{}", View::parse(template)?.show(&[document(&engine, &usage)?])?),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A line for each kind of things.
+fn summary(usage: &Usage) -> Vec<Row> {
+    let Usage { images, containers, volumes, cache } = usage;
+    vec![
+        row("Images", images, |image| image.containers > 0, true),
+        row("Containers", containers, |container| container.is_running, true),
+        row("Local Volumes", volumes, |volume| volume.links > 0, true),
+        // As docker has it, without a part in a hundred.
+        row("Build Cache", cache, |_| false, false),
+    ]
+}
+
+fn row<T>(kind: &str, part: &Part<T>, is_active: impl Fn(&T) -> bool, with_percentage: bool) -> Row {
+    let active = part.items.iter().filter(|item| is_active(item)).count();
+    let mut reclaimable = human::size(part.reclaimable, 4);
+    if with_percentage && part.size > 0 {
+        reclaimable.push_str(&format!(" ({}%)", part.reclaimable * 100 / part.size));
+    }
+    Row {
+        fields: vec![
+            ("Type", json!(kind)),
+            ("TotalCount", json!(part.items.len().to_string())),
+            ("Active", json!(active.to_string())),
+            ("Size", json!(human::size(part.size, 4))),
+            ("Reclaimable", json!(reclaimable)),
+        ],
+        labels: None,
+    }
+}
+
+/// A table for each kind of things, with a line for each.
+fn details(engine: &Engine, usage: &Usage) -> anyhow::Result<String> {
+    let Usage { images, containers, volumes, cache } = usage;
+    let images: Vec<Vec<String>> = images.items.iter().flat_map(image_lines).collect();
+    let containers = containers.items.iter().map(|usage| container_line(engine, usage));
+    let containers = containers.collect::<anyhow::Result<Vec<_>>>()?;
+    let volumes: Vec<Vec<String>> = volumes.items.iter().map(volume_line).collect();
+    Ok([
+        format!("Images space usage:\n\n{}", table::table(IMAGES, &images)),
+        format!("Containers space usage:\n\n{}", table::table(CONTAINERS, &containers)),
+        format!("Local Volumes space usage:\n\n{}", table::table(VOLUMES, &volumes)),
+        format!(
+            "Build cache usage: {}\n\n{}",
+            human::size(cache.size, 4),
+            table::table(CACHE, &cache.items.iter().map(cache_line).collect::<Vec<_>>())
+        ),
+    ]
+    .join("\n"))
+}
+
+/// A line for each name of the image.
+fn image_lines(usage: &ImageUsage) -> Vec<Vec<String>> {
+    let names = image::ls::names(&usage.image, false).into_iter();
+    let lines = names.map(|name| {
+        vec![
+            name.repository,
+            name.tag,
+            human::short_id(&usage.image.id.to_string()).to_owned(),
+            human::ago(since(usage.image.created)),
+            human::size(usage.size, 3),
+            human::size(usage.shared, 4),
+            human::size(usage.unique(), 4),
+            usage.containers.to_string(),
+        ]
+    });
+    lines.collect()
+}
+
+fn container_line(engine: &Engine, usage: &ContainerUsage) -> anyhow::Result<Vec<String>> {
+    let ContainerUsage { container, size, volumes, .. } = usage;
+    let image = container::ls::image_name(engine, container)?;
+    Ok(vec![
+        container.id.short(),
+        image.as_str().unwrap_or_default().to_owned(),
+        human::command(&container.config.arguments().join(" "), false),
+        volumes.to_string(),
+        human::size(*size, 3),
+        human::ago(since(container.created)),
+        container::ls::describe(&container.status()?),
+        container.name.to_string(),
+    ])
+}
+
+fn volume_line(VolumeUsage { name, links, size }: &VolumeUsage) -> Vec<String> {
+    vec![name.clone(), links.to_string(), human::size(*size, 4)]
+}
+
+fn cache_line(entry: &CacheEntry) -> Vec<String> {
+    let id = human::short_id(&entry.name).to_owned();
+    vec![id, "regular".to_owned(), human::size(entry.size, 4)]
+}
+
+/// Everything, with sizes in bytes.
+fn document(engine: &Engine, usage: &Usage) -> anyhow::Result<Value> {
+    let Usage { images, containers, volumes, cache } = usage;
+    let images: Vec<Value> = images
+        .items
+        .iter()
+        .flat_map(|usage| image::ls::names(&usage.image, false).into_iter().map(move |name| (usage, name)))
+        .map(|(usage, name)| {
+            json!({
+                "ID": usage.image.id,
+                "Repository": name.repository,
+                "Tag": name.tag,
+                "CreatedAt": human::local_time(usage.image.created),
+                "Size": usage.size,
+                "SharedSize": usage.shared,
+                "UniqueSize": usage.unique(),
+                "Containers": usage.containers,
+            })
+        })
+        .collect();
+    let containers = containers.items.iter().map(|usage| {
+        let container = &usage.container;
+        Ok(json!({
+            "ID": container.id,
+            "Names": &*container.name,
+            "Image": container::ls::image_name(engine, container)?,
+            "LocalVolumes": usage.volumes,
+            "Size": usage.size,
+            "CreatedAt": human::local_time(container.created),
+            "State": container.status()?.word(),
+        }))
+    });
+    let volumes = volumes
+        .items
+        .iter()
+        .map(|volume| json!({ "Name": volume.name, "Links": volume.links, "Size": volume.size }));
+    let cache = cache.items.iter().map(|entry| json!({ "ID": entry.name, "Size": entry.size }));
+    Ok(json!({
+        "Images": images,
+        "Containers": containers.collect::<anyhow::Result<Vec<Value>>>()?,
+        "Volumes": volumes.collect::<Vec<_>>(),
+        "BuildCache": cache.collect::<Vec<_>>(),
+    }))
+}
+
+fn since(at: Timestamp) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default()
+}
+
+const COLUMNS: &[&str] = &["Type", "TotalCount", "Active", "Size", "Reclaimable"];
+
+const FIELDS: Fields = &[
+    ("Type", "TYPE"),
+    ("TotalCount", "TOTAL"),
+    ("Active", "ACTIVE"),
+    ("Size", "SIZE"),
+    ("Reclaimable", "RECLAIMABLE"),
+];
+
+const IMAGES: &[&str] =
+    &["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE", "CONTAINERS"];
+const CONTAINERS: &[&str] =
+    &["CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES"];
+const VOLUMES: &[&str] = &["VOLUME NAME", "LINKS", "SIZE"];
+const CACHE: &[&str] = &["CACHE ID", "CACHE TYPE", "SIZE"];
