@@ -13,8 +13,8 @@ use ureq::{
 };
 
 use crate::{
-    Client, ClientError, auth::Scope, exchange::Payload, reply::Reply, repository, retry::Patience,
-    site::Site, transport,
+    Client, ClientError, ask::Payload, auth::Scope, reply::Reply, repository, retry::Patience, site::Site,
+    transport,
 };
 
 /// The bytes of a blob, as a registry sends them: not more than its descriptor says, and not verified.

@@ -10,8 +10,9 @@ use ureq::http::Method;
 
 use crate::{
     ClientError, Credentials, Repository, Settings,
+    ask::{Ask, Payload},
     auth::{self, Challenge, Scope},
-    exchange::{Ask, Exchange, Payload},
+    exchange::Exchange,
     paging,
     search::{self, Found},
     site::{HUB, Site},
@@ -42,6 +43,13 @@ impl Client {
     pub fn repository(&self, registry: &str, path: &str) -> Repository<'_> {
         let mirrors = if registry == HUB { self.mirrors.clone() } else { Vec::new() };
         Repository::new(self, self.site(registry), mirrors, path)
+    }
+
+    /// Shows `credentials` to `registry`, whatever docker's file has for it.
+    pub fn with_credentials(self, registry: &str, credentials: &Credentials) -> Client {
+        let site = Arc::new(self.site(registry).logging_in(credentials));
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner).insert(registry.to_owned(), site);
+        self
     }
 
     /// Finds out whether `registry` accepts `credentials`. Returns what it wants to be shown in their place from

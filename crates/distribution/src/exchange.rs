@@ -1,9 +1,6 @@
 //! A request and its answer: logging in when asked to, following redirects, and trying again.
 
-use std::{
-    io::Read,
-    sync::{MutexGuard, PoisonError},
-};
+use std::sync::{MutexGuard, PoisonError};
 
 use ureq::{
     AsSendBody, Body, SendBody,
@@ -12,6 +9,7 @@ use ureq::{
 
 use crate::{
     ClientError, ConfigFile, Settings,
+    ask::{Ask, Payload, To},
     auth::{self, Challenge, Grant, Login, Scope},
     credentials::Credentials,
     location::{self, Origin},
@@ -29,87 +27,17 @@ pub(crate) struct Exchange<'a> {
     pub site: &'a Site,
 }
 
-/// A request, as far as it can be made again.
-#[derive(Debug, Clone)]
-pub(crate) struct Ask {
-    method: Method,
-    to: To,
-    headers: Vec<(HeaderName, String)>,
-    scopes: Vec<Scope>,
-    repository: Option<String>,
-    /// What is not found if it is not there.
-    what: String,
-}
-
-#[derive(Debug, Clone)]
-enum To {
-    Path(String),
-    Url(Uri),
-}
-
-/// A request's body.
-pub(crate) enum Payload<'a> {
-    None,
-    Bytes(&'a [u8]),
-    /// Exactly this many bytes; can be sent once.
-    Stream(&'a mut dyn Read, u64),
-}
-
-impl Ask {
-    /// A request for `path` at the registry, which starts with `/v2/`.
-    pub fn new(method: Method, path: impl Into<String>) -> Ask {
-        let to = To::Path(path.into());
-        Ask { method, to, headers: Vec::new(), scopes: Vec::new(), repository: None, what: String::new() }
-    }
-
-    /// The same, at a URL that the registry itself gave.
-    pub fn moved(self, method: Method, url: Uri) -> Ask {
-        Ask { method, to: To::Url(url), ..self }
-    }
-
-    pub fn header(mut self, name: HeaderName, value: impl Into<String>) -> Ask {
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    pub fn scope(mut self, scope: Scope) -> Ask {
-        self.scopes.push(scope);
-        self
-    }
-
-    /// What errors are about.
-    pub fn about(mut self, repository: &str, what: impl Into<String>) -> Ask {
-        (self.repository, self.what) = (Some(repository.to_owned()), what.into());
-        self
-    }
-}
-
-impl Payload<'_> {
-    /// The same payload once more, or what is left of a stream.
-    fn again(&mut self) -> Payload<'_> {
-        match self {
-            Payload::None => Payload::None,
-            Payload::Bytes(bytes) => Payload::Bytes(bytes),
-            Payload::Stream(stream, length) => Payload::Stream(*stream, *length),
-        }
-    }
-}
-
 impl Exchange<'_> {
     /// The answer to `ask`, if it is one of success.
     pub fn send(&self, ask: &Ask, body: &[u8]) -> Result<Reply, ClientError> {
         let mut patience = self.patience();
         loop {
-            let payload = if self.has_body(ask) { Payload::Bytes(body) } else { Payload::None };
+            let payload = if ask.has_body() { Payload::Bytes(body) } else { Payload::None };
             match self.send_once(ask, payload) {
                 Ok(reply) => return Ok(reply),
                 Err(error) => patience.wait_after(error)?,
             }
         }
-    }
-
-    fn has_body(&self, ask: &Ask) -> bool {
-        matches!(ask.method, Method::POST | Method::PUT | Method::PATCH)
     }
 
     /// [`Exchange::send`], without trying again what fails for other reasons than that we are to log in.

@@ -11,6 +11,7 @@
 //!             └─ Blob, upload: what goes on where it broke off
 //! ```
 
+mod ask;
 mod at_once;
 mod auth;
 mod blob;
@@ -25,8 +26,10 @@ mod reply;
 mod repository;
 mod retry;
 mod search;
+mod session;
 mod settings;
 mod site;
+mod source;
 mod transport;
 mod upload;
 
@@ -37,6 +40,7 @@ pub use credentials::{ConfigFile, Credentials, CredentialsError};
 pub use error::{ClientError, Refusal};
 pub use repository::{Fetched, Repository, Selector};
 pub use search::Found;
+pub use session::{Mounted, Session};
 pub use settings::{Registries, Settings, SettingsError};
 pub use transport::{Proxies, look_up};
-pub use upload::{Mounted, Open, Session};
+pub use upload::Open;

@@ -65,6 +65,11 @@ pub(crate) fn with_query(url: &Uri, name: &str, value: &str) -> Option<Uri> {
 
 /// A URL of a registry at `authority`.
 pub(crate) fn url(secure: bool, authority: &str, path: &str) -> Option<Uri> {
+    // The library takes a port that is none for one that is not there.
+    let port = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest).split_once(':');
+    if port.is_some_and(|(_, port)| port.parse::<u16>().is_err()) {
+        return None;
+    }
     let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
     Uri::builder()
         .scheme(scheme)
@@ -125,6 +130,14 @@ mod tests {
         }
         assert_eq!(origin("http://a.example:80").authority(), "a.example");
         assert_eq!(origin("http://[::1]:5000").authority(), "[::1]:5000");
+    }
+
+    #[test]
+    fn a_registry_is_a_host_with_a_port_that_exists() {
+        assert_eq!(url(true, "[::1]:5000", "/v2/").unwrap().to_string(), "https://[::1]:5000/v2/");
+        for wrong in ["a:99999", "a:", "a:b", "[::1]:x", ""] {
+            assert_eq!(url(true, wrong, "/v2/"), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use ureq::http::{Method, Uri};
 
 use crate::{
     ClientError,
-    exchange::{Ask, Exchange},
+    ask::Ask,
+    exchange::Exchange,
     location::{self, Origin},
     reply::{Reply, one_line},
 };

@@ -9,12 +9,7 @@ use types::{Digest, Reference};
 use ureq::http::{Method, header};
 
 use crate::{
-    Blob, Client, ClientError,
-    auth::Scope,
-    exchange::{Ask, Exchange},
-    paging,
-    reply::Reply,
-    site::Site,
+    Blob, Client, ClientError, ask::Ask, auth::Scope, exchange::Exchange, paging, reply::Reply, site::Site,
 };
 
 /// A repository, reached through a [`Client`].

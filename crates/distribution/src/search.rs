@@ -3,12 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ureq::http::Method;
 
-use crate::{
-    ClientError,
-    exchange::{Ask, Exchange},
-    location::encoded,
-    reply::one_line,
-};
+use crate::{ClientError, ask::Ask, exchange::Exchange, location::encoded, reply::one_line};
 
 /// A repository that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

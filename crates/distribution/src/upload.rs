@@ -12,63 +12,28 @@
 //! has it), so that a registry that forgets what a broken request brought loses little. Small blobs, and those of
 //! registries that refuse chunks, go in the PUT itself.
 
-use std::{
-    fmt,
-    io::{self, Read},
-};
+use std::io::{self, Read};
 
 use image::manifest::Descriptor;
 use types::Digest;
-use ureq::http::{Method, Uri, header, header::HeaderName};
+use ureq::http::{Method, Uri, header};
 
 use crate::{
     ClientError, Repository,
+    ask::{Ask, Payload},
     auth::Scope,
-    exchange::{Ask, Exchange, Payload},
-    location::{self, encoded},
+    exchange::Exchange,
+    location,
     reply::Reply,
     retry::Patience,
+    session::Session,
+    source::Source,
 };
-
-/// What became of a mount.
-#[derive(Debug)]
-pub enum Mounted {
-    /// The repository has the blob.
-    Yes,
-    /// It has not: here is where to upload it.
-    No(Session),
-}
-
-/// A place at the registry that waits for a blob.
-pub struct Session {
-    url: Uri,
-    /// The registry takes no smaller chunks but for the last.
-    smallest: u64,
-}
 
 /// Opens what is to be uploaded, from an offset on.
 pub type Open<'a> = dyn Fn(u64) -> io::Result<Box<dyn Read + Send + 'a>> + 'a;
 
 impl Repository<'_> {
-    /// Makes a blob of the repository `from`, of the same registry, one of this repository too.
-    pub fn mount_blob(&self, digest: &Digest, from: &str) -> Result<Mounted, ClientError> {
-        let path = format!("blobs/uploads/?mount={}&from={}", encoded(&digest.to_string()), encoded(from));
-        let ask = self.ask(Method::POST, path, Scope::push(self.path())).scope(Scope::pull(from));
-        match self.exchange().send(&ask, &[]) {
-            Ok(reply) if reply.status == 201 => {
-                reply.discard();
-                Ok(Mounted::Yes)
-            }
-            Ok(reply) => session(reply, 0).map(Mounted::No),
-            // Not every registry knows mounts.
-            Err(ClientError::Refused(refusal)) if (400..500).contains(&refusal.status) => {
-                self.start_upload().map(Mounted::No)
-            }
-            Err(ClientError::NotFound { .. }) => self.start_upload().map(Mounted::No),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Uploads a blob. `open` opens it from an offset on, and is called again after a failure; `sent` is told how
     /// much of the blob has been sent, which goes down where a part has to be sent again.
     pub fn upload_blob(
@@ -97,6 +62,7 @@ impl Repository<'_> {
             sent,
             session,
             offset: 0,
+            furthest: 0,
             chunk: blob.size,
             in_one,
             began_anew: false,
@@ -104,23 +70,6 @@ impl Repository<'_> {
         }
         .run()
     }
-
-    fn start_upload(&self) -> Result<Session, ClientError> {
-        let ask = self.ask(Method::POST, "blobs/uploads/".to_owned(), Scope::push(self.path()));
-        session(self.exchange().send(&ask, &[])?, 0)
-    }
-}
-
-/// The session that an answer speaks of.
-fn session(reply: Reply, smallest: u64) -> Result<Session, ClientError> {
-    let next = reply.header("location").and_then(|location| location::join(&reply.url, location));
-    let url = next.ok_or_else(|| reply.nonsense("does not say where an upload goes on"))?;
-    if reply.url.scheme_str() == Some("https") && url.scheme_str() != Some("https") {
-        return Err(reply.nonsense("wants an upload over a connection that is not secure"));
-    }
-    let smallest = reply.header(SMALLEST.as_str()).and_then(|n| n.parse().ok()).unwrap_or(smallest);
-    reply.discard();
-    Ok(Session { url, smallest })
 }
 
 /// An upload on its way.
@@ -132,6 +81,8 @@ struct Upload<'a, 'o> {
     session: Session,
     /// How much the registry has.
     offset: u64,
+    /// How much it ever had: beginning anew is no progress until it has more.
+    furthest: u64,
     /// How much to send at a time.
     chunk: u64,
     /// Whether the blob goes in the PUT.
@@ -172,11 +123,8 @@ impl Upload<'_, '_> {
         if arrived > end {
             return Err(reply.nonsense("claims to have more of a blob than it was sent"));
         }
-        if arrived > self.offset {
-            self.patience.progress();
-        }
-        self.offset = arrived;
-        self.session = session(reply, self.session.smallest)?;
+        self.has(arrived);
+        self.session = Session::of(reply, self.session.smallest)?;
         Ok(())
     }
 
@@ -203,7 +151,7 @@ impl Upload<'_, '_> {
             return self.exchange().send_once(ask, Payload::Bytes(&[]));
         }
         let content = (self.open)(offset).map_err(ClientError::Source)?;
-        let mut source = Source { content, position: offset, left: length, sent: self.sent, failure: None };
+        let mut source = Source::new(content, offset, length, self.sent);
         let outcome = self.exchange().send_once(ask, Payload::Stream(&mut source, length));
         match source.failure {
             Some(failure) => Err(ClientError::Source(failure)),
@@ -248,20 +196,26 @@ impl Upload<'_, '_> {
                 if arrived > self.blob.size {
                     return Err(reply.nonsense("claims to have more of a blob than it was sent"));
                 }
-                if arrived > self.offset {
-                    self.patience.progress();
-                }
-                self.offset = arrived;
+                self.has(arrived);
                 self.chunk = chunk;
                 // Some do not repeat the place.
                 if reply.header("location").is_some() {
-                    self.session = session(reply, self.session.smallest)?;
+                    self.session = Session::of(reply, self.session.smallest)?;
                 }
                 Ok(())
             }
             Err(ClientError::NotFound { .. } | ClientError::Refused(_)) => self.begin_anew(chunk),
             Err(error) => Err(error),
         }
+    }
+
+    /// Takes note of how much the registry has.
+    fn has(&mut self, arrived: u64) {
+        if arrived > self.furthest {
+            self.furthest = arrived;
+            self.patience.progress();
+        }
+        self.offset = arrived;
     }
 
     fn begin_anew(&mut self, chunk: u64) -> Result<(), ClientError> {
@@ -308,48 +262,8 @@ fn arrived(reply: &Reply) -> Option<u64> {
     Some(if last == 0 { 0 } else { last.checked_add(1)? })
 }
 
-/// A part of what is uploaded; remembers its own failure, as opposed to the connection's.
-struct Source<'a> {
-    content: Box<dyn Read + Send + 'a>,
-    position: u64,
-    left: u64,
-    sent: &'a dyn Fn(u64),
-    failure: Option<io::Error>,
-}
-
-impl Read for Source<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let length = match self.content.read(&mut buffer[..wanted]) {
-            Ok(0) if wanted > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            outcome => outcome,
-        };
-        match length {
-            Ok(length) => {
-                self.position += length as u64;
-                self.left -= length as u64;
-                (self.sent)(self.position);
-                Ok(length)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            Err(error) => {
-                self.failure = Some(error);
-                Err(io::Error::other("the source failed"))
-            }
-        }
-    }
-}
-
-/// The place may carry what allows whoever knows it to upload.
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Session(…)")
-    }
-}
-
 /// Blobs up to this size take two requests instead of three, and start again when something fails.
 const SMALL: u64 = 1 << 20;
 /// No chunk is larger once something has failed.
 const CHUNK: u64 = 64 << 20;
 const SMALLEST_CHUNK: u64 = 1 << 20;
-const SMALLEST: HeaderName = HeaderName::from_static("oci-chunk-min-length");

@@ -14,8 +14,9 @@ use ureq::http::{HeaderValue, Method, Uri, header};
 use super::{Challenge, basic, sensitive};
 use crate::{
     ClientError, Credentials,
+    ask::Payload,
     credentials::Secret,
-    exchange::{Exchange, Payload},
+    exchange::Exchange,
     location::{self, Origin, encoded},
     settings::host_of,
 };

@@ -1,5 +1,9 @@
 //! The client against servers that do as a test says: well, badly, or not at all.
 
+#![allow(clippy::unwrap_used, reason = "what serves tests may panic as tests do")]
+
+mod blob;
+mod helper;
 mod lists;
 mod login;
 mod pull;

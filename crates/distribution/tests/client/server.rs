@@ -174,6 +174,7 @@ impl Server {
                 let (log, answer, wrap) = (log.clone(), answer.clone(), wrap.clone());
                 thread::spawn(move || {
                     let stream = stream?;
+                    stream.set_nodelay(true)?;
                     let socket = stream.try_clone()?;
                     serve(wrap(stream)?, &log, &*answer)?;
                     socket.shutdown(Shutdown::Both)

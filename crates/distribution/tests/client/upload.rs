@@ -163,6 +163,27 @@ fn a_session_that_is_gone_is_opened_again() {
 }
 
 #[test]
+fn a_registry_that_forgets_everything_again_and_again_is_left_alone() {
+    let registry = Registry::default();
+    let server = Server::start(move |request| {
+        let has = registry.arrived.lock().unwrap().len();
+        match request.seen.method.as_str() {
+            // What docker's registry does when a connection breaks off: the session is no good any more.
+            "PATCH" if has >= 2 << 20 || request.seen.header("content-range").is_none() => hang_up(),
+            "GET" => answer(404).json(r#"{"errors":[{"code":"BLOB_UPLOAD_INVALID"}]}"#),
+            _ => registry.answer(request),
+        }
+    });
+    let error = upload(&User::new().client(), &server, &bytes(8 << 20)).unwrap_err();
+    assert!(matches!(error, ClientError::Broken { .. }), "{error}");
+    assert!(
+        methods(&server).iter().filter(|method| *method == "POST").count() <= 10,
+        "{:?}",
+        methods(&server)
+    );
+}
+
+#[test]
 fn a_registry_that_refuses_chunks_gets_one_put() {
     for status in [400, 404, 405, 416, 501] {
         let registry = Registry::default();
