@@ -70,9 +70,7 @@ pub async fn expire_uploads(contents: &Contents) -> Result<Uploads, StorageError
         .storage
         .uploads()
         .inspect_ok(|_| uploads.left += 1)
-        .try_filter(|found| {
-            std::future::ready(found.modified.elapsed().is_ok_and(|age| age > LIFETIME))
-        })
+        .try_filter(|found| std::future::ready(found.modified.elapsed().is_ok_and(|age| age > LIFETIME)))
         .map_ok(|found| found.name)
         .try_collect()
         .await?;
@@ -107,15 +105,20 @@ impl Collection<'_> {
         if untagged == Untagged::Remove {
             let tagged = self.contents.tagged(name).await?;
             let kept = kept(&manifests, tagged.into_iter().map(|(_, digest)| digest).collect(), self.before);
-            for digest in manifests.keys().copied().filter(|digest| !kept.contains(digest)).collect::<Vec<_>>() {
+            for digest in
+                manifests.keys().copied().filter(|digest| !kept.contains(digest)).collect::<Vec<_>>()
+            {
                 if self.manifest(name, &digest).await? {
                     manifests.remove(&digest);
                 }
             }
         }
         let unreadable = manifests.values().any(|(_, manifest)| manifest.is_none());
-        let referred: HashSet<Digest> =
-            manifests.values().filter_map(|(_, manifest)| manifest.as_ref()).flat_map(Manifest::references).collect();
+        let referred: HashSet<Digest> = manifests
+            .values()
+            .filter_map(|(_, manifest)| manifest.as_ref())
+            .flat_map(Manifest::references)
+            .collect();
         let mut links = self.contents.storage.list(&Prefix::blobs(name));
         let mut has_any = !manifests.is_empty();
         while let Some(found) = links.try_next().await? {
@@ -182,7 +185,8 @@ impl Collection<'_> {
     async fn referrers(&self, name: &RepositoryName, manifests: &Manifests) -> Result<(), StorageError> {
         let mut entries = self.contents.storage.list(&Prefix::all_referrers(name));
         while let Some(found) = entries.try_next().await? {
-            let gone = found.name.as_referrer().is_none_or(|(_, referrer)| !manifests.contains_key(&referrer));
+            let gone =
+                found.name.as_referrer().is_none_or(|(_, referrer)| !manifests.contains_key(&referrer));
             if gone && found.modified < self.before {
                 self.document(&found.name).await?;
             }
@@ -233,7 +237,8 @@ fn kept(manifests: &Manifests, tagged: HashSet<Digest>, before: SystemTime) -> H
             about.entry(subject).or_default().push(*digest);
         }
     }
-    let young = manifests.iter().filter(|(_, (modified, manifest))| *modified >= before || manifest.is_none());
+    let young =
+        manifests.iter().filter(|(_, (modified, manifest))| *modified >= before || manifest.is_none());
     let mut pending: Vec<Digest> = tagged.into_iter().chain(young.map(|(digest, _)| *digest)).collect();
     let mut kept = HashSet::new();
     while let Some(digest) = pending.pop() {

@@ -5,9 +5,9 @@
 
 use std::{fmt, str::FromStr};
 
-use sha2::{Digest as _, Sha256, Sha512};
 #[cfg(any(feature = "s3", test))]
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
+use sha2::{Digest as _, Sha256, Sha512};
 
 /// The hash of some content, with its algorithm. The only ways to get one are to hash or to parse a valid text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -197,11 +197,17 @@ mod tests {
     #[test]
     fn what_is_not_a_digest_of_a_known_algorithm_is_refused() {
         let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        for wrong in ["", "sha256:", "sha256:baddigeststring", hex, &format!("sha512:{hex}"), &format!("md5:{hex}")] {
+        for wrong in
+            ["", "sha256:", "sha256:baddigeststring", hex, &format!("sha512:{hex}"), &format!("md5:{hex}")]
+        {
             assert_eq!(wrong.parse::<Digest>(), Err(InvalidDigest), "{wrong}");
         }
         assert!(format!("sha256:{}", hex.to_uppercase()).parse::<Digest>().is_err());
-        assert!("sha256:../../../../../../../../../../../../../../../../../../../../../..".parse::<Digest>().is_err());
+        assert!(
+            "sha256:../../../../../../../../../../../../../../../../../../../../../.."
+                .parse::<Digest>()
+                .is_err()
+        );
     }
 
     #[test]

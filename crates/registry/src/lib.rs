@@ -6,6 +6,7 @@
 //!     auth      who may do what
 //!     contents  repositories, manifests, tags, referrers
 //!       storage   documents, blobs and uploads, on disk or elsewhere
+//!     upstream  the registry behind a cache
 //!   observe   counters, the log, the operator's address
 //!   collect   what nobody refers to any more
 //! ```
@@ -25,6 +26,7 @@ mod range;
 mod serve;
 mod server;
 mod storage;
+mod upstream;
 
 pub use auth::Issuer;
 pub use collect::Untagged;
@@ -33,3 +35,4 @@ pub use serve::{Collection, Identity, Listening, Location, OperatorAddress, Opti
 pub use server::Writes;
 #[cfg(feature = "s3")]
 pub use storage::{InvalidLocation, S3Location};
+pub use upstream::{Proxied, UpstreamError};

@@ -2,7 +2,9 @@
 //!
 //! Everything else in it is the business of those who push and pull; the bytes are kept as they came.
 
-use image::manifest::{DOCKER_INDEX, DOCKER_MANIFEST, InvalidDocument, MANIFEST_LIMIT, OCI_INDEX, OCI_MANIFEST, json};
+use image::manifest::{
+    DOCKER_INDEX, DOCKER_MANIFEST, InvalidDocument, MANIFEST_LIMIT, OCI_INDEX, OCI_MANIFEST, json,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -143,8 +145,10 @@ impl Document {
             return Err(InvalidManifest::TooMany);
         }
         let child = |entry: &Descriptor| {
-            let is_manifest =
-                matches!(entry.media_type.as_str(), OCI_MANIFEST | DOCKER_MANIFEST | OCI_INDEX | DOCKER_INDEX | "");
+            let is_manifest = matches!(
+                entry.media_type.as_str(),
+                OCI_MANIFEST | DOCKER_MANIFEST | OCI_INDEX | DOCKER_INDEX | ""
+            );
             Child { digest: entry.digest, is_manifest }
         };
         Ok(Manifest {
@@ -181,7 +185,11 @@ mod tests {
     }
 
     fn descriptor(media_type: &str, content: &[u8]) -> String {
-        format!(r#"{{"mediaType":"{media_type}","digest":"{}","size":{}}}"#, Digest::of(content), content.len())
+        format!(
+            r#"{{"mediaType":"{media_type}","digest":"{}","size":{}}}"#,
+            Digest::of(content),
+            content.len()
+        )
     }
 
     #[test]
@@ -192,7 +200,8 @@ mod tests {
             descriptor("application/vnd.oci.image.layer.v1.tar", b"l"),
             descriptor("application/vnd.oci.image.layer.nondistributable.v1.tar", b"n")
         );
-        let manifest = Manifest::read(text.as_bytes(), Some(&format!("{OCI_MANIFEST}; charset=utf-8"))).unwrap();
+        let manifest =
+            Manifest::read(text.as_bytes(), Some(&format!("{OCI_MANIFEST}; charset=utf-8"))).unwrap();
         assert_eq!(manifest.blobs, [Digest::of(b"c"), Digest::of(b"l")]);
         assert_eq!(manifest.foreign, [Digest::of(b"n")]);
         let shown = manifest.as_referrer(&Digest::of(b"m"), 1);

@@ -149,9 +149,10 @@ mod tests {
             assert!(name.parse::<RepositoryName>().is_ok(), "{name}");
         }
         let long = "a".repeat(256);
-        for name in
-            ["", "/", "a/", "/a", "a//b", "..", "a/../b", "a/.b", "_a", "A", "a___b", "a..b", "a b", "a%2fb", "é", &long]
-        {
+        for name in [
+            "", "/", "a/", "/a", "a//b", "..", "a/../b", "a/.b", "_a", "A", "a___b", "a..b", "a b", "a%2fb",
+            "é", &long,
+        ] {
             assert_eq!(name.parse::<RepositoryName>(), Err(InvalidName), "{name}");
         }
     }

@@ -14,6 +14,8 @@ use tokio::{
     sync::{Mutex, watch},
 };
 
+#[cfg(feature = "s3")]
+use crate::storage::{InvalidLocation, Objects, S3Location};
 use crate::{
     auth::{Authentication, Htpasswd, HtpasswdError, Issuer, KeysError, Tokens},
     collect::Untagged,
@@ -23,11 +25,10 @@ use crate::{
         tls::{Tls, TlsError},
     },
     observe::{Collector, Front, Metrics, Operator},
-    server::{Registry, Writes, chain},
+    server::{Registry, Turns, Writes, chain},
     storage::{Files, Storage, StorageError},
+    upstream::{Proxied, Upstream, UpstreamError},
 };
-#[cfg(feature = "s3")]
-use crate::storage::{InvalidLocation, Objects, S3Location};
 
 /// What a registry is started with.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct Options {
     /// Whether an index may list manifests that are not there.
     pub sparse: bool,
     pub identity: Identity,
+    /// The registry to fetch from what is not here; nobody can push then.
+    pub proxied: Option<Proxied>,
     /// A certificate and its key.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Let passwords and tokens cross the network unencrypted.
@@ -97,6 +100,7 @@ impl Options {
             writes: Writes::Push,
             sparse: false,
             identity: Identity::Nobody,
+            proxied: None,
             tls: None,
             insecure_http: false,
             collection: Collection {
@@ -133,6 +137,8 @@ pub enum ServeError {
     #[cfg(feature = "s3")]
     #[error(transparent)]
     Location(#[from] InvalidLocation),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
     #[error(transparent)]
     Htpasswd(#[from] HtpasswdError),
     #[error(transparent)]
@@ -177,11 +183,15 @@ async fn run(options: Options, ready: impl FnOnce(Listening)) -> Result<(), Serv
         Identity::Htpasswd(path) => Authentication::Passwords(Htpasswd::open(&path)?),
         Identity::Tokens(issuer, path) => Authentication::Tokens(Tokens::open(issuer, &path)?),
     };
-    let tls = options.tls.as_ref().map(|(certificate, key)| Tls::open(certificate, key)).transpose()?.map(Arc::new);
+    let tls =
+        options.tls.as_ref().map(|(certificate, key)| Tls::open(certificate, key)).transpose()?.map(Arc::new);
+    let upstream = options.proxied.as_ref().map(Upstream::new).transpose()?.map(Arc::new);
     let registry = Arc::new(Registry {
         contents: Contents { storage, grace: options.collection.grace, sparse: options.sparse },
         authentication,
-        writes: options.writes,
+        writes: if upstream.is_some() { Writes::Nothing } else { options.writes },
+        upstream,
+        turns: Turns::default(),
         uploads_limit: options.uploads,
         uploads: AtomicUsize::new(0),
         patience: options.limits.patience,

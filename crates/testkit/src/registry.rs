@@ -30,7 +30,11 @@ impl<'s> Registry<'s> {
         let address = free_address(sandbox);
         let directory = sandbox.directory().join(format!("registry-{}", address.port()));
         fs::create_dir(&directory).expect("a directory in the sandbox");
-        let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        if !arguments.iter().any(|argument| argument == METRICS) {
+            // By default they are at the next port, which may be somebody's by now.
+            arguments.extend([METRICS.to_owned(), "none".to_owned()]);
+        }
         let server = serve(sandbox, address, &directory, &arguments);
         Registry { sandbox, address, arguments, directory, server }
     }
@@ -136,5 +140,6 @@ fn free_address(sandbox: &Sandbox) -> SocketAddr {
     listener.and_then(|listener| listener.local_addr()).expect("a port on the loopback")
 }
 
+const METRICS: &str = "--metrics-listen";
 /// In the registry's directory, beside its root.
 const LOG: &str = "log";

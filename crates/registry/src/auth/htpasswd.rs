@@ -60,7 +60,8 @@ impl Htpasswd {
         // A user who is not there takes as long as one whose password is wrong.
         let hash = known.clone().unwrap_or_else(|| NOBODY.to_owned());
         let digest = self.digest(&user, &password, &hash);
-        if let Some((right, until)) = self.remembered.lock().expect("nothing panics with this lock").get(&user)
+        if let Some((right, until)) =
+            self.remembered.lock().expect("nothing panics with this lock").get(&user)
             && bool::from(right.ct_eq(&digest))
             && Instant::now() < *until
         {
@@ -112,7 +113,8 @@ fn read(path: &Path, text: &str) -> Result<Hashes, HtpasswdError> {
             continue;
         }
         let entry = line.split_once(':').filter(|(user, hash)| !user.is_empty() && is_bcrypt(hash));
-        let (user, hash) = entry.ok_or_else(|| HtpasswdError::Line { path: path.to_owned(), line: number + 1 })?;
+        let (user, hash) =
+            entry.ok_or_else(|| HtpasswdError::Line { path: path.to_owned(), line: number + 1 })?;
         hashes.insert(user.to_owned(), hash.to_owned());
     }
     Ok(hashes)

@@ -4,10 +4,7 @@ use std::path::{Path, PathBuf};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jsonwebtoken::{AlgorithmFamily, DecodingKey, jwk::JwkSet};
-use rustls::pki_types::{
-    CertificateDer, SubjectPublicKeyInfoDer,
-    pem::PemObject,
-};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, pem::PemObject};
 
 use super::watched::Unreadable;
 
@@ -45,10 +42,11 @@ fn web_keys(text: &str) -> Vec<Key> {
 }
 
 fn pem_keys(text: &str) -> Vec<Key> {
-    let certificates = CertificateDer::pem_slice_iter(text.as_bytes()).filter_map(Result::ok).filter_map(|certificate| {
-        let parsed = webpki::EndEntityCert::try_from(&certificate).ok()?;
-        Some(parsed.subject_public_key_info())
-    });
+    let certificates =
+        CertificateDer::pem_slice_iter(text.as_bytes()).filter_map(Result::ok).filter_map(|certificate| {
+            let parsed = webpki::EndEntityCert::try_from(&certificate).ok()?;
+            Some(parsed.subject_public_key_info())
+        });
     let keys = SubjectPublicKeyInfoDer::pem_slice_iter(text.as_bytes()).filter_map(Result::ok);
     certificates.chain(keys).filter_map(|key| of_public_key(&key)).map(|key| Key { id: None, key }).collect()
 }

@@ -6,7 +6,9 @@ use jsonwebtoken::{
     errors::{ErrorKind, Result},
     signature::{Error, Verifier},
 };
-use ring::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
+use ring::signature::{
+    self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
+};
 
 /// Makes tokens be checked by ring, in this whole process. Calling it again does nothing.
 pub fn install() {
@@ -35,7 +37,11 @@ impl Ring {
             Algorithm::EdDSA => key.family() == AlgorithmFamily::Ed,
             _ => rsa(algorithm).is_some() && key.family() == AlgorithmFamily::Rsa,
         };
-        if matches { Ok(Ring { algorithm, key: key.clone() }) } else { Err(ErrorKind::InvalidAlgorithm.into()) }
+        if matches {
+            Ok(Ring { algorithm, key: key.clone() })
+        } else {
+            Err(ErrorKind::InvalidAlgorithm.into())
+        }
     }
 }
 

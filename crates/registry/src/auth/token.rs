@@ -84,7 +84,8 @@ impl Tokens {
         // A key with a name signs what bears its name only. Docker's own names for keys are not those of key sets, so a
         // token whose name is nowhere is tried with all.
         let named = |key: &&keys::Key| key.id.is_some() && key.id == header.kid;
-        let verify = |key: &DecodingKey| decode::<Claims>(token, key, &validation).ok().map(|data| data.claims);
+        let verify =
+            |key: &DecodingKey| decode::<Claims>(token, key, &validation).ok().map(|data| data.claims);
         match keys.iter().find(named) {
             Some(key) => verify(&key.key),
             None => keys.iter().take(KEYS).find_map(|key| verify(&key.key)),
@@ -118,7 +119,9 @@ impl Tokens {
 impl Granted {
     /// Whether it covers `action` on the thing of that kind and name.
     pub fn covers(&self, kind: &str, name: &str, action: &str) -> bool {
-        self.kind == kind && self.name == name && self.actions.iter().any(|granted| granted == action || granted == "*")
+        self.kind == kind
+            && self.name == name
+            && self.actions.iter().any(|granted| granted == action || granted == "*")
     }
 }
 
@@ -134,7 +137,9 @@ impl Action {
 
 /// Whether what was granted covers what is wanted.
 pub fn covers(granted: &[Granted], wanted: &Access) -> bool {
-    let any = |kind: &str, name: &str, action: &str| granted.iter().any(|granted| granted.covers(kind, name, action));
+    let any = |kind: &str, name: &str, action: &str| {
+        granted.iter().any(|granted| granted.covers(kind, name, action))
+    };
     match wanted {
         Access::Nothing => true,
         Access::Catalog => any("registry", "catalog", "*"),
@@ -203,7 +208,8 @@ mod tests {
         let point = key.der_bytes();
         let (x, y) = point[point.len() - 64..].split_at(32);
         let encode = |bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-        json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "one", "x": encode(x), "y": encode(y)}]}).to_string()
+        json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "one", "x": encode(x), "y": encode(y)}]})
+            .to_string()
     }
 
     fn sign(key: &KeyPair, header: Value, claims: Value) -> String {
@@ -273,7 +279,11 @@ mod tests {
         let refused = |what: &str, token: &str| {
             assert!(desk.tokens.check(&with(token), &on("a/b", &[Action::Pull])).is_err(), "{what}");
         };
-        assert!(desk.tokens.check(&with(&sign(&desk.key, header.clone(), good.clone())), &Access::Nothing).is_ok());
+        assert!(
+            desk.tokens
+                .check(&with(&sign(&desk.key, header.clone(), good.clone())), &Access::Nothing)
+                .is_ok()
+        );
         for (claim, value) in [
             ("iss", json!("other")),
             ("aud", json!("other")),
@@ -297,7 +307,8 @@ mod tests {
     #[test]
     fn without_a_token_the_client_learns_where_to_get_one_and_for_what() {
         let desk = desk(public_key);
-        let refusal = desk.tokens.check(&HeaderMap::new(), &on("a/b", &[Action::Pull, Action::Push])).unwrap_err();
+        let refusal =
+            desk.tokens.check(&HeaderMap::new(), &on("a/b", &[Action::Pull, Action::Push])).unwrap_err();
         let response = axum::response::IntoResponse::into_response(refusal);
         assert_eq!(response.status(), 401);
         assert_eq!(

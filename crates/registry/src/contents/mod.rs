@@ -84,7 +84,9 @@ impl Contents {
                 None => return Ok(None),
             },
         };
-        let Some(media_type) = self.storage.document(&Key::manifest(name, &digest)).await? else { return Ok(None) };
+        let Some(media_type) = self.storage.document(&Key::manifest(name, &digest)).await? else {
+            return Ok(None);
+        };
         Ok(Some((digest, String::from_utf8_lossy(&media_type).into_owned())))
     }
 
@@ -122,6 +124,19 @@ impl Contents {
         if !missing.is_empty() {
             return Err(PutError::Missing(missing));
         }
+        self.place(name, digest, tags, &manifest, bytes).await?;
+        Ok(manifest)
+    }
+
+    /// Puts a manifest in place. The gate is held.
+    async fn place(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        tags: impl IntoIterator<Item = &Tag>,
+        manifest: &Manifest,
+        bytes: Bytes,
+    ) -> Result<(), StorageError> {
         let size = bytes.len();
         self.storage.insert(digest, bytes).await?;
         self.list_repository(name).await?;
@@ -135,11 +150,30 @@ impl Contents {
         for tag in tags {
             self.storage.put(&Key::tag(name, tag), digest.to_string().into()).await?;
         }
-        Ok(manifest)
+        Ok(())
+    }
+
+    /// Keeps a manifest that another registry has, with or without what it needs.
+    pub async fn keep_manifest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        tag: Option<&Tag>,
+        media_type: &str,
+        bytes: Vec<u8>,
+    ) -> Result<(), PutError> {
+        let manifest = Manifest::read(&bytes, Some(media_type))?;
+        let _gate = self.storage.gate(Pass::Shared).await?;
+        self.place(name, digest, tag, &manifest, bytes.into()).await?;
+        Ok(())
     }
 
     /// Removes a manifest with its tags; false if there was none.
-    pub async fn remove_manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
+    pub async fn remove_manifest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, StorageError> {
         let _gate = self.storage.gate(Pass::Shared).await?;
         // First the tags: one that names nothing would be listed but not found.
         self.remove_tags_of(name, digest).await?;
@@ -147,7 +181,11 @@ impl Contents {
     }
 
     /// Removes a manifest that no tag names.
-    pub(crate) async fn drop_manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
+    pub(crate) async fn drop_manifest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, StorageError> {
         let key = Key::manifest(name, digest);
         let Some(media_type) = self.storage.document(&key).await? else { return Ok(false) };
         let subject = self.read(digest, &String::from_utf8_lossy(&media_type)).await?.and_then(|m| m.subject);
@@ -159,14 +197,22 @@ impl Contents {
     }
 
     /// A manifest as far as it can be read.
-    pub(crate) async fn read(&self, digest: &Digest, media_type: &str) -> Result<Option<Manifest>, StorageError> {
+    pub(crate) async fn read(
+        &self,
+        digest: &Digest,
+        media_type: &str,
+    ) -> Result<Option<Manifest>, StorageError> {
         let Some(bytes) = self.bytes(digest).await? else { return Ok(None) };
         let manifest = Manifest::read(&bytes, Some(media_type));
         manifest.map(Some).map_err(|_| StorageError::Damaged(digest.to_string()))
     }
 
     /// At most `limit` names of repositories with manifests, in order, after `last`; and whether there are more.
-    pub async fn repositories(&self, last: Option<&str>, limit: usize) -> Result<(Vec<String>, bool), StorageError> {
+    pub async fn repositories(
+        &self,
+        last: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<String>, bool), StorageError> {
         let mut last = last.unwrap_or_default().to_owned();
         let mut names = Vec::new();
         // Names are noted with the first blob; those without a manifest yet are passed over.
@@ -204,12 +250,17 @@ impl Contents {
             let there = match is_manifest {
                 true => self.storage.modified(&Key::manifest(name, &digest)).await?.is_some(),
                 false => {
-                    self.still_has(&Key::blob(name, &digest)).await? && self.storage.blob(&digest).await?.is_some()
+                    self.still_has(&Key::blob(name, &digest)).await?
+                        && self.storage.blob(&digest).await?.is_some()
                 }
             };
             Ok((!there).then_some(digest))
         });
-        stream::iter(checks).buffered(CONCURRENT).try_filter_map(async |missing| Ok(missing)).try_collect().await
+        stream::iter(checks)
+            .buffered(CONCURRENT)
+            .try_filter_map(async |missing| Ok(missing))
+            .try_collect()
+            .await
     }
 
     /// Whether the document is there. One that is getting old is renewed, so that no collection takes what somebody was

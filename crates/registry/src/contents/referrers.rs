@@ -38,7 +38,8 @@ impl Contents {
             .await?;
         digests.sort_unstable();
         let read = async |digest: Digest| {
-            let content = self.storage.document(&Key::referrer(asked.repository, asked.subject, &digest)).await?;
+            let content =
+                self.storage.document(&Key::referrer(asked.repository, asked.subject, &digest)).await?;
             Ok::<_, StorageError>(content.map(|content| (digest, content)))
         };
         let mut documents = std::pin::pin!(stream::iter(digests).map(read).buffered(CONCURRENT));

@@ -32,7 +32,8 @@ impl Contents {
         last: Option<&str>,
         limit: usize,
     ) -> Result<Option<(Vec<String>, bool)>, StorageError> {
-        let found = self.storage.list(&Prefix::tags(name)).try_filter_map(async |found| Ok(found.name.as_tag()));
+        let found =
+            self.storage.list(&Prefix::tags(name)).try_filter_map(async |found| Ok(found.name.as_tag()));
         let (tags, more) = first_after(found, last, limit).await?;
         if tags.is_empty() && self.storage.modified(&Key::repository(name)).await?.is_none() {
             return Ok(None);
@@ -42,7 +43,8 @@ impl Contents {
 
     /// All tags and what they name.
     pub(crate) async fn tagged(&self, name: &RepositoryName) -> Result<Vec<(Tag, Digest)>, StorageError> {
-        let found = self.storage.list(&Prefix::tags(name)).try_filter_map(async |found| Ok(found.name.as_tag()));
+        let found =
+            self.storage.list(&Prefix::tags(name)).try_filter_map(async |found| Ok(found.name.as_tag()));
         found
             .map_ok(|tag| async move { Ok(self.tag(name, &tag).await?.map(|digest| (tag, digest))) })
             .try_buffer_unordered(CONCURRENT)
@@ -52,7 +54,11 @@ impl Contents {
     }
 
     /// Removes all tags that name `digest`.
-    pub(super) async fn remove_tags_of(&self, name: &RepositoryName, digest: &Digest) -> Result<(), StorageError> {
+    pub(super) async fn remove_tags_of(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
         for (tag, named) in self.tagged(name).await? {
             if named == *digest {
                 self.remove_tag(name, &tag).await?;

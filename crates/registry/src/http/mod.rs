@@ -7,7 +7,11 @@ pub mod tls;
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{body::Body, extract::Request, http::Response};
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{Response, StatusCode},
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -103,7 +107,12 @@ async fn requests<S: Service, T: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.answer(request.map(Body::new), client).await) }
+        async move {
+            Ok::<_, Infallible>(match head_size(&request) > HEAD {
+                true => too_large(),
+                false => service.answer(request.map(Body::new), client).await,
+            })
+        }
     });
     let stream = TokioIo::new(Stall::new(stream, limits.patience));
     let connection = http1::Builder::new()
@@ -124,5 +133,19 @@ async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Bounds a request's head, and the pieces in which bodies arrive.
+/// Bytes of a request's head, near enough.
+fn head_size(request: &hyper::Request<Incoming>) -> usize {
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    request.uri().to_string().len() + headers.sum::<usize>()
+}
+
+fn too_large() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response
+}
+
+/// Bounds what is read of a request before it is understood (up to twice as much), and the pieces of bodies.
 const BUFFER: usize = 64 << 10;
+/// Bytes of a request's head.
+const HEAD: usize = 64 << 10;

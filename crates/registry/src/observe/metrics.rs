@@ -81,10 +81,18 @@ impl Metrics {
         registry.register("sent_bytes", "Bytes of bodies sent", metrics.sent.clone());
         registry.register("requests_in_flight", "Requests being answered", metrics.in_flight.clone());
         registry.register("uploads", "Uploads begun and not ended", metrics.uploads.clone());
-        registry.register("storage_errors", "Requests that the storage failed", metrics.storage_errors.clone());
+        registry.register(
+            "storage_errors",
+            "Requests that the storage failed",
+            metrics.storage_errors.clone(),
+        );
         registry.register("gc_runs", "Collections that ended well", metrics.collections.clone());
         registry.register("gc_failures", "Collections that did not", metrics.failed_collections.clone());
-        registry.register("gc_removed_blobs", "Blobs removed by collections", metrics.collected_blobs.clone());
+        registry.register(
+            "gc_removed_blobs",
+            "Blobs removed by collections",
+            metrics.collected_blobs.clone(),
+        );
         registry.register("gc_removed_bytes", "Bytes of those blobs", metrics.collected_bytes.clone());
         registry.register(
             "gc_last_success_timestamp_seconds",

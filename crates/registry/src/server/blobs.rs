@@ -10,12 +10,14 @@ use crate::{
     digest::Digest,
     name::RepositoryName,
     range::{Selection, select},
+    storage::ByteStream,
+    upstream::Brought,
 };
 
 /// `GET` and `HEAD /v2/<name>/blobs/<digest>`
 pub async fn get(ask: Ask<'_>, name: RepositoryName, digest: Digest) -> Result<Response<Body>, Refusal> {
     let unknown = || Refusal::new(Code::BlobUnknown).about(digest.to_string());
-    let size = ask.contents().blob(&name, &digest).await?.ok_or_else(unknown)?;
+    let (size, stream) = find(&ask, &name, &digest).await?.ok_or_else(unknown)?;
     let etag = etag(&digest);
     let mut response = Response::new(Body::empty());
     describe(response.headers_mut(), &digest);
@@ -48,10 +50,33 @@ pub async fn get(ask: Ask<'_>, name: RepositoryName, digest: Digest) -> Result<R
     };
     response.headers_mut().insert(header::CONTENT_LENGTH, (range.end - range.start).into());
     if ask.parts.method == "GET" {
-        let stream = ask.contents().storage.read(&digest, range).await?.ok_or_else(unknown)?;
+        let stream = match stream {
+            Some(stream) => stream,
+            None => ask.contents().storage.read(&digest, range).await?.ok_or_else(unknown)?,
+        };
         *response.body_mut() = Body::from_stream(stream);
     }
     Ok(response)
+}
+
+/// The size of a blob; and its bytes, if they come from another registry right now.
+async fn find(
+    ask: &Ask<'_>,
+    name: &RepositoryName,
+    digest: &Digest,
+) -> Result<Option<(u64, Option<ByteStream>)>, Refusal> {
+    let here = ask.contents().blob(name, digest).await?.map(|size| (size, None));
+    let Some(upstream) = ask.registry.upstream.as_ref().filter(|_| here.is_none()) else { return Ok(here) };
+    if ask.parts.method == "HEAD" {
+        return Ok(upstream.blob_size(name, digest).await?.map(|size| (size, None)));
+    }
+    match upstream.bring_blob(ask.contents(), name, digest).await? {
+        Brought::Streaming { size, stream } if ask.header(header::RANGE).is_none() => {
+            return Ok(Some((size, Some(stream))));
+        }
+        brought => brought.settle().await?,
+    }
+    Ok(ask.contents().blob(name, digest).await?.map(|size| (size, None)))
 }
 
 /// `DELETE /v2/<name>/blobs/<digest>`: the repository forgets it; its bytes go when nobody has it any more.

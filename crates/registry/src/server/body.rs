@@ -37,7 +37,9 @@ pub async fn whole(body: Body, limit: u64, patience: Duration) -> Result<Bytes, 
             Ok(bytes) => whole.extend_from_slice(&bytes),
             Err(Interrupted::TooMany) => return Err(Refusal::new(Code::TooLarge)),
             Err(Interrupted::TooSlow) => return Err(Refusal::new(Code::Timeout)),
-            Err(Interrupted::Gone) => return Err(Refusal::new(Code::ManifestInvalid)),
+            Err(Interrupted::Gone | Interrupted::Replaced) => {
+                return Err(Refusal::new(Code::ManifestInvalid));
+            }
         }
     }
     Ok(whole.freeze())

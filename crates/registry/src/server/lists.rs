@@ -7,11 +7,7 @@ use axum::{
 use image::manifest::OCI_INDEX;
 use serde_json::{json, value::RawValue};
 
-use super::{
-    Ask, Code, Refusal,
-    blobs::ascii,
-    route,
-};
+use super::{Ask, Code, Refusal, blobs::ascii, route};
 use crate::{contents::Referrers, digest::Digest, name::RepositoryName};
 
 /// `GET /v2/`: this is a registry, and you may use it.
@@ -37,7 +33,14 @@ pub async fn catalog(ask: Ask<'_>) -> Result<Response<Body>, Refusal> {
 pub async fn tags(ask: Ask<'_>, name: RepositoryName) -> Result<Response<Body>, Refusal> {
     let page = Page::of(&ask)?;
     let unknown = || Refusal::new(Code::NameUnknown).about(json!({ "name": name.as_str() }));
-    let found = ask.contents().tags(&name, page.last.as_deref(), page.limit.max(1)).await?;
+    let upstream = match &ask.registry.upstream {
+        Some(upstream) => upstream.tags(&name).await,
+        None => None,
+    };
+    let found = match upstream {
+        Some(tags) => Some(page.cut(tags)),
+        None => ask.contents().tags(&name, page.last.as_deref(), page.limit.max(1)).await?,
+    };
     let (mut tags, mut more) = found.ok_or_else(unknown)?;
     if page.limit == 0 {
         (tags, more) = (Vec::new(), false);
@@ -50,7 +53,11 @@ pub async fn tags(ask: Ask<'_>, name: RepositoryName) -> Result<Response<Body>, 
 }
 
 /// `GET /v2/<name>/referrers/<digest>`: never 404, so that clients do not fall back to tags.
-pub async fn referrers(ask: Ask<'_>, name: RepositoryName, subject: Digest) -> Result<Response<Body>, Refusal> {
+pub async fn referrers(
+    ask: Ask<'_>,
+    name: RepositoryName,
+    subject: Digest,
+) -> Result<Response<Body>, Refusal> {
     let artifact_type = ask.parameter("artifactType").filter(|text| !text.is_empty());
     let last = ask.parameter("last").map(|text| route::digest(&text)).transpose()?;
     let asked =
@@ -62,7 +69,10 @@ pub async fn referrers(ask: Ask<'_>, name: RepositoryName, subject: Digest) -> R
         response.headers_mut().insert(HeaderName::from_static("oci-filters-applied"), applied);
         if let Some(next) = page.next {
             let artifact_type = escape(artifact_type);
-            link(&mut response, &format!("/v2/{name}/referrers/{subject}?artifactType={artifact_type}&last={next}"));
+            link(
+                &mut response,
+                &format!("/v2/{name}/referrers/{subject}?artifactType={artifact_type}&last={next}"),
+            );
         }
     } else if let Some(next) = page.next {
         link(&mut response, &format!("/v2/{name}/referrers/{subject}?last={next}"));
@@ -91,6 +101,15 @@ impl Page {
             },
         };
         Ok(Page { limit, last: ask.parameter("last").filter(|last| !last.is_empty()) })
+    }
+
+    /// This part of a list, and whether there is more.
+    fn cut(&self, mut all: Vec<String>) -> (Vec<String>, bool) {
+        all.sort_unstable();
+        all.retain(|entry| self.last.as_ref().is_none_or(|last| entry > last));
+        let more = all.len() > self.limit;
+        all.truncate(self.limit);
+        (all, more)
     }
 }
 

@@ -20,8 +20,15 @@ use crate::{
 ///
 /// What is pushed is what is served, whatever the client says it would accept: to turn one kind of manifest into another
 /// would change its digest.
-pub async fn get(ask: Ask<'_>, name: RepositoryName, reference: Reference) -> Result<Response<Body>, Refusal> {
+pub async fn get(
+    ask: Ask<'_>,
+    name: RepositoryName,
+    reference: Reference,
+) -> Result<Response<Body>, Refusal> {
     let unknown = || Refusal::new(Code::ManifestUnknown).about(format!("unknown {reference}"));
+    if let Some(upstream) = &ask.registry.upstream {
+        upstream.bring_manifest(ask.contents(), &name, &reference).await?;
+    }
     let (digest, media_type) = ask.contents().find(&name, &reference).await?.ok_or_else(unknown)?;
     let mut response = Response::new(Body::empty());
     describe(response.headers_mut(), &digest);
@@ -91,7 +98,11 @@ pub async fn put(
 }
 
 /// `DELETE /v2/<name>/manifests/<reference>`: a tag goes alone, a manifest takes its tags with it.
-pub async fn delete(ask: Ask<'_>, name: RepositoryName, reference: Reference) -> Result<Response<Body>, Refusal> {
+pub async fn delete(
+    ask: Ask<'_>,
+    name: RepositoryName,
+    reference: Reference,
+) -> Result<Response<Body>, Refusal> {
     let contents = ask.contents().clone();
     let removed = tokio::spawn({
         let reference = reference.clone();

@@ -8,6 +8,7 @@ mod lists;
 mod manifests;
 mod refusal;
 mod route;
+mod turns;
 mod uploads;
 
 use std::{
@@ -24,10 +25,12 @@ use axum::{
 
 pub use self::refusal::{Code, Refusal, chain};
 use self::route::Route;
+pub use self::turns::Turns;
 use crate::{
     auth::{Access, Action, Authentication, Grant},
     contents::Contents,
     name::RepositoryName,
+    upstream::Upstream,
 };
 
 /// A registry as the protocol sees it.
@@ -35,10 +38,13 @@ pub struct Registry {
     pub contents: Contents,
     pub authentication: Authentication,
     pub writes: Writes,
+    pub turns: Turns,
     /// Uploads that may be going on.
     pub uploads_limit: usize,
     /// How many there are, roughly.
     pub uploads: AtomicUsize,
+    /// Where to look for what is not here.
+    pub upstream: Option<Arc<Upstream>>,
     /// How long a client may send nothing.
     pub patience: Duration,
 }
@@ -171,7 +177,9 @@ fn access(route: &Route, method: &Method) -> Access {
         Route::Catalog => Access::Catalog,
         Route::Tags(name) | Route::Referrers(name, _) => on(name, &[Action::Pull]),
         Route::Manifest(name, _) | Route::Blob(name, _) if reads => on(name, &[Action::Pull]),
-        Route::Manifest(name, _) | Route::Blob(name, _) if *method == Method::DELETE => on(name, &[Action::Delete]),
+        Route::Manifest(name, _) | Route::Blob(name, _) if *method == Method::DELETE => {
+            on(name, &[Action::Delete])
+        }
         // Pushing tells what is there, so it takes the right to pull, as docker's registry has it.
         Route::Manifest(name, _) | Route::Blob(name, _) | Route::Uploads(name) | Route::Upload(name, _) => {
             on(name, &[Action::Pull, Action::Push])

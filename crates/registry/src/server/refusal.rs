@@ -46,6 +46,7 @@ pub enum Code {
     Timeout,
     NotFound,
     Conflict,
+    Upstream,
     NoSpace,
     Unknown,
 }
@@ -55,7 +56,9 @@ impl Code {
     fn describe(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Code::BlobUnknown => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "blob unknown to registry"),
-            Code::BlobUploadInvalid => (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", "blob upload invalid"),
+            Code::BlobUploadInvalid => {
+                (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", "blob upload invalid")
+            }
             Code::BlobUploadUnknown => {
                 (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
             }
@@ -91,6 +94,9 @@ impl Code {
             Code::NotFound => (StatusCode::NOT_FOUND, "UNSUPPORTED", "no such path"),
             Code::Conflict => {
                 (StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID", "another request is adding to the upload")
+            }
+            Code::Upstream => {
+                (StatusCode::BAD_GATEWAY, "UNKNOWN", "the registry behind this one does not answer")
             }
             Code::NoSpace => (StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN", "no space left"),
             Code::Unknown => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "unknown error"),
@@ -166,6 +172,7 @@ impl From<UploadError> for Refusal {
             }
             UploadError::Interrupted(Interrupted::TooMany) => Refusal::new(Code::SizeInvalid),
             UploadError::Interrupted(Interrupted::TooSlow) => Refusal::new(Code::Timeout),
+            UploadError::Interrupted(Interrupted::Replaced) => Refusal::new(Code::Conflict),
             UploadError::Interrupted(Interrupted::Gone) => Refusal::new(Code::BlobUploadInvalid),
             UploadError::Storage(error) => error.into(),
         }
@@ -175,12 +182,15 @@ impl From<UploadError> for Refusal {
 impl From<PutError> for Refusal {
     fn from(error: PutError) -> Refusal {
         match error {
-            PutError::Invalid(why) => Refusal::new(Code::ManifestInvalid).saying(format!("manifest invalid: {why}")),
+            PutError::Invalid(why) => {
+                Refusal::new(Code::ManifestInvalid).saying(format!("manifest invalid: {why}"))
+            }
             PutError::Digest { actual } => {
                 Refusal::new(Code::DigestInvalid).about(format!("the content hashes to {actual}"))
             }
             PutError::Missing(digests) => {
-                let missing: Vec<Value> = digests.iter().take(MISSING).map(|d| json!({ "digest": d })).collect();
+                let missing: Vec<Value> =
+                    digests.iter().take(MISSING).map(|d| json!({ "digest": d })).collect();
                 Refusal::new(Code::ManifestBlobUnknown).about(missing)
             }
             PutError::Storage(error) => error.into(),

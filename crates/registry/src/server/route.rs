@@ -94,9 +94,15 @@ mod tests {
         assert_eq!(Route::of("/v2/a/tags/list").unwrap(), Route::Tags(name("a")));
         assert_eq!(Route::of("/v2/tags/list/tags/list").unwrap(), Route::Tags(name("tags/list")));
         assert_eq!(Route::of("/v2/a/blobs/blobs/uploads/").unwrap(), Route::Uploads(name("a/blobs")));
-        assert_eq!(Route::of(&format!("/v2/blobs/uploads/blobs/{digest}")).unwrap(), Route::Blob(name("blobs/uploads"), digest));
+        assert_eq!(
+            Route::of(&format!("/v2/blobs/uploads/blobs/{digest}")).unwrap(),
+            Route::Blob(name("blobs/uploads"), digest)
+        );
         let escaped = digest.to_string().replace(':', "%3A");
-        assert_eq!(Route::of(&format!("/v2/a/referrers/{escaped}")).unwrap(), Route::Referrers(name("a"), digest));
+        assert_eq!(
+            Route::of(&format!("/v2/a/referrers/{escaped}")).unwrap(),
+            Route::Referrers(name("a"), digest)
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
 };
 use futures_util::TryStreamExt;
@@ -21,6 +21,7 @@ use super::{
     Ask, Code, Refusal, Registry,
     blobs::{ascii, describe},
     body, route,
+    turns::Turn,
 };
 use crate::{
     auth::{Access, Action},
@@ -72,24 +73,37 @@ async fn mount(ask: &Ask<'_>, name: &RepositoryName, digest: &Digest, from: &str
 
 /// `GET /v2/<name>/blobs/uploads/<id>`
 pub async fn status(ask: Ask<'_>, name: RepositoryName, id: UploadId) -> Result<Response<Body>, Refusal> {
+    let _turn = turn(&ask, &id).await?;
     let upload = find(&ask, &name, &id).await?;
     Ok(session(StatusCode::NO_CONTENT, &name, &id, upload.length))
 }
 
 /// `PATCH /v2/<name>/blobs/uploads/<id>`
-pub async fn append(ask: Ask<'_>, name: RepositoryName, id: UploadId, body: Body) -> Result<Response<Body>, Refusal> {
+pub async fn append(
+    ask: Ask<'_>,
+    name: RepositoryName,
+    id: UploadId,
+    body: Body,
+) -> Result<Response<Body>, Refusal> {
     find(&ask, &name, &id).await?;
-    let length = add(&ask, &name, &id, body).await?;
+    let turn = turn(&ask, &id).await?;
+    let length = add(&ask, &turn, &name, &id, body).await?;
     Ok(session(StatusCode::ACCEPTED, &name, &id, length))
 }
 
 /// `PUT /v2/<name>/blobs/uploads/<id>?digest=<digest>`, with the last chunk or everything.
-pub async fn finish(ask: Ask<'_>, name: RepositoryName, id: UploadId, body: Body) -> Result<Response<Body>, Refusal> {
+pub async fn finish(
+    ask: Ask<'_>,
+    name: RepositoryName,
+    id: UploadId,
+    body: Body,
+) -> Result<Response<Body>, Refusal> {
     find(&ask, &name, &id).await?;
     let missing = || Refusal::new(Code::DigestInvalid).saying("digest missing");
     let digest = route::digest(&ask.parameter("digest").ok_or_else(missing)?)?;
-    if !is_empty(&body) {
-        add(&ask, &name, &id, body).await?;
+    let turn = turn(&ask, &id).await?;
+    if !body.is_end_stream() {
+        add(&ask, &turn, &name, &id, body).await?;
     }
     commit(&ask, &name, &id, &digest).await
 }
@@ -97,11 +111,17 @@ pub async fn finish(ask: Ask<'_>, name: RepositoryName, id: UploadId, body: Body
 /// `DELETE /v2/<name>/blobs/uploads/<id>`
 pub async fn cancel(ask: Ask<'_>, name: RepositoryName, id: UploadId) -> Result<Response<Body>, Refusal> {
     find(&ask, &name, &id).await?;
+    let _turn = turn(&ask, &id).await?;
     ask.contents().storage.abort(&id).await?;
     ask.registry.upload_ended();
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
+}
+
+/// Ends what older requests do with the upload.
+async fn turn<'a>(ask: &Ask<'a>, id: &UploadId) -> Result<Turn<'a>, Refusal> {
+    ask.registry.turns.take(id).await.ok_or_else(|| Refusal::new(Code::Conflict))
 }
 
 /// The upload, if it belongs to this repository.
@@ -111,9 +131,15 @@ async fn find(ask: &Ask<'_>, name: &RepositoryName, id: &UploadId) -> Result<Upl
 }
 
 /// Adds the body to an upload and returns its length. A chunk has to begin where the upload ends.
-async fn add(ask: &Ask<'_>, name: &RepositoryName, id: &UploadId, body: Body) -> Result<u64, Refusal> {
+async fn add(
+    ask: &Ask<'_>,
+    turn: &Turn<'_>,
+    name: &RepositoryName,
+    id: &UploadId,
+    body: Body,
+) -> Result<u64, Refusal> {
     let at = chunk(ask)?.map(|chunk| chunk.start);
-    match ask.contents().storage.append(id, at, receive(ask, body)?).await {
+    match ask.contents().storage.append(id, at, turn.limit(receive(ask, body)?)).await {
         Ok(length) => Ok(length),
         Err(UploadError::Offset { length }) => {
             let mut refusal = Refusal::new(Code::RangeInvalid);
@@ -225,10 +251,6 @@ fn whereabouts(name: &RepositoryName, id: &UploadId, length: u64) -> HeaderMap {
         (header::RANGE, ascii(&format!("0-{}", length.saturating_sub(1)))),
         (HeaderName::from_static("docker-upload-uuid"), ascii(id)),
     ])
-}
-
-fn is_empty(body: &Body) -> bool {
-    axum::body::HttpBody::is_end_stream(body)
 }
 
 /// How long an upload that has bytes may be idle when others want its place.

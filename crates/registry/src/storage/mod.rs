@@ -193,6 +193,8 @@ pub enum Interrupted {
     TooSlow,
     #[error("more bytes than declared")]
     TooMany,
+    #[error("a newer request goes on with the upload")]
+    Replaced,
 }
 
 /// Why an upload did not go on.
@@ -211,3 +213,6 @@ pub enum UploadError {
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,10 @@ impl Disk {
         self.with_parents(path, || {
             let mut options = OpenOptions::new();
             let file = options.write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
+            if file.metadata()?.len() > 0 {
+                file.set_len(0)?;
+                file.sync_all()?;
+            }
             file.set_modified(SystemTime::now())
         })?;
         sync_directory_of(path)
@@ -50,7 +54,8 @@ impl Disk {
     /// A new file without a name that counts.
     fn aside(&self) -> Result<(File, PathBuf), StorageError> {
         let directory = self.path("temporary");
-        let path = directory.join(UploadId::random().map_err(io("find randomness for", &directory))?.as_str());
+        let path =
+            directory.join(UploadId::random().map_err(io("find randomness for", &directory))?.as_str());
         let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path);
         Ok((file.map_err(io("create", &path))?, path))
     }
@@ -86,7 +91,14 @@ impl Disk {
     /// Opens a file that is there to be locked.
     pub fn open_to_lock(&self, path: &Path) -> Result<File, StorageError> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path).map_err(io("open", path))
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .open(path)
+            .map_err(io("open", path))
     }
 
     /// Makes `path` and what is missing above it.
@@ -112,7 +124,11 @@ impl Disk {
 
     /// Does `work`, making the directories above `path` when they turn out to be missing. Again and again, because
     /// whoever empties a directory removes it.
-    fn with_parents(&self, path: &Path, mut work: impl FnMut() -> stdio::Result<()>) -> Result<(), StorageError> {
+    fn with_parents(
+        &self,
+        path: &Path,
+        mut work: impl FnMut() -> stdio::Result<()>,
+    ) -> Result<(), StorageError> {
         for _ in 0..ATTEMPTS {
             match work() {
                 Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {

@@ -44,8 +44,12 @@ pub fn uploads(directory: PathBuf) -> Listing<Listed<UploadId>> {
         let data = |id: &UploadId| fs::metadata(directory.join(id.as_str()).join("data"));
         let Ok(entries) = fs::read_dir(&directory) else { return };
         for entry in entries.flatten() {
-            let Some(name) = entry.file_name().to_str().and_then(|name| name.parse::<UploadId>().ok()) else { continue };
-            let data = data(&name).or_else(|_| entry.metadata()).and_then(|found| Ok((found.modified()?, found.len())));
+            let Some(name) = entry.file_name().to_str().and_then(|name| name.parse::<UploadId>().ok()) else {
+                continue;
+            };
+            let data = data(&name)
+                .or_else(|_| entry.metadata())
+                .and_then(|found| Ok((found.modified()?, found.len())));
             let Ok((modified, size)) = data else { continue };
             if found.blocking_send(Ok(Listed { name, modified, size })).is_err() {
                 return;
@@ -89,7 +93,9 @@ fn entries<T>(
     Continue(())
 }
 
-fn stream_of<T: Send + 'static>(listing: mpsc::Receiver<T>) -> std::pin::Pin<Box<dyn futures_util::Stream<Item = T> + Send>> {
+fn stream_of<T: Send + 'static>(
+    listing: mpsc::Receiver<T>,
+) -> std::pin::Pin<Box<dyn futures_util::Stream<Item = T> + Send>> {
     Box::pin(stream::unfold(listing, |mut listing| async { Some((listing.recv().await?, listing)) }))
 }
 

@@ -33,8 +33,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use self::disk::{Disk, FAILED, io};
 use super::{
-    Blob, ByteStream, Gate, Incoming, Key, Listed, Listing, Pass, Prefix, Storage, StorageError, Upload, UploadError,
-    UploadId, key,
+    Blob, ByteStream, Gate, Incoming, Key, Listed, Listing, Pass, Prefix, Storage, StorageError, Upload,
+    UploadError, UploadId, key,
 };
 use crate::{
     digest::{Digest, Hasher},

@@ -9,6 +9,8 @@ use std::{
     io::{IoSlice, Read, Seek, SeekFrom, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::PathBuf,
+    thread,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -48,7 +50,9 @@ pub fn find(disk: &Disk, id: &UploadId) -> Result<Option<Upload>, StorageError> 
     let found = fs::read_to_string(&session)
         .and_then(|repository| Ok((repository, fs::metadata(directory.join("data"))?.len())));
     match found {
-        Ok((repository, length)) => Ok(repository.parse().ok().map(|repository| Upload { repository, length })),
+        Ok((repository, length)) => {
+            Ok(repository.parse().ok().map(|repository| Upload { repository, length }))
+        }
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(io("read", &session)(error)),
     }
@@ -65,7 +69,12 @@ pub fn remove(disk: &Disk, id: &UploadId) -> Result<bool, StorageError> {
 }
 
 /// See [`crate::storage::Storage::append`].
-pub async fn append(files: &Files, id: &UploadId, at: Option<u64>, mut body: Incoming) -> Result<u64, UploadError> {
+pub async fn append(
+    files: &Files,
+    id: &UploadId,
+    at: Option<u64>,
+    mut body: Incoming,
+) -> Result<u64, UploadError> {
     let mut writer = files.open_upload(id).await?;
     if at.is_some_and(|at| at != writer.length) {
         let length = writer.length;
@@ -147,17 +156,14 @@ impl Files {
                 Err(error) if is_absent(&error) => return Err(UploadError::Unknown),
                 Err(error) => return Err(io("open", &path)(error).into()),
             };
-            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-                return Err(UploadError::Busy);
-            }
+            lock(&file)?;
             // It may have become a blob between the two calls; then it must not grow.
             if !path.exists() {
                 return Err(UploadError::Unknown);
             }
             let length = file.metadata().map_err(io("look at", &path))?.len();
             let hasher = hash.filter(|(hashed, _)| *hashed == length).map(|(_, hasher)| hasher);
-            let mut writer =
-                Writer { id, path, file, length, hasher: Algorithm::Sha256.hasher() };
+            let mut writer = Writer { id, path, file, length, hasher: Algorithm::Sha256.hasher() };
             match hasher {
                 Some(hasher) => writer.hasher = hasher,
                 None => writer.hasher = writer.hash(Algorithm::Sha256)?,
@@ -179,6 +185,18 @@ impl Files {
     pub(super) fn forget_hash(&self, id: &UploadId) {
         self.hashes.lock().expect("nothing panics with this lock").remove(id);
     }
+}
+
+/// Locks an upload. A request that was cut off may have a last write to finish.
+fn lock(file: &File) -> Result<(), UploadError> {
+    let began = Instant::now();
+    while flock(file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if began.elapsed() > LAST_WRITE {
+            return Err(UploadError::Busy);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 /// An upload whose lock is held.
@@ -230,5 +248,7 @@ fn directory(disk: &Disk, id: &UploadId) -> PathBuf {
 
 /// Bytes that are worth a switch to another thread.
 const BATCH: usize = 512 << 10;
+/// How long a request that was cut off may go on writing.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 /// Hashes remembered at most; a few hundred bytes each.
 const HASHES: usize = 10_000;

@@ -49,7 +49,11 @@ impl Objects {
             .with_allow_http(plain)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_http_connector(Transport::new())
-            .with_retry(RetryConfig { max_retries: 5, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() })
+            .with_retry(RetryConfig {
+                max_retries: 5,
+                retry_timeout: Duration::from_secs(60),
+                ..RetryConfig::default()
+            })
             .build();
         let settings = |source| InvalidLocation::Settings { bucket: location.bucket.clone(), source };
         Ok(Objects::new(Arc::new(store.map_err(settings)?), &location.prefix, PART))
@@ -65,7 +69,8 @@ mod tests {
 
     #[test]
     fn a_location_is_a_bucket_and_where_in_it() {
-        let location = |bucket: &str, prefix: &str| S3Location { bucket: bucket.into(), prefix: prefix.into() };
+        let location =
+            |bucket: &str, prefix: &str| S3Location { bucket: bucket.into(), prefix: prefix.into() };
         assert_eq!("s3://images".parse::<S3Location>().unwrap(), location("images", ""));
         assert_eq!("s3://images/a/b/".parse::<S3Location>().unwrap(), location("images", "a/b"));
         for wrong in ["", "images", "s3://", "s3:///a", "http://images", "s3://a/../b", "s3://a?b"] {

@@ -30,14 +30,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::{
-    GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, multipart::MultipartStore, path::Path,
+    GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, multipart::MultipartStore,
+    path::Path,
 };
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, Semaphore};
 
 pub use self::connect::{InvalidLocation, S3Location};
 use super::{
-    Blob, ByteStream, Gate, Incoming, Key, Listed, Listing, Pass, Prefix, Storage, StorageError, Upload, UploadError,
-    UploadId, key,
+    Blob, ByteStream, Gate, Incoming, Key, Listed, Listing, Pass, Prefix, Storage, StorageError, Upload,
+    UploadError, UploadId, key,
 };
 use crate::{digest::Digest, name::RepositoryName};
 

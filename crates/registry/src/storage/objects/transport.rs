@@ -50,7 +50,8 @@ impl Transport {
 
 impl HttpConnector for Transport {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        let tls = tls().map_err(|error| object_store::Error::Generic { store: "S3", source: Box::new(error) })?;
+        let tls =
+            tls().map_err(|error| object_store::Error::Generic { store: "S3", source: Box::new(error) })?;
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -125,7 +126,8 @@ async fn dial(uri: Uri, tls: Arc<ClientConfig>) -> io::Result<Line> {
         let host = host.clone();
         spawn_blocking(move || distribution::look_up(&host)).await.map_err(io::Error::other)??
     };
-    let addresses: Vec<SocketAddr> = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
+    let addresses: Vec<SocketAddr> =
+        addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
     let stream = TcpStream::connect(addresses.as_slice()).await?;
     stream.set_nodelay(true)?;
     if !secure {

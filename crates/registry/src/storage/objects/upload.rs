@@ -207,7 +207,8 @@ impl<'a> Writer<'a> {
         let content = self.take().await?;
         let length = content.len() as u64;
         let index = self.session.parts.len();
-        let part = self.objects.multipart.put_part(&path, &multipart, index, PutPayload::from_bytes(content)).await;
+        let part =
+            self.objects.multipart.put_part(&path, &multipart, index, PutPayload::from_bytes(content)).await;
         drop(turn);
         self.session.parts.push(part.map_err(failed("write"))?.content_id);
         self.session.flushed += length;

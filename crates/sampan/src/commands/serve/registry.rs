@@ -1,14 +1,17 @@
 //! `serve registry`: a registry of images.
 
 use std::{
+    env, fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
+use anyhow::Context;
 use clap::Args;
-use registry::{Collection, Identity, Issuer, Location, OperatorAddress, Options, Untagged, Writes};
+use distribution::credentials::Secret;
+use registry::{Collection, Identity, Issuer, Location, OperatorAddress, Options, Proxied, Untagged, Writes};
 
 use crate::{
     cli::{Globals, Verb},
@@ -33,6 +36,15 @@ pub struct Registry {
     /// Let clients pull only
     #[arg(long)]
     read_only: bool,
+    /// Registry to fetch from and keep what is asked for and not here: a pull-through cache
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
+    /// User at that registry; the password is in SAMPAN_PROXY_PASSWORD or a file
+    #[arg(long, value_name = "NAME", requires = "proxy")]
+    proxy_username: Option<String>,
+    /// File with the password for that registry
+    #[arg(long, value_name = "FILE", requires = "proxy_username")]
+    proxy_password_file: Option<PathBuf>,
     /// Take indexes whose manifests are not all there
     #[arg(long)]
     sparse_indexes: bool,
@@ -127,6 +139,13 @@ impl Registry {
         {
             options.identity = Identity::Tokens(Issuer { realm, service, issuer }, key);
         }
+        if let Some(url) = self.proxy {
+            let login = match self.proxy_username {
+                Some(user) => Some((user, proxy_password(self.proxy_password_file)?)),
+                None => None,
+            };
+            options.proxied = Some(Proxied { url, login });
+        }
         options.tls = self.tls_cert.zip(self.tls_key);
         options.insecure_http = self.insecure_http;
         options.operator = match self.metrics_listen.as_deref() {
@@ -145,6 +164,17 @@ impl Registry {
         options.quiet = self.quiet;
         Ok(options)
     }
+}
+
+/// The password for the registry behind a cache: from the file, or else from the environment.
+fn proxy_password(file: Option<PathBuf>) -> anyhow::Result<Secret> {
+    let password = match file {
+        Some(file) => fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?,
+        None => env::var("SAMPAN_PROXY_PASSWORD").context(
+            "no password for the registry: set SAMPAN_PROXY_PASSWORD or give --proxy-password-file",
+        )?,
+    };
+    Ok(Secret::new(password.trim_end_matches(['\r', '\n'])))
 }
 
 /// Reads `127.0.0.1:5000`, `[::1]:5000`, `localhost:5000`, and `:5000` for all addresses.

@@ -1,0 +1,178 @@
+//! A pull-through cache: what is asked for and not here is fetched from another registry, and kept.
+//!
+//! Tags move, so each time one is asked for the other registry is asked where it points; when that is not to be reached,
+//! where it pointed last is good enough. What has a digest is fetched once.
+
+mod blobs;
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+pub use blobs::Brought;
+use distribution::{
+    Client, ClientError, Credentials, Selector, Settings, SettingsError, credentials::Secret,
+};
+use tokio::{sync::Mutex, task::spawn_blocking};
+
+use crate::{
+    contents::{Contents, PutError},
+    digest::{Algorithm, Digest},
+    name::{Reference, RepositoryName},
+    server::{Code, Refusal, chain},
+};
+
+/// The registry that is cached.
+pub struct Upstream {
+    client: Arc<Client>,
+    registry: String,
+    /// Blobs being fetched, each with its end to wait for.
+    fetching: Mutex<HashMap<(RepositoryName, Digest), blobs::Fetching>>,
+}
+
+/// Which registry to cache, and who to be there.
+#[derive(Debug, Clone)]
+pub struct Proxied {
+    /// `https://registry.example[:port]`, or with `http`.
+    pub url: String,
+    pub login: Option<(String, Secret)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    #[error("invalid registry {0:?}: expected http[s]://HOST[:PORT]")]
+    Url(String),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+}
+
+impl Upstream {
+    /// Talks to nobody yet. Only the credentials given are used, whoever starts the registry.
+    pub fn new(proxied: &Proxied) -> Result<Upstream, UpstreamError> {
+        let invalid = || UpstreamError::Url(proxied.url.clone());
+        let (scheme, rest) = proxied.url.split_once("://").ok_or_else(invalid)?;
+        let host = rest.trim_end_matches('/');
+        if !matches!(scheme, "http" | "https") || host.is_empty() || host.contains(['/', '@', '?', '#']) {
+            return Err(invalid());
+        }
+        let registry = match host {
+            "registry-1.docker.io" | "index.docker.io" | "docker.io" => "docker.io",
+            other => other,
+        };
+        // A directory that nobody can make has no credentials in it.
+        let mut settings = Settings::from_environment(Some(Path::new("/dev/null/none").to_owned()))?;
+        settings.registries.mirrors.clear();
+        if scheme == "http" {
+            settings.registries.insecure.push(host.to_owned());
+        }
+        let mut client = Client::new(settings);
+        if let Some((user, secret)) = &proxied.login {
+            let credentials = Credentials::Password { user: user.clone(), secret: secret.clone() };
+            client = client.with_credentials(registry, &credentials);
+        }
+        Ok(Upstream { client: Arc::new(client), registry: registry.to_owned(), fetching: Mutex::default() })
+    }
+
+    /// Makes sure that the manifest `reference` stands for is here, if there is one.
+    pub async fn bring_manifest(
+        &self,
+        contents: &Contents,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<(), Refusal> {
+        let here = contents.find(name, reference).await?.map(|(digest, _)| digest);
+        let (tag, wanted) = match reference {
+            Reference::Digest(_) if here.is_some() => return Ok(()),
+            Reference::Digest(digest) => {
+                let Some(digest) = as_theirs(digest) else { return Ok(()) };
+                (None, Selector::Digest(digest))
+            }
+            Reference::Tag(tag) => {
+                let selector = Selector::Tag(tag.as_str().to_owned());
+                match self.ask(name, move |repository| repository.find_manifest(&selector)).await {
+                    Ok(Some(found)) if here == Some(as_ours(&found.digest)) => return Ok(()),
+                    Ok(Some(found)) => (Some(tag.clone()), Selector::Digest(found.digest)),
+                    Ok(None) => {
+                        contents.remove_tag(name, tag).await?;
+                        return Ok(());
+                    }
+                    Err(error) => return unless_here(here, &error),
+                }
+            }
+        };
+        match self.ask(name, move |repository| repository.manifest(&wanted)).await {
+            Ok(fetched) => {
+                let digest = as_ours(&fetched.digest);
+                let kept =
+                    contents.keep_manifest(name, &digest, tag.as_ref(), &fetched.media_type, fetched.bytes);
+                kept.await.map_err(|error| match error {
+                    PutError::Invalid(why) => bad_gateway(&why),
+                    other => other.into(),
+                })
+            }
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => unless_here(here, &error),
+        }
+    }
+
+    /// The tags there; `None` if nobody answers.
+    pub async fn tags(&self, name: &RepositoryName) -> Option<Vec<String>> {
+        match self.ask(name, |repository| repository.tags()).await {
+            Ok(tags) => Some(tags),
+            Err(error) => {
+                eprintln!("registry: upstream: {}", chain(&error));
+                None
+            }
+        }
+    }
+
+    /// Asks the other registry where it blocks nobody.
+    async fn ask<T: Send + 'static>(
+        &self,
+        name: &RepositoryName,
+        question: impl FnOnce(&distribution::Repository<'_>) -> Result<T, ClientError> + Send + 'static,
+    ) -> Result<T, ClientError> {
+        let (client, registry, name) = (Arc::clone(&self.client), self.registry.clone(), name.to_string());
+        let asked = spawn_blocking(move || question(&client.repository(&registry, &name)));
+        asked.await.expect("blocking work does not panic")
+    }
+}
+
+/// What is here serves while the other registry cannot be asked.
+fn unless_here(here: Option<Digest>, error: &ClientError) -> Result<(), Refusal> {
+    match here {
+        Some(_) => {
+            eprintln!("registry: upstream: {}; what is here serves", chain(error));
+            Ok(())
+        }
+        None => Err(refusal(error)),
+    }
+}
+
+/// What a client hears of the other registry's error.
+fn refusal(error: &ClientError) -> Refusal {
+    match error {
+        ClientError::TooMany(_) => Refusal::new(Code::TooManyRequests),
+        // Upstream hides what it has from whom it does not know; so does this.
+        ClientError::Unauthorized(_) | ClientError::Denied(_) | ClientError::PullDenied { .. } => {
+            Refusal::new(Code::ManifestUnknown)
+        }
+        error => bad_gateway(error),
+    }
+}
+
+fn bad_gateway(error: &dyn std::error::Error) -> Refusal {
+    let mut refusal = Refusal::new(Code::Upstream);
+    refusal.cause = Some(chain(error));
+    refusal
+}
+
+/// A digest the other side's client can ask for: sha256.
+fn as_theirs(digest: &Digest) -> Option<types::Digest> {
+    match digest.algorithm() {
+        Algorithm::Sha256 => types::Digest::from_hex(&digest.hex()).ok(),
+        Algorithm::Sha512 => None,
+    }
+}
+
+fn as_ours(digest: &types::Digest) -> Digest {
+    digest.to_string().parse().expect("sha256 in hex is a digest here too")
+}

@@ -1,0 +1,13 @@
+//! A registry in a process of its own, spoken to over HTTP: each rule of the distribution specification that matters, and
+//! what it does not speak of: crashes, limits, strangers, collections.
+
+mod authentication;
+mod cache;
+mod collection;
+mod crashes;
+mod limits;
+mod lists;
+mod manifests;
+mod pull;
+mod push;
+mod support;
