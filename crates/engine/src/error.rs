@@ -21,10 +21,10 @@ pub enum EngineError {
     NotHere(String),
     #[error("no matching manifest for {platform} in the manifest list entries of {name}")]
     NoPlatform { name: String, platform: types::Platform },
-    #[error("the manifest of {name} is invalid")]
-    InvalidManifest { name: String, source: image::manifest::InvalidDocument },
-    #[error("the index of {0} holds indexes deeper than anybody needs")]
-    NestedIndex(String),
+    #[error("the registry's manifest is invalid")]
+    Manifest(#[from] image::manifest::InvalidDocument),
+    #[error(transparent)]
+    Unusable(#[from] image::manifest::UnusableType),
     #[error(transparent)]
     Registry(#[from] distribution::ClientError),
     #[error("network {0} not found")]

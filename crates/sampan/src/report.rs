@@ -45,10 +45,13 @@ pub fn for_each<T: AsRef<str>>(
     Ok(code)
 }
 
-/// What the user may do about it; off with `SAMPAN_HINTS=0`.
 fn hint(error: &EngineError) {
-    if let Some(hint) = error.hint().filter(|_| env::var_os("SAMPAN_HINTS").is_none_or(|value| value != "0"))
-    {
+    error.hint().iter().for_each(|hint| advise(hint));
+}
+
+/// Says what the user may do; off with `SAMPAN_HINTS=0`.
+pub fn advise(hint: &str) {
+    if env::var_os("SAMPAN_HINTS").is_none_or(|value| value != "0") {
         eprintln!("hint: {}", hint.replace("`sampan ", &format!("`{} ", program())));
     }
 }

@@ -83,8 +83,10 @@ impl Engine {
             config,
         };
         let inserted = self.state.write(durability, |state| {
-            if state.image_by_manifest(&row.image)?.is_none() {
-                return Err(EngineError::NoImage(row.config.image.clone()));
+            // Removed since, or come again by another manifest.
+            match state.image_by_id(&row.config.image_id)? {
+                Some(image) => row.image = image.manifest,
+                None => return Err(EngineError::NoImage(row.config.image.clone())),
             }
             for volume in &anonymous {
                 state.ensure_volume(volume)?;

@@ -6,6 +6,7 @@ mod history;
 mod prune;
 mod remove;
 mod tree;
+mod verify;
 
 use std::collections::BTreeMap;
 
@@ -190,9 +191,14 @@ impl Engine {
         Ok(live)
     }
 
-    /// Brings the layout's index.json, which other tools read, up to date.
-    fn write_index(&self) -> Result<(), EngineError> {
-        let names = self.state.tags()?.into_iter().map(|tag| (tag.name, tag.manifest));
+    /// Brings the layout's index.json, which other tools read, up to date. An image that was built here is found by
+    /// the manifest that was pushed.
+    pub(crate) fn write_index(&self) -> Result<(), EngineError> {
+        let digests = self.state.digests()?;
+        let names = self.state.tags()?.into_iter().flat_map(|tag| {
+            let pushed = digests.iter().filter(move |row| row.image == tag.manifest).map(|row| row.digest);
+            [tag.manifest].into_iter().chain(pushed).map(move |manifest| (tag.name.clone(), manifest))
+        });
         Ok(self.images.write_index(names)?)
     }
 }

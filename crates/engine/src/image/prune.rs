@@ -45,6 +45,7 @@ impl Engine {
         self.write_index()?;
         let freed = self.images.collect(|| self.live())?;
         removed.extend(freed.layers.into_iter().map(Removed::Layer));
-        Ok(Pruned { removed, bytes: freed.bytes })
+        let partials = self.images.drop_partials()?;
+        Ok(Pruned { removed, bytes: freed.bytes + partials })
     }
 }

@@ -168,6 +168,16 @@ fn a_digest_of_an_image_that_is_gone_already_is_not_recorded() {
 }
 
 #[test]
+fn pruning_takes_downloads_that_nobody_goes_on_with() {
+    let bench = bench();
+    let partial = bench.engine.root().join("partial").join(Digest::of(b"a layer").hex());
+    std::fs::write(&partial, [1; 9000]).unwrap();
+    let pruned = bench.engine.prune_images(Unneeded::Dangling, &ImageFilters::default()).unwrap();
+    assert_eq!(pruned, Pruned { removed: vec![], bytes: 12288 });
+    assert!(!partial.exists());
+}
+
+#[test]
 fn pruning_takes_what_has_no_tag_or_no_container() {
     let bench = bench();
     let old = bench.image("old", &["a:1"]);

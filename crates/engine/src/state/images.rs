@@ -67,6 +67,11 @@ impl State {
         Ok(self.connection.prepare_cached(sql)?.query_row([manifest.to_string()], image).optional()?)
     }
 
+    pub fn image_by_id(&self, id: &Digest) -> Result<Option<ImageRow>, EngineError> {
+        let sql = "SELECT manifest, id, created, size FROM images WHERE id = ?1";
+        Ok(self.connection.prepare_cached(sql)?.query_row([id.to_string()], image).optional()?)
+    }
+
     /// The image that `name` stands for.
     pub fn image_by_name(&self, name: &Reference) -> Result<Option<ImageRow>, EngineError> {
         let sql = "SELECT manifest, id, created, size FROM images JOIN tags USING (manifest) WHERE name = ?1";

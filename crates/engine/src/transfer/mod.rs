@@ -38,13 +38,22 @@ pub enum Step<'a> {
     /// It is to be moved, and waits for its turn.
     Waiting,
     /// So much of it has come, and is unpacked already.
-    Pulling { done: u64, total: u64 },
+    Pulling {
+        done: u64,
+        total: u64,
+    },
     Pulled,
     /// It was here already.
     Here,
     /// So much of the archive to compress has been read.
-    Compressing { done: u64, total: u64 },
-    Pushing { done: u64, total: u64 },
+    Compressing {
+        done: u64,
+        total: u64,
+    },
+    Pushing {
+        done: u64,
+        total: u64,
+    },
     Pushed,
     /// The registry had it already, in this repository.
     There,

@@ -8,7 +8,7 @@ use std::{
 use distribution::{Blob, Client, ClientError, Fetched, Repository, Selector, for_each_at_once};
 use image::{
     Configuration, Download, Lease, Staged, StoreError,
-    manifest::{CONFIGURATION_LIMIT, Descriptor, Document, InvalidDocument, Manifest, json},
+    manifest::{self, CONFIGURATION_LIMIT, Descriptor, InvalidDocument, Manifest, Resolved, json},
     store::Held,
 };
 use types::{Digest, Platform, Reference};
@@ -41,68 +41,56 @@ impl Engine {
     ) -> Result<Pulled, EngineError> {
         let repository = client.repository(reference.registry(), reference.path());
         let named = repository.manifest(&Selector::from(reference))?;
-        let Found { manifest, document } = choose(&repository, &named, reference, platform)?;
         let digest = named.digest;
+        let Resolved { digest: manifest, bytes, manifest: document, indexes } =
+            resolve(&repository, named, reference, platform)?;
+        document.check_image(|blob| self.images.has_blob(&blob.digest).unwrap_or(false))?;
         observer.event(Event::Begun);
 
         let lease = self.images.lease()?;
         let known = self.image(&reference.familiar()).ok().filter(|row| row.id == document.config.digest);
         let newer = known.is_none();
         if let Some(row) = known
-            && let Ok(image) = lease.publish(&manifest.digest)
+            && let Ok(image) = lease.publish(&manifest)
         {
             self.record_digest(reference, &digest, &row.manifest)?;
             return Ok(Pulled { digest, image, newer });
         }
 
-        // Also what led here: another tool that reads the store finds the image by it, and so do we.
-        lease.put_blob(&named.bytes)?;
-        lease.put_blob(&manifest.bytes)?;
+        // What led to the manifest is kept as well: other tools that read the store come the same way.
+        for bytes in indexes.iter().map(|(_, bytes)| bytes).chain([&bytes]) {
+            lease.put_blob(bytes)?;
+        }
         let diff_ids = fetch_configuration(&lease, &repository, &document)?;
         let missing = missing(&lease, &document.layers, &diff_ids, observer)?;
-        let staged = for_each_at_once(missing, |layer, stop| layer.fetch(&lease, &repository, observer, stop))?;
+        let staged =
+            for_each_at_once(missing, |layer, stop| layer.fetch(&lease, &repository, observer, stop))?;
         lease.place(&diff_ids, staged.into_iter().flatten().collect())?;
 
-        let image = lease.publish(&manifest.digest)?;
+        let image = lease.publish(&manifest)?;
         let name = reference.digest().is_none().then_some(reference);
         self.record_image(&lease, &image, name.map(std::slice::from_ref).unwrap_or_default())?;
-        self.record_digest(reference, &digest, &manifest.digest)?;
+        self.record_digest(reference, &digest, &manifest)?;
         Ok(Pulled { digest, image, newer })
     }
 }
 
-/// The manifest of the image to pull.
-struct Found {
-    manifest: Fetched,
-    document: Manifest,
-}
-
 /// The manifest that `named` is, or of an index the one for `platform`.
-fn choose(
+fn resolve(
     repository: &Repository<'_>,
-    named: &Fetched,
+    named: Fetched,
     reference: &Reference,
     platform: &Platform,
-) -> Result<Found, EngineError> {
-    let mut fetched = named.clone();
-    for _ in 0..=INDEX_DEPTH {
-        let invalid = |source| EngineError::InvalidManifest { name: reference.familiar(), source };
-        match Document::parse(&fetched.bytes, &fetched.media_type).map_err(invalid)? {
-            Document::Manifest(document) => return Ok(Found { manifest: fetched, document: *document }),
-            Document::Index(index) => {
-                let chosen = index.for_platform(platform).ok_or_else(|| EngineError::NoPlatform {
-                    name: reference.familiar(),
-                    platform: platform.clone(),
-                })?;
-                fetched = repository.manifest(&Selector::Digest(chosen.digest))?;
-                if fetched.media_type != chosen.media_type {
-                    let (expected, found) = (chosen.media_type.clone(), fetched.media_type);
-                    return Err(invalid(InvalidDocument::OtherType { expected, found }));
-                }
-            }
+) -> Result<Resolved, EngineError> {
+    let start = Descriptor::new(&named.media_type, named.digest, named.bytes.len() as u64);
+    let mut fetch = |wanted: &Descriptor| -> Result<Vec<u8>, EngineError> {
+        match wanted.digest == named.digest {
+            true => Ok(named.bytes.clone()),
+            false => Ok(repository.manifest(&Selector::Digest(wanted.digest))?.bytes),
         }
-    }
-    Err(EngineError::NestedIndex(reference.familiar()))
+    };
+    manifest::resolve(&start, &|index| index.for_platform(platform).cloned(), &mut fetch)?
+        .ok_or_else(|| EngineError::NoPlatform { name: reference.familiar(), platform: platform.clone() })
 }
 
 /// Makes sure that the image's configuration is here; the layers it names.
@@ -179,11 +167,10 @@ impl Missing<'_> {
         let arrival = Arrival { layer: self, lease, repository, observer, stop };
         let staged = match arrival.bring() {
             // A crash may have spoilt what had come before.
-            Err((had, StoreError::Damaged { .. } | StoreError::DamagedLayer { .. } | StoreError::Unpack { .. }))
-                if had > 0 =>
-            {
-                arrival.bring()
-            }
+            Err((
+                had,
+                StoreError::Damaged { .. } | StoreError::DamagedLayer { .. } | StoreError::Unpack { .. },
+            )) if had > 0 => arrival.bring(),
             result => result,
         };
         match staged {
@@ -258,6 +245,3 @@ fn registry_error(error: io::Error) -> EngineError {
         Err(error) => error.into(),
     }
 }
-
-/// How deep indexes may be nested. One is usual, two have been seen.
-const INDEX_DEPTH: usize = 2;

@@ -52,12 +52,8 @@ impl Engine {
         }
 
         let repository = client.repository(reference.registry(), reference.path());
-        let push = Push {
-            lease: &lease,
-            repository: &repository,
-            elsewhere: self.known_in(reference)?,
-            observer,
-        };
+        let push =
+            Push { lease: &lease, repository: &repository, elsewhere: self.known_in(reference)?, observer };
         let selector = Selector::from(reference);
         if let Some(manifest) = push.finished_manifest(&image)?
             && repository.find_manifest(&selector)?.is_some_and(|there| there.digest == manifest.digest)
@@ -68,15 +64,20 @@ impl Engine {
             return self.record_pushed(reference, &manifest, &row.manifest);
         }
 
-        let layers = image.layers.iter().enumerate().filter(|(at, layer)| {
-            !image.layers[..*at].iter().any(|before| before.diff_id == layer.diff_id)
-        });
+        let layers =
+            image.layers.iter().enumerate().filter(|(at, layer)| {
+                !image.layers[..*at].iter().any(|before| before.diff_id == layer.diff_id)
+            });
         let layers = layers.map(|(_, layer)| layer).collect();
         let sent = for_each_at_once(layers, |layer: &Layer, stop| {
             push.layer(layer, stop).map(|blob| (layer.diff_id, blob))
         })?;
         let sent: HashMap<Digest, Descriptor> = sent.into_iter().collect();
-        push.blob(&Descriptor::new("", image.id, push.size_of(&image.id)?), &|_| {}, &AtomicBool::new(false))?;
+        push.blob(
+            &Descriptor::new("", image.id, push.size_of(&image.id)?),
+            &|_| {},
+            &AtomicBool::new(false),
+        )?;
 
         let layers = image.layers.iter().map(|layer| sent[&layer.diff_id].clone()).collect();
         let manifest = push.manifest(&image, layers)?;
@@ -92,6 +93,7 @@ impl Engine {
         image: &Digest,
     ) -> Result<Pushed, EngineError> {
         self.record_digest(reference, &manifest.digest, image)?;
+        self.write_index()?;
         Ok(Pushed { digest: manifest.digest, size: manifest.bytes.len() as u64 })
     }
 

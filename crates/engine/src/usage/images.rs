@@ -1,110 +1,81 @@
 //! The disk space of images, which share much of what they consist of.
 
-use std::{
-    collections::{HashMap, HashSet},
-    path::PathBuf,
-};
+use std::collections::{HashMap, HashSet};
 
+use image::{Image, store};
 use types::Digest;
 
-use super::{Part, space::Measure};
+use super::Part;
 use crate::{Engine, error::EngineError, image::ImageSummary};
 
 /// An image, and the disk space of its manifest, configuration and layers: blobs and unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageUsage {
     pub image: ImageSummary,
-    pub size: u64,
-    /// Of that, what other images need as well.
+    /// What other images need as well.
     pub shared: u64,
+    /// What removing the image gives back.
+    pub unique: u64,
     /// How many containers are made from it.
     pub containers: usize,
 }
 
 impl ImageUsage {
-    /// What removing the image gives back.
-    pub fn unique(&self) -> u64 {
-        self.size - self.shared
+    /// All of it.
+    pub fn size(&self) -> u64 {
+        self.shared + self.unique
     }
 }
 
 impl Engine {
     pub(super) fn images_usage(&self) -> Result<Part<ImageUsage>, EngineError> {
-        let mut measure = Measure::default();
-        let mut sizes: HashMap<PathBuf, u64> = HashMap::new();
-        for directory in [BLOBS, LAYERS] {
-            for (_, path) in self.entries(directory)? {
-                let size = measure.tree(&path)?;
-                sizes.insert(path, size);
-            }
+        let usage = self.images.usage()?;
+        let (summaries, containers) = (self.list_images()?, self.containers()?);
+        let mut items = Vec::new();
+        let mut stored: Vec<Image> = Vec::new();
+        for image in summaries {
+            stored.push(self.images.image(&image.manifest)?);
+            let containers = containers.iter().filter(|user| user.config.image_id == image.id).count();
+            items.push(ImageUsage { image, shared: 0, unique: 0, containers });
         }
-        let counted: u64 = sizes.values().sum();
-        let mut others = 0;
-        for part in PARTS {
-            others += measure.tree(&self.root.join(part))?;
+        for (item, share) in items.iter_mut().zip(usage.shares(&stored)) {
+            (item.shared, item.unique) = (share.shared, share.unique);
         }
-
-        let containers = self.containers()?;
-        let mut images = Vec::new();
-        let mut users: HashMap<PathBuf, usize> = HashMap::new();
+        let mut users: HashMap<Digest, usize> = HashMap::new();
+        for digest in items.iter().flat_map(|item| further_documents(&item.image)) {
+            *users.entry(digest).or_default() += 1;
+        }
         let mut in_use = HashSet::new();
-        for image in self.list_images()? {
-            let containers =
-                containers.iter().filter(|container| container.config.image_id == image.id).count();
-            let needs = self.needs(&image)?;
-            for path in &needs {
-                *users.entry(path.clone()).or_default() += 1;
+        for item in &mut items {
+            for digest in further_documents(&item.image) {
+                let sum = if users[&digest] > 1 { &mut item.shared } else { &mut item.unique };
+                *sum += usage.blobs.get(&digest).unwrap_or(&0);
+                if item.containers > 0 {
+                    in_use.insert(digest);
+                }
             }
-            if containers > 0 {
-                in_use.extend(needs.iter().cloned());
-            }
-            images.push((image, needs, containers));
         }
-        // The image of a container may have been removed from the records.
+        let in_use: u64 = in_use.iter().filter_map(|digest| usage.blobs.get(digest)).sum();
+        let reclaimable = self.unneeded(&usage, stored)?.saturating_sub(in_use);
+        Ok(Part { items, size: usage.total(), reclaimable })
+    }
+
+    /// What no container needs of what makes up images. The image of a container may not be in the records any more.
+    fn unneeded(&self, usage: &store::Usage, mut images: Vec<Image>) -> Result<u64, EngineError> {
+        let containers = self.containers()?;
+        images.retain(|image| containers.iter().any(|user| user.config.image_id == image.id));
         for container in &containers {
-            in_use.extend(self.files_of(&container.manifest)?);
+            if !images.iter().any(|image| image.manifest == container.manifest) {
+                images.push(self.images.image(&container.manifest)?);
+            }
         }
-
-        let size_of = |path: &PathBuf| sizes.get(path).copied().unwrap_or(0);
-        let items = images.into_iter().map(|(image, needs, containers)| ImageUsage {
-            image,
-            size: needs.iter().map(size_of).sum(),
-            shared: needs.iter().filter(|path| users[*path] > 1).map(size_of).sum(),
-            containers,
-        });
-        let items = items.collect();
-        let reclaimable =
-            sizes.iter().filter(|(path, _)| !in_use.contains(*path)).map(|(_, size)| size).sum();
-        Ok(Part { items, size: counted + others, reclaimable })
-    }
-
-    /// The files and directories that an image consists of, and those by which registries know it.
-    fn needs(&self, image: &ImageSummary) -> Result<HashSet<PathBuf>, EngineError> {
-        let mut needs = self.files_of(&image.manifest)?;
-        for digest in image.digests.iter().filter_map(|name| name.digest()) {
-            needs.extend(self.files_of(&digest)?);
-        }
-        Ok(needs)
-    }
-
-    /// The files and directories of the image of `manifest`. An image that cannot be read has at least what could be.
-    fn files_of(&self, manifest: &Digest) -> Result<HashSet<PathBuf>, EngineError> {
-        let blob = |digest: &Digest| self.root.join(BLOBS).join(digest.hex());
-        let mut files = HashSet::from([blob(manifest)]);
-        if let Ok(manifest) = self.images.manifest(manifest) {
-            files.insert(blob(&manifest.config.digest));
-            files.extend(manifest.layers.iter().map(|layer| blob(&layer.digest)));
-        }
-        if let Ok(image) = self.images.image(manifest)
-            && let Ok(trees) = self.images.layer_directories(&image)
-        {
-            files.extend(trees.iter().filter_map(|tree| tree.parent()).map(PathBuf::from));
-        }
-        Ok(files)
+        Ok(usage.unneeded(&images))
     }
 }
 
-const BLOBS: &str = "blobs/sha256";
-const LAYERS: &str = "layers";
-/// What is the store's below the root.
-const PARTS: &[&str] = &["blobs", "layers", "leases", "partial", "index.json", "oci-layout"];
+/// What registries know the image by besides its own manifest: indexes that it is in, and the manifest of its layers
+/// compressed.
+fn further_documents(image: &ImageSummary) -> HashSet<Digest> {
+    let digests = image.digests.iter().filter_map(|name| name.digest());
+    digests.filter(|digest| *digest != image.manifest).collect()
+}

@@ -38,6 +38,7 @@ pub const ALL: &[Command] = &[
     Command::of::<image::history::History>(),
     Command::of::<image::tree::Tree>(),
     Command::of::<image::prune::Prune>(),
+    Command::of::<image::verify::Verify>(),
     Command::of::<manifest::inspect::Inspect>(),
     Command::of::<registry::copy::Copy>(),
     Command::of::<registry::login::Login>(),

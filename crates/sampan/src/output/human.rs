@@ -68,6 +68,11 @@ pub fn ago(elapsed: Duration) -> String {
     duration(elapsed) + " ago"
 }
 
+/// How long ago `at` was, seen from `now`: `2 weeks ago`. What a clock set back puts into the future is of now.
+pub fn since(at: jiff::Timestamp, now: jiff::Timestamp) -> String {
+    ago(Duration::try_from(now.duration_since(at)).unwrap_or_default())
+}
+
 /// An instant in the local time zone, as the `CREATED AT` columns show it: `2026-11-23 19:29:27 +0000 UTC`.
 pub fn local_time(at: jiff::Timestamp) -> String {
     at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()

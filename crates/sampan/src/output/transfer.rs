@@ -83,9 +83,9 @@ impl Transfer {
             }
             Layers::Bars { all, each } => {
                 let mut each = each.lock().expect("drawing does not panic");
-                let bar = each.entry(*layer).or_insert_with(|| {
-                    all.add(ProgressBar::no_length().with_prefix(name.to_owned()))
-                });
+                let bar = each
+                    .entry(*layer)
+                    .or_insert_with(|| all.add(ProgressBar::no_length().with_prefix(name.to_owned())));
                 show(bar, words, amount);
             }
         }

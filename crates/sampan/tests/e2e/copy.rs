@@ -2,7 +2,10 @@
 
 use testkit::Registry;
 
-use crate::{push::{image, inspect_manifest}, sandbox};
+use crate::{
+    push::{image, inspect_manifest},
+    sandbox,
+};
 
 #[test]
 fn an_image_is_copied_with_its_digest_and_nothing_comes_here() {

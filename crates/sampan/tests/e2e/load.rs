@@ -88,3 +88,44 @@ fn saving_what_is_not_there_writes_no_file() {
         .fails(1)
         .says("cowardly refusing to save to a terminal");
 }
+
+#[test]
+fn a_repository_is_saved_with_all_its_tags() {
+    let (Some(one), Some(two)) = (sandbox(), Sandbox::empty(PROGRAM)) else { return };
+    for tag in ["me/tools:v1", "me/tools:v2", "me/other"] {
+        one.sampan(["tag", "busybox", tag]).ok();
+    }
+    let archive = one.directory().join("saved.tar");
+    one.sampan(["save", "-o", archive.to_str().unwrap(), "me/tools"]).ok();
+    let loaded = two.sampan(["load", "-q", "-i", archive.to_str().unwrap()]).ok();
+    loaded.prints("Loaded image: me/tools:v1\nLoaded image: me/tools:v2\n");
+}
+
+#[test]
+fn only_a_file_is_replaced_by_an_archive() {
+    let Some(sandbox) = sandbox() else { return };
+    let directory = sandbox.directory().to_str().unwrap().to_owned();
+    for (path, why) in [
+        (directory.as_str(), "cannot write to a directory"),
+        ("/dev/null", "cannot write to a character device file"),
+        ("/nosuch/x.tar", "invalid output path: stat /nosuch: "),
+    ] {
+        let refusal = format!("failed to save image: {why}");
+        sandbox.sampan(["save", "--output", path, "busybox"]).fails(1).complains(&refusal);
+    }
+}
+
+#[test]
+fn a_name_that_an_archive_takes_is_told() {
+    let (Some(sandbox), Some(archive)) = (sandbox(), base_image("busybox:latest")) else { return };
+    let id = crate::history::build(&sandbox, "app");
+    sandbox.sampan(["tag", "app", "busybox"]).ok();
+    let archive = archive.to_str().unwrap();
+    sandbox.sampan(["load", "-i", archive]).ok().prints(&format!(
+        "The image busybox:latest already exists, renaming the old one with ID {id} to empty string\n\
+         Loaded image: busybox:latest\n"
+    ));
+    sandbox.sampan(["load", "-i", archive]).ok().prints("Loaded image: busybox:latest\n");
+    let other = ["load", "--platform", "linux/s390x", "-i", archive];
+    sandbox.sampan(other).fails(1).complains("does not match the specified platform (linux/s390x)");
+}

@@ -9,7 +9,8 @@ use crate::{push::image, sandbox};
 /// A registry that knows one user, `me` with the password `secret`.
 fn guarded(sandbox: &Sandbox) -> Registry<'_> {
     // What `htpasswd -nbB me secret` prints.
-    let htpasswd = sandbox.file("htpasswd", "me:$2y$05$GqzgRTGsUcfGc9SZ01Osg.QjNzLmfidD1s8D1Qh7GV/kkc6dC3TVy\n");
+    let htpasswd =
+        sandbox.file("htpasswd", "me:$2y$05$GqzgRTGsUcfGc9SZ01Osg.QjNzLmfidD1s8D1Qh7GV/kkc6dC3TVy\n");
     Registry::start(sandbox, &["--htpasswd", &htpasswd])
 }
 
@@ -89,15 +90,24 @@ fn a_helper_keeps_what_it_is_asked_to_keep() {
     let text = fs::read_to_string(&config).unwrap();
     assert!(!text.contains("bWU6c2VjcmV0") && text.contains("detachKeys"), "{text}");
     assert!(fs::read_to_string(&kept).unwrap().contains("secret"));
-    run("\"$SAMPAN\" tag busybox \"$HOST/b\" && \"$SAMPAN\" push \"$HOST/b\" && \"$SAMPAN\" logout \"$HOST\"").ok();
+    run(
+        "\"$SAMPAN\" tag busybox \"$HOST/b\" && \"$SAMPAN\" push \"$HOST/b\" && \"$SAMPAN\" logout \"$HOST\"",
+    )
+    .ok();
     assert!(!kept.exists());
 }
 
 #[test]
 fn what_is_wrong_with_a_login_is_said() {
     let Some(sandbox) = sandbox() else { return };
-    sandbox.sampan(["login", "--password-stdin"]).fails(1).complains("Must provide --username with --password-stdin");
-    sandbox.sampan(["login", "-u", "me"]).fails(1).complains("Cannot perform an interactive login from a non TTY device");
+    sandbox
+        .sampan(["login", "--password-stdin"])
+        .fails(1)
+        .complains("Must provide --username with --password-stdin");
+    sandbox
+        .sampan(["login", "-u", "me"])
+        .fails(1)
+        .complains("Cannot perform an interactive login from a non TTY device");
     sandbox
         .sampan(["login", "-u", "me", "-p", "secret", "127.0.0.1:1"])
         .fails(1)

@@ -28,7 +28,10 @@ fn an_image_goes_to_a_registry_and_comes_back_the_same() {
     let id = inspect(&sandbox, &name, "{{.Id}}");
     let pushed = sandbox.sampan(["push", &name]).ok();
     let repository = format!("{}/me/hello", registry.host());
-    assert!(pushed.stdout.starts_with(&format!("The push refers to repository [{repository}]\n")), "{pushed}");
+    assert!(
+        pushed.stdout.starts_with(&format!("The push refers to repository [{repository}]\n")),
+        "{pushed}"
+    );
     assert_eq!(pushed.stdout.matches(": Pushed\n").count(), 2, "{pushed}");
     let digest = digest_in(&pushed.stdout, "v1.0: digest: ");
     assert_eq!(inspect(&sandbox, &name, "{{index .RepoDigests 0}}"), format!("{repository}@{digest}"));
@@ -44,9 +47,9 @@ fn an_image_goes_to_a_registry_and_comes_back_the_same() {
     // Busybox's files are still here, but not the bytes that they are in this registry as.
     assert_eq!(pulled.stdout.matches(": Pull complete\n").count(), 2, "{pulled}");
     assert!(
-        pulled.stdout.ends_with(&format!(
-            "Digest: {digest}\nStatus: Downloaded newer image for {name}\n{name}\n"
-        )),
+        pulled
+            .stdout
+            .ends_with(&format!("Digest: {digest}\nStatus: Downloaded newer image for {name}\n{name}\n")),
         "{pulled}"
     );
     assert_eq!(inspect(&sandbox, &name, "{{.Id}}"), id);
@@ -119,7 +122,10 @@ fn a_pull_that_is_killed_leaves_what_it_has_to_the_next() {
         let files = fs::read_dir(&partial).into_iter().flatten().flatten();
         files.map(|file| file.metadata().unwrap().len()).sum()
     };
-    testkit::eventually("most of a megabyte has come", || if here() > 900_000 { Ok(()) } else { Err(here()) });
+    testkit::eventually(
+        "most of a megabyte has come",
+        || if here() > 900_000 { Ok(()) } else { Err(here()) },
+    );
     pull.kill_after(Duration::ZERO).fails(137);
     let (here, whole) = (here(), size_of_layers(&sandbox, &name));
     let good = Lossy::start(&sandbox, registry.address(), Fault::None);

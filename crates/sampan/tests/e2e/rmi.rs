@@ -49,3 +49,29 @@ fn an_id_with_several_names_needs_force() {
         .says("Untagged: other:latest\n");
     sandbox.sampan(["images", "-q"]).ok().prints("");
 }
+
+#[test]
+fn by_force_a_running_container_loses_only_the_name_of_its_image() {
+    let Some(sandbox) = sandbox() else { return };
+    let id = inspect(&sandbox, "busybox", "{{.Id}}");
+    idle(&sandbox, &["--name", "user"]);
+    sandbox.sampan(["rmi", "--force", "busybox"]).ok().prints("Untagged: busybox:latest\n");
+    sandbox.sampan(["images", "--format", "{{.Repository}}:{{.Tag}}"]).ok().prints("<none>:<none>\n");
+    sandbox.sampan(["exec", "user", "echo", "unharmed"]).ok().prints("unharmed\n");
+    sandbox.sampan(["rm", "-f", "user"]).ok();
+    sandbox.sampan(["rmi", "--no-prune", &id]).ok().says(&format!("Deleted: {id}\n"));
+    sandbox.sampan(["images", "-q"]).ok().prints("");
+}
+
+#[test]
+fn by_force_a_stopped_container_keeps_what_it_needs_of_its_image() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.sampan(["create", "--name", "user", "busybox", "echo", "unharmed"]).ok();
+    sandbox.sampan(["rmi", "busybox"]).fails(1).complains("(must force)");
+    sandbox.sampan(["rmi", "-f", "busybox"]).ok().says("Untagged: busybox:latest\n").says("Deleted: sha256:");
+    sandbox.sampan(["images", "-q"]).ok().prints("");
+    sandbox.sampan(["start", "--attach", "user"]).ok().prints("unharmed\n");
+    sandbox.sampan(["rm", "user"]).ok();
+    sandbox.sampan(["image", "prune", "-f"]).ok().says("deleted: sha256:");
+    assert_eq!(std::fs::read_dir(sandbox.root().join("layers")).unwrap().count(), 0);
+}

@@ -29,7 +29,8 @@ impl Verb for Create {
         let mut words = self.image_and_command.into_iter();
         let image = words.next().unwrap_or_default();
         let request = self.options.into_request(image, words.collect());
-        let created = request.and_then(|request| self.supply.create(&session::open(globals)?, globals, request));
+        let created =
+            request.and_then(|request| self.supply.create(&session::open(globals)?, globals, request));
         Ok(match created {
             Ok((container, _lock)) => {
                 println!("{}", container.id);

@@ -258,7 +258,7 @@ fn files_below(directory: &Path) -> io::Result<u64> {
 /// The image as the user named it, or its id if the name now means another.
 pub fn image_name(engine: &Engine, container: &Container) -> Result<Value, EngineError> {
     let same = match engine.image(&container.config.image) {
-        Ok(image) => image.manifest == container.manifest,
+        Ok(image) => image.id == container.config.image_id,
         Err(EngineError::NoImage(_) | EngineError::AmbiguousId(_)) => false,
         Err(error) => return Err(error),
     };

@@ -9,12 +9,7 @@ use engine::{
 };
 use types::{Platform, Reference};
 
-use crate::{
-    cli::Globals,
-    commands::image::pull::pull,
-    output::transfer::Target,
-    session,
-};
+use crate::{cli::Globals, commands::image::pull::pull, output::transfer::Target, session};
 
 /// Where the image comes from.
 #[derive(Args)]

@@ -84,7 +84,8 @@ impl Verb for Build {
         let request = self.into_request(engine.root().join("cache"))?;
         let show = Show::new(mode, why);
         let pull = |name: &Reference, platform: &Platform| {
-            let client = session::client(globals).map_err(|error| EngineError::Invalid(report::chain(error.as_ref())))?;
+            let client = session::client(globals)
+                .map_err(|error| EngineError::Invalid(report::chain(error.as_ref())))?;
             engine.pull(&client, name, platform, &Unwatched).map(drop)
         };
         let host = Local { engine: &engine, pull: &pull };

@@ -1,6 +1,6 @@
 //! `images`: which images there are.
 
-use std::{collections::HashMap, process::ExitCode, time::Duration};
+use std::{collections::HashMap, process::ExitCode};
 
 use clap::Args;
 use engine::{
@@ -113,11 +113,10 @@ impl List {
     ) -> Vec<(&'static str, serde_json::Value)> {
         let id = image.id.to_string();
         let id = if self.no_trunc { id.as_str() } else { human::short_id(&id) };
-        let age = Duration::try_from(Timestamp::now().duration_since(image.created)).unwrap_or_default();
         let size = |bytes: Option<u64>| bytes.map_or(UNKNOWN.to_owned(), |bytes| human::size(bytes, 4));
         vec![
             ("ID", json!(id)),
-            ("CreatedSince", json!(human::ago(age))),
+            ("CreatedSince", json!(human::since(image.created, Timestamp::now()))),
             ("CreatedAt", json!(human::local_time(image.created))),
             ("Size", json!(human::size(image.size, 3))),
             ("VirtualSize", json!(human::size(image.size, 4))),

@@ -13,3 +13,4 @@ pub mod rm;
 pub mod save;
 pub mod tag;
 pub mod tree;
+pub mod verify;

@@ -225,13 +225,13 @@ debian:12              3be3c43cd7ee   77.3MB    +77.3MB
     #[test]
     fn without_layers_a_line_is_an_image() {
         let expected = "\
-IMAGE                ID             SIZE      ADDED
-debian:12            3be3c43cd7ee   77.3MB    +77.3MB
-├─ tool:latest       7c9bbe5ec9b3   86.3MB    +9MB
-└─ web:1, web:2      4f30fa7be148   78.3MB    +1MB
-<shared>                            10B       +10B
-├─ left:latest       360f84035942   11B       +1B
-└─ right:latest      27042f4e6eca   12B       +2B
+IMAGE             ID             SIZE      ADDED
+debian:12         3be3c43cd7ee   77.3MB    +77.3MB
+├─ tool:latest    7c9bbe5ec9b3   86.3MB    +9MB
+└─ web:1, web:2   4f30fa7be148   78.3MB    +1MB
+<shared>                         10B       +10B
+├─ left:latest    360f84035942   11B       +1B
+└─ right:latest   27042f4e6eca   12B       +2B
 
 5 images, 7 layers: 87.3MB, 155MB saved by sharing
 ";

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use distribution::{Fetched, Repository, Selector};
 use engine::EngineError;
-use image::manifest::{Document, owned_json, MANIFEST_LIMIT};
+use image::manifest::{Document, MANIFEST_LIMIT, owned_json};
 use serde_json::{Value, json};
 use types::Reference;
 
@@ -54,7 +54,8 @@ fn in_detail(repository: &Repository<'_>, reference: &Reference, fetched: Fetche
         Document::Manifest(_) => detail(reference, &fetched, Value::Null),
         Document::Index(index) => {
             let details = index.manifests.iter().map(|descriptor| {
-                let fetched = repository.manifest(&Selector::Digest(descriptor.digest)).map_err(EngineError::from)?;
+                let fetched =
+                    repository.manifest(&Selector::Digest(descriptor.digest)).map_err(EngineError::from)?;
                 detail(reference, &fetched, json!(descriptor.platform))
             });
             Ok(Value::Array(details.collect::<anyhow::Result<_>>()?))

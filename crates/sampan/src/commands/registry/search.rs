@@ -39,10 +39,12 @@ impl Verb for Search {
     const USAGE: &'static str = "[OPTIONS] TERM";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let filters = self.filter.iter().map(|text| Filter::parse(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        let filters =
+            self.filter.iter().map(|text| Filter::parse(text)).collect::<anyhow::Result<Vec<_>>>()?;
         let format = Format::parse(self.format.as_deref(), COLUMNS)?;
         let (registry, term) = split_registry(&self.term);
-        let found = session::client(globals)?.search(registry, term, self.limit).map_err(EngineError::from)?;
+        let found =
+            session::client(globals)?.search(registry, term, self.limit).map_err(EngineError::from)?;
         let passing = found.into_iter().filter(|found| filters.iter().all(|filter| filter.lets_pass(found)));
         let rows: Vec<Row> = passing.map(|found| row(found, self.no_trunc)).collect();
         print!("{}", format.show(FIELDS, &rows)?);
@@ -102,11 +104,7 @@ impl Filter {
 
 const COLUMNS: &[&str] = &["Name", "Description", "StarCount", "IsOfficial"];
 
-const FIELDS: Fields = &[
-    ("Name", "NAME"),
-    ("Description", "DESCRIPTION"),
-    ("StarCount", "STARS"),
-    ("IsOfficial", "OFFICIAL"),
-];
+const FIELDS: Fields =
+    &[("Name", "NAME"), ("Description", "DESCRIPTION"), ("StarCount", "STARS"), ("IsOfficial", "OFFICIAL")];
 
 const DESCRIPTION_WIDTH: usize = 45;

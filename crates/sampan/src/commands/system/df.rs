@@ -1,6 +1,6 @@
 //! `system df`: what takes how much disk.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use clap::Args;
 use engine::{
@@ -110,10 +110,10 @@ fn image_lines(usage: &ImageUsage) -> Vec<Vec<String>> {
             name.repository,
             name.tag,
             human::short_id(&usage.image.id.to_string()).to_owned(),
-            human::ago(since(usage.image.created)),
-            human::size(usage.size, 3),
+            human::since(usage.image.created, Timestamp::now()),
+            human::size(usage.size(), 3),
             human::size(usage.shared, 4),
-            human::size(usage.unique(), 4),
+            human::size(usage.unique, 4),
             usage.containers.to_string(),
         ]
     });
@@ -129,7 +129,7 @@ fn container_line(engine: &Engine, usage: &ContainerUsage) -> anyhow::Result<Vec
         human::command(&container.config.arguments().join(" "), false),
         volumes.to_string(),
         human::size(*size, 3),
-        human::ago(since(container.created)),
+        human::since(container.created, Timestamp::now()),
         container::ls::describe(&container.status()?),
         container.name.to_string(),
     ])
@@ -157,9 +157,9 @@ fn document(engine: &Engine, usage: &Usage) -> anyhow::Result<Value> {
                 "Repository": name.repository,
                 "Tag": name.tag,
                 "CreatedAt": human::local_time(usage.image.created),
-                "Size": usage.size,
+                "Size": usage.size(),
                 "SharedSize": usage.shared,
-                "UniqueSize": usage.unique(),
+                "UniqueSize": usage.unique,
                 "Containers": usage.containers,
             })
         })
@@ -189,10 +189,6 @@ fn document(engine: &Engine, usage: &Usage) -> anyhow::Result<Value> {
     }))
 }
 
-fn since(at: Timestamp) -> Duration {
-    Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default()
-}
-
 const COLUMNS: &[&str] = &["Type", "TotalCount", "Active", "Size", "Reclaimable"];
 
 const FIELDS: Fields = &[
@@ -209,3 +205,22 @@ const CONTAINERS: &[&str] =
     &["CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES"];
 const VOLUMES: &[&str] = &["VOLUME NAME", "LINKS", "SIZE"];
 const CACHE: &[&str] = &["CACHE ID", "CACHE TYPE", "SIZE"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_what_is_in_use_and_what_could_be_had_back() {
+        let check = |items: Vec<bool>, size: u64, reclaimable: u64, with_percentage: bool, expected: &str| {
+            let row = row("Images", &Part { items, size, reclaimable }, |item| *item, with_percentage);
+            let cells: Vec<_> = row.fields.iter().map(|(_, value)| value.as_str().unwrap()).collect();
+            assert_eq!(cells.join(" | "), expected);
+        };
+        check(vec![true, false], 1_982_610, 1_982_549, true, "Images | 2 | 1 | 1.983MB | 1.983MB (99%)");
+        check(vec![false], 1_982_549, 1_982_549, true, "Images | 1 | 0 | 1.983MB | 1.983MB (100%)");
+        check(vec![true], 1_982_549, 0, true, "Images | 1 | 1 | 1.983MB | 0B (0%)");
+        check(vec![], 0, 0, true, "Images | 0 | 0 | 0B | 0B");
+        check(vec![false], 5_000, 5_000, false, "Images | 1 | 0 | 5kB | 5kB");
+    }
+}
