@@ -23,7 +23,7 @@ impl Engine {
     pub fn load(&self, source: impl Read, platform: Option<&Platform>) -> Result<Vec<Loaded>, EngineError> {
         let lease = self.images.lease()?;
         let mut all = Vec::new();
-        for archive::Loaded { image, names } in archive::load(&lease, source)? {
+        for archive::Loaded { image, names } in archive::load(&lease, source, platform)? {
             let name = names.first().map_or_else(|| image.id.to_string(), Reference::familiar);
             check_platform(&name, &image, platform)?;
             let mut replaced = Vec::new();

@@ -32,9 +32,14 @@ pub struct Loaded {
     pub names: Vec<Reference>,
 }
 
-/// Adds all images of an archive, which may be compressed and come through a pipe, to the store.
-/// The lease must live until they are recorded.
-pub fn load(lease: &Lease, source: impl Read) -> Result<Vec<Loaded>, ArchiveError> {
+/// Adds all images of an archive, which may be compressed and come through a pipe, to the store. Of one for many
+/// platforms it takes what is for `platform`, by default this machine's. The lease must live until they are
+/// recorded.
+pub fn load(
+    lease: &Lease,
+    source: impl Read,
+    platform: Option<&Platform>,
+) -> Result<Vec<Loaded>, ArchiveError> {
     thread::scope(|scope| {
         // Lets the disk begin with the first files while the last are still read and unpacked. What fails
         // here fails again when everything is synced, and is told then.
@@ -42,11 +47,11 @@ pub fn load(lease: &Lease, source: impl Read) -> Result<Vec<Loaded>, ArchiveErro
         let early = move || files.into_iter().for_each(|file| drop(file.sync_data()));
         thread::Builder::new().spawn_scoped(scope, early).map_err(ArchiveError::Read)?;
         let spool = Spool::read(source, lease, move |file| drop(written.send(file)))?;
-        from_spool(lease, &spool)
+        from_spool(lease, &spool, platform.unwrap_or(&Platform::host()))
     })
 }
 
-fn from_spool(lease: &Lease, spool: &Spool) -> Result<Vec<Loaded>, ArchiveError> {
+fn from_spool(lease: &Lease, spool: &Spool, platform: &Platform) -> Result<Vec<Loaded>, ArchiveError> {
     let docker = match spool.has(DOCKER_MANIFEST_FILE) {
         true => {
             let bytes = spool.file(DOCKER_MANIFEST_FILE)?.content(DOCKER_MANIFEST_FILE, MANIFEST_LIMIT)?;
@@ -55,7 +60,7 @@ fn from_spool(lease: &Lease, spool: &Spool) -> Result<Vec<Loaded>, ArchiveError>
         false => Vec::new(),
     };
     let found = if spool.has(INDEX_FILE) {
-        from_layout(spool, &docker)?
+        from_layout(spool, &docker, platform)?
     } else if spool.has(DOCKER_MANIFEST_FILE) {
         docker.iter().map(|image| from_docker(spool, image)).collect::<Result<_, _>>()?
     } else {
@@ -77,7 +82,11 @@ struct Found<'a> {
 }
 
 /// The images that `index.json` names. Docker's manifest, if there is one too, may know more names.
-fn from_layout<'a>(spool: &'a Spool, docker: &[DockerImage]) -> Result<Vec<Found<'a>>, ArchiveError> {
+fn from_layout<'a>(
+    spool: &'a Spool,
+    docker: &[DockerImage],
+    platform: &Platform,
+) -> Result<Vec<Found<'a>>, ArchiveError> {
     let bytes = spool.file(INDEX_FILE)?.content(INDEX_FILE, MANIFEST_LIMIT)?;
     let Document::Index(index) = Document::parse(&bytes, OCI_INDEX).map_err(invalid(INDEX_FILE))? else {
         return Err(ArchiveError::NotImages);
@@ -85,7 +94,9 @@ fn from_layout<'a>(spool: &'a Spool, docker: &[DockerImage]) -> Result<Vec<Found
     let mut found: Vec<Found<'a>> = Vec::new();
     let mut known: HashMap<Digest, usize> = HashMap::new();
     for descriptor in &index.manifests {
-        let Some(Resolved { digest, bytes, manifest, .. }) = manifest(spool, descriptor)? else { continue };
+        let Some(Resolved { digest, bytes, manifest, .. }) = manifest(spool, descriptor, platform)? else {
+            continue;
+        };
         let position = match known.get(&digest) {
             Some(position) => *position,
             None => {
@@ -100,17 +111,23 @@ fn from_layout<'a>(spool: &'a Spool, docker: &[DockerImage]) -> Result<Vec<Found
     Ok(found)
 }
 
-/// The manifest that a descriptor stands for: of an image for many platforms, the one for this machine.
-fn manifest(spool: &Spool, descriptor: &Descriptor) -> Result<Option<Resolved>, ArchiveError> {
+/// The manifest that a descriptor stands for: of an image for many platforms, the one for `platform`.
+fn manifest(
+    spool: &Spool,
+    descriptor: &Descriptor,
+    platform: &Platform,
+) -> Result<Option<Resolved>, ArchiveError> {
     let in_archive = |source| invalid(&descriptor.digest.to_string())(source);
     let fetch = |wanted: &Descriptor| -> Result<Vec<u8>, Unresolved> {
         let file = spool.blob(&wanted.digest).map_err(Unresolved::Archive)?;
         file.content(&wanted.digest.to_string(), MANIFEST_LIMIT).map_err(Unresolved::Archive)
     };
-    resolve(descriptor, &|index| chosen(spool, index), &mut { fetch }).map_err(|error| match error {
-        Unresolved::Archive(error) => error,
-        Unresolved::Document(source) => in_archive(source),
-    })
+    resolve(descriptor, &|index| chosen(spool, index, platform), &mut { fetch }).map_err(
+        |error| match error {
+            Unresolved::Archive(error) => error,
+            Unresolved::Document(source) => in_archive(source),
+        },
+    )
 }
 
 /// Why no manifest was found.
@@ -125,9 +142,9 @@ impl From<InvalidDocument> for Unresolved {
     }
 }
 
-/// Of an index, the manifest for this machine, or the only one that the archive has at all.
-fn chosen(spool: &Spool, index: &Index) -> Option<Descriptor> {
-    let chosen = index.for_platform(&Platform::host()).or_else(|| {
+/// Of an index, the manifest for `platform`, or the only one that the archive has at all.
+fn chosen(spool: &Spool, index: &Index, platform: &Platform) -> Option<Descriptor> {
+    let chosen = index.for_platform(platform).or_else(|| {
         let images = |d: &&Descriptor| d.platform.as_ref().is_none_or(|p| p.os != "unknown");
         let mut present = index.manifests.iter().filter(images).filter(|d| spool.blob(&d.digest).is_ok());
         present.next().filter(|_| present.next().is_none())

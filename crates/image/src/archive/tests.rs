@@ -5,6 +5,7 @@ use types::Reference;
 use super::*;
 use crate::{
     config::Configuration,
+    manifest::{Descriptor, Index, Manifest, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST},
     store::tests::{image_of, sandbox},
     tarball::tests::Raw,
     tree::{Links, Owner, Root},
@@ -51,7 +52,7 @@ fn what_was_saved_loads_as_the_same_images_with_their_names() {
     assert_eq!(count, 1, "a shared layer is written once");
     for compress in ["cat", "gzip", "zstd", "xz", "bzip2"] {
         let lease = to.store.lease().unwrap();
-        let loaded = load(&lease, through(compress, &archive).as_slice()).unwrap();
+        let loaded = load(&lease, through(compress, &archive).as_slice(), None).unwrap();
         let loaded: Vec<_> = loaded.into_iter().map(|l| (l.image, l.names)).collect();
         assert_eq!(loaded, images, "{compress}");
     }
@@ -71,7 +72,7 @@ fn a_built_layer_is_saved_without_having_a_blob() {
     let mut archive = Vec::new();
     save(&from.store, &[(image.clone(), vec![])], &mut archive).unwrap();
     let lease = to.store.lease().unwrap();
-    assert_eq!(load(&lease, archive.as_slice()).unwrap()[0].image, image);
+    assert_eq!(load(&lease, archive.as_slice(), None).unwrap()[0].image, image);
 }
 
 #[test]
@@ -79,14 +80,14 @@ fn an_archive_of_an_old_docker_is_loaded() {
     let Some(sandbox) = sandbox() else { return };
     let lease = sandbox.store.lease().unwrap();
     let archive = old_archive(r#"["app:1","localhost:5000/x:latest"]"#).end();
-    let loaded = load(&lease, archive.as_slice()).unwrap();
+    let loaded = load(&lease, archive.as_slice(), None).unwrap();
     assert_eq!(loaded.len(), 1);
     let names: Vec<_> = loaded[0].names.iter().map(Reference::familiar).collect();
     assert_eq!(names, ["app:1", "localhost:5000/x:latest"]);
     let directories = sandbox.store.layer_directories(&loaded[0].image).unwrap();
     assert_eq!(directories.len(), 2);
     assert!(directories[0].join("a").exists());
-    assert!(load(&lease, old_archive("null").end().as_slice()).unwrap()[0].names.is_empty());
+    assert!(load(&lease, old_archive("null").end().as_slice(), None).unwrap()[0].names.is_empty());
 }
 
 #[test]
@@ -118,11 +119,43 @@ fn what_is_no_image_archive_says_so_and_leaves_nothing() {
         ),
     ];
     for (archive, why) in cases {
-        let error = load(&lease, archive.as_slice()).expect_err(why).to_string();
+        let error = load(&lease, archive.as_slice(), None).expect_err(why).to_string();
         assert!(error.contains(why), "{error:?} does not say {why:?}");
     }
     let freed = sandbox.store.collect(|| Ok::<_, StoreError>(Default::default())).unwrap();
     assert_eq!(freed, Default::default());
+}
+
+#[test]
+fn of_an_image_for_many_platforms_the_one_that_is_asked_for_is_loaded() {
+    let Some(sandbox) = sandbox() else { return };
+    let blob = |bytes: &[u8]| format!("blobs/sha256/{}", Digest::of(bytes).hex());
+    let described =
+        |media_type: &str, bytes: &[u8]| Descriptor::new(media_type, Digest::of(bytes), bytes.len() as u64);
+    let mut archive = Raw::default();
+    let mut entries = Vec::new();
+    for architecture in ["amd64", "arm64", "riscv64"] {
+        let mut config = Configuration { os: "linux".to_owned(), ..Configuration::default() };
+        config.architecture = architecture.to_owned();
+        let config = serde_json::to_vec(&config).unwrap();
+        let manifest = Manifest::new(described(OCI_CONFIG, &config), vec![]);
+        let manifest = serde_json::to_vec(&manifest).unwrap();
+        let platform = format!(r#"{{"os":"linux","architecture":"{architecture}"}}"#);
+        let platform = Some(serde_json::from_str(&platform).unwrap());
+        entries.push(Descriptor { platform, ..described(OCI_MANIFEST, &manifest) });
+        archive = archive.file(&blob(&config), &config).file(&blob(&manifest), &manifest);
+    }
+    let inner = serde_json::to_vec(&Index::new(entries)).unwrap();
+    let outer = serde_json::to_vec(&Index::new(vec![described(OCI_INDEX, &inner)])).unwrap();
+    let archive = archive.file(&blob(&inner), &inner).file("index.json", &outer).end();
+    let lease = sandbox.store.lease().unwrap();
+    for wanted in ["linux/arm64", "linux/riscv64"] {
+        let platform = wanted.parse().unwrap();
+        let loaded = load(&lease, archive.as_slice(), Some(&platform)).unwrap();
+        assert_eq!(format!("linux/{}", loaded[0].image.config.architecture), wanted);
+    }
+    let other = "linux/s390x".parse().unwrap();
+    assert!(matches!(load(&lease, archive.as_slice(), Some(&other)), Err(ArchiveError::NoImage)));
 }
 
 #[test]
@@ -134,7 +167,7 @@ fn a_blob_that_is_not_what_its_name_says_is_refused() {
     save(&from.store, &[(image, vec![])], &mut archive).unwrap();
     let at = archive.windows(10).rposition(|part| part == b"x\0\0\0\0\0\0\0\0\0").unwrap();
     archive[at] = b'y';
-    let error = load(&to.store.lease().unwrap(), archive.as_slice()).unwrap_err();
+    let error = load(&to.store.lease().unwrap(), archive.as_slice(), None).unwrap_err();
     assert!(matches!(error, ArchiveError::Damaged { .. }), "{error}");
 }
 
