@@ -41,12 +41,18 @@ pub fn load(
     platform: Option<&Platform>,
 ) -> Result<Vec<Loaded>, ArchiveError> {
     thread::scope(|scope| {
-        // Lets the disk begin with the first files while the last are still read and unpacked. What fails
+        // Lets the disk begin with the first large files while the last are still read and unpacked. What fails
         // here fails again when everything is synced, and is told then.
-        let (written, files) = mpsc::channel::<File>();
+        let (large, files) = mpsc::sync_channel::<File>(SYNCED_EARLY);
         let early = move || files.into_iter().for_each(|file| drop(file.sync_data()));
         thread::Builder::new().spawn_scoped(scope, early).map_err(ArchiveError::Read)?;
-        let spool = Spool::read(source, lease, move |file| drop(written.send(file)))?;
+        let written = move |file: File| {
+            if file.metadata().is_ok_and(|metadata| metadata.len() >= LARGE) {
+                // If it has enough to do, this one waits until everything is synced.
+                let _ = large.try_send(file);
+            }
+        };
+        let spool = Spool::read(source, lease, written)?;
         from_spool(lease, &spool, platform.unwrap_or(&Platform::host()))
     })
 }
@@ -243,7 +249,7 @@ fn unpack_all(lease: &Lease, missing: Vec<Missing<'_>>) -> Result<Vec<Staged>, S
         loop {
             let next = left.lock().expect("no thread panics holding it").pop();
             let Some((blob, diff_id, file, owned)) = next else { return Ok(staged) };
-            let unpacked = lease.unpack_file(&file.path, blob, diff_id, owned);
+            let unpacked = lease.unpack_file(&file.path, (file.digest, file.size), blob, diff_id, owned);
             if unpacked.is_err() {
                 left.lock().expect("no thread panics holding it").clear();
             }
@@ -277,3 +283,7 @@ fn name(descriptor: &Descriptor) -> Option<Reference> {
 fn invalid(name: &str) -> impl FnOnce(InvalidDocument) -> ArchiveError {
     move |source| ArchiveError::Invalid { name: name.to_owned(), source }
 }
+
+/// What is worth to be put on the disk early, in bytes, and how many files may wait for it.
+const LARGE: u64 = 1 << 20;
+const SYNCED_EARLY: usize = 16;

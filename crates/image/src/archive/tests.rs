@@ -5,7 +5,8 @@ use types::Reference;
 use super::*;
 use crate::{
     config::Configuration,
-    manifest::{Descriptor, Index, Manifest, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST},
+    manifest::{Descriptor, Index, Manifest, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST},
+    store::Store,
     store::tests::{image_of, sandbox},
     tarball::tests::Raw,
     tree::{Links, Owner, Root},
@@ -124,6 +125,35 @@ fn what_is_no_image_archive_says_so_and_leaves_nothing() {
     }
     let freed = sandbox.store.collect(|| Ok::<_, StoreError>(Default::default())).unwrap();
     assert_eq!(freed, Default::default());
+}
+
+#[test]
+fn a_layer_of_another_size_than_its_manifest_says_is_refused() {
+    let Some(sandbox) = sandbox() else { return };
+    let blob = |bytes: &[u8]| format!("blobs/sha256/{}", Digest::of(bytes).hex());
+    let layer = Raw::default().file("a", b"x").end();
+    let config = config(&[Digest::of(&layer)]);
+    for (excess, is_good) in [(0, true), (1, false)] {
+        let described = Descriptor::new(OCI_CONFIG, Digest::of(&config), config.len() as u64);
+        let size = layer.len() as u64 + excess;
+        let layers = vec![Descriptor::new(OCI_LAYER, Digest::of(&layer), size)];
+        let manifest = serde_json::to_vec(&Manifest::new(described, layers)).unwrap();
+        let entry = Descriptor::new(OCI_MANIFEST, Digest::of(&manifest), manifest.len() as u64);
+        let index = serde_json::to_vec(&Index::new(vec![entry])).unwrap();
+        let archive = Raw::default()
+            .file(&blob(&layer), &layer)
+            .file(&blob(&config), &config)
+            .file(&blob(&manifest), &manifest)
+            .file("index.json", &index)
+            .end();
+        let top = tempfile::tempdir_in(sandbox.top.path()).unwrap();
+        let store = Store::open(top.path()).unwrap();
+        let loaded = load(&store.lease().unwrap(), archive.as_slice(), None);
+        assert_eq!(loaded.is_ok(), is_good);
+        if let Err(error) = loaded {
+            assert!(matches!(error, ArchiveError::Store(StoreError::WrongSize { .. })), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -104,7 +104,7 @@ pub enum StoreError {
     UnpackUnknown(#[source] UnpackError),
     #[error(transparent)]
     Pack(#[from] PackError),
-    #[error("cannot read the layer")]
+    #[error("cannot read the blob")]
     Source(#[source] io::Error),
     #[error("cannot write the layer")]
     Target(#[source] io::Error),

@@ -69,11 +69,12 @@ impl Lease {
         unpacked
     }
 
-    /// [`Lease::unpack`] for a file of this lease whose content has been hashed, and is `blob`. It becomes the
-    /// store's if it is `owned`, and then no bytes are copied.
+    /// [`Lease::unpack`] for a file of this lease whose content has this digest and size: it is not hashed again.
+    /// It becomes the store's if it is `owned`, and then no bytes are copied.
     pub(crate) fn unpack_file(
         &self,
         file: &Path,
+        content: (Digest, u64),
         blob: &Descriptor,
         diff_id: Digest,
         owned: bool,
@@ -90,8 +91,7 @@ impl Lease {
             }
             _ => stage.inflate(&mut source).map_err(failed)?,
         };
-        let total = (blob.digest, blob.size);
-        stage.finish(filled, total, Some((blob, diff_id)), owned.then(|| file.to_owned()))
+        stage.finish(filled, content, Some((blob, diff_id)), owned.then(|| file.to_owned()))
     }
 
     pub(super) fn unpack_from(
