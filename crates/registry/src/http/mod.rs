@@ -2,6 +2,7 @@
 //!
 //! HTTP/1.1 only: clients open several connections anyway, and one that is stuck holds up nobody else.
 
+mod linger;
 mod stall;
 pub mod tls;
 
@@ -10,7 +11,7 @@ use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::
 use axum::{
     body::Body,
     extract::Request,
-    http::{Response, StatusCode},
+    http::{Response, StatusCode, header},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::{stall::Stall, tls::Tls};
+use self::{linger::Linger, stall::Stall, tls::Tls};
 
 /// What answers requests.
 pub trait Service: Send + Sync + 'static {
@@ -110,7 +111,7 @@ async fn requests<S: Service, T: AsyncRead + AsyncWrite + Unpin>(
         async move {
             Ok::<_, Infallible>(match head_size(&request) > HEAD {
                 true => too_large(),
-                false => service.answer(request.map(Body::new), client).await,
+                false => service.answer(lingering(request), client).await,
             })
         }
     });
@@ -131,6 +132,12 @@ async fn requests<S: Service, T: AsyncRead + AsyncWrite + Unpin>(
 /// Waits until the server is to stop. A sender that is gone will never say more, and means the same.
 async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The request with a body that its client may finish sending.
+fn lingering(request: hyper::Request<Incoming>) -> Request {
+    let comes_anyway = !request.headers().contains_key(header::EXPECT);
+    request.map(|body| Body::new(Linger::new(Body::new(body), comes_anyway)))
 }
 
 /// Bytes of a request's head, near enough.

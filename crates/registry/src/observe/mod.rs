@@ -44,7 +44,7 @@ impl http::Service for Front {
         exchange.user = answered.user;
         exchange.cause = answered.cause;
         exchange.status = answered.response.status();
-        answered.response.map(|body| Body::new(Counted { body, count: Count::Sent(exchange) }))
+        answered.response.map(|body| Body::new(Counted { body, count: Count::Sent(Box::new(exchange)) }))
     }
 }
 
@@ -106,7 +106,7 @@ struct Counted {
 
 enum Count {
     Received(Arc<std::sync::atomic::AtomicU64>),
-    Sent(Exchange),
+    Sent(Box<Exchange>),
 }
 
 impl HttpBody for Counted {

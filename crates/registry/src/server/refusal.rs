@@ -17,7 +17,8 @@ use crate::{
 pub struct Refusal {
     pub code: Code,
     message: String,
-    detail: Value,
+    /// Boxed, because errors travel through many functions and are rare.
+    detail: Option<Box<Value>>,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// What the log says and the client need not know.
     pub cause: Option<String>,
@@ -107,7 +108,7 @@ impl Code {
 impl Refusal {
     pub fn new(code: Code) -> Refusal {
         let message = code.describe().2.to_owned();
-        Refusal { code, message, detail: Value::Null, headers: Vec::new(), cause: None }
+        Refusal { code, message, detail: None, headers: Vec::new(), cause: None }
     }
 
     /// Nothing is served under that path.
@@ -123,7 +124,7 @@ impl Refusal {
 
     /// What it is about, for programs.
     pub fn about(mut self, detail: impl Into<Value>) -> Refusal {
-        self.detail = detail.into();
+        self.detail = Some(Box::new(detail.into()));
         self
     }
 
@@ -137,8 +138,8 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response<Body> {
         let (status, code, _) = self.code.describe();
         let error = match self.detail {
-            Value::Null => json!({ "code": code, "message": self.message }),
-            detail => json!({ "code": code, "message": self.message, "detail": detail }),
+            None => json!({ "code": code, "message": self.message }),
+            Some(detail) => json!({ "code": code, "message": self.message, "detail": *detail }),
         };
         let body = json!({ "errors": [error] }).to_string() + "\n";
         let mut response = Response::new(Body::from(body));

@@ -71,3 +71,14 @@ fn the_operator_sees_counters_and_health_and_browsers_see_nothing() {
     }
     assert_eq!(server.get("/metrics").status, 404);
 }
+
+#[test]
+fn a_client_that_is_refused_while_it_sends_reads_why() {
+    let server = Server::start();
+    let location = server.begin("a");
+    let body = vec![0; 8_000_000];
+    let range = [("Content-Range", "5-8000004")];
+    let mut stream = open(server.address, "PATCH", &location, &range, Some(body.len()));
+    stream.write_all(&body).unwrap();
+    assert_eq!(finish(stream).status, 416);
+}

@@ -1,6 +1,8 @@
 //! A registry in a process of its own, spoken to over HTTP: each rule of the distribution specification that matters, and
 //! what it does not speak of: crashes, limits, strangers, collections.
 
+#![allow(clippy::unwrap_used, reason = "what serves tests may panic as tests do")]
+
 mod authentication;
 mod cache;
 mod collection;
