@@ -102,7 +102,7 @@ impl<W: io::Write> io::Write for Watched<'_, W> {
 mod tests {
     use std::{cell::Cell, io::Read};
 
-    use flate2::bufread::GzDecoder;
+    use flate2::bufread::MultiGzDecoder;
 
     use super::*;
     use crate::{
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(blob.media_type, OCI_LAYER_GZIP);
         let mut plain = Vec::new();
         let bytes = fs::read(store.blob_path(&blob.digest)).unwrap();
-        GzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).unwrap();
+        MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).unwrap();
         assert_eq!(Digest::of(&plain), built.diff_id);
 
         let again = lease.compress(&built, &|_| panic!("it is there already")).unwrap();
