@@ -1,9 +1,13 @@
 //! `push`: what of an image a registry does not have, from the store to there.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     io::{self, Read, Seek, SeekFrom},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use distribution::{Client, Mounted, Repository, Selector, for_each_at_once};
@@ -52,8 +56,13 @@ impl Engine {
         }
 
         let repository = client.repository(reference.registry(), reference.path());
-        let push =
-            Push { lease: &lease, repository: &repository, elsewhere: self.known_in(reference)?, observer };
+        let push = Push {
+            lease: &lease,
+            repository: &repository,
+            elsewhere: self.known_in(reference)?,
+            compressing: Mutex::new(()),
+            observer,
+        };
         let selector = Selector::from(reference);
         if let Some(manifest) = push.finished_manifest(&image)?
             && repository.find_manifest(&selector)?.is_some_and(|there| there.digest == manifest.digest)
@@ -64,11 +73,10 @@ impl Engine {
             return self.record_pushed(reference, &manifest, &row.manifest);
         }
 
-        let layers =
-            image.layers.iter().enumerate().filter(|(at, layer)| {
-                !image.layers[..*at].iter().any(|before| before.diff_id == layer.diff_id)
-            });
-        let layers = layers.map(|(_, layer)| layer).collect();
+        // The largest first: what is left to send when all is compressed should be little.
+        let mut layers: Vec<&Layer> = image.layers.iter().collect();
+        layers.sort_by_key(|layer| (Reverse(layer.blob.size), layer.diff_id));
+        layers.dedup_by_key(|layer| layer.diff_id);
         let sent = for_each_at_once(layers, |layer: &Layer, stop| {
             push.layer(layer, stop).map(|blob| (layer.diff_id, blob))
         })?;
@@ -137,6 +145,8 @@ struct Push<'a> {
     repository: &'a Repository<'a>,
     /// Which repositories of the registry have a blob.
     elsewhere: HashMap<Digest, Vec<String>>,
+    /// Held by the one layer that is compressed, with all processors: it is sent while the next one is.
+    compressing: Mutex<()>,
     observer: &'a dyn Observer,
 }
 
@@ -180,6 +190,7 @@ impl Push<'_> {
                 return Ok(blob);
             }
             _ => {
+                let _turn = self.compressing.lock().expect("compressing does not panic");
                 let total = layer.blob.size;
                 self.lease.compress(layer, &|done| tell(Step::Compressing { done, total }))?
             }
