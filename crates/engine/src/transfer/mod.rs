@@ -3,12 +3,17 @@
 //! Knows which parts of an image are missing where, and moves those, several at once. How a registry is spoken to is
 //! the client's matter; that nothing unverified or half-done is ever seen under a name is the store's.
 
+mod inspect;
 mod pull;
 mod push;
 
 use types::Digest;
 
-pub use self::{pull::Pulled, push::Pushed};
+pub use self::{
+    inspect::{Remote, inspect},
+    pull::Pulled,
+    push::Pushed,
+};
 
 /// Watches a transfer. Called by several threads, at any time.
 pub trait Observer: Sync {

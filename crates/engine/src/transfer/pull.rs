@@ -13,7 +13,7 @@ use image::{
 };
 use types::{Digest, Platform, Reference};
 
-use super::{Event, Observer, Step};
+use super::{Event, Observer, Step, inspect::configuration};
 use crate::{Engine, error::EngineError};
 
 /// What came of a pull.
@@ -76,7 +76,7 @@ impl Engine {
 }
 
 /// The manifest that `named` is, or of an index the one for `platform`.
-fn resolve(
+pub(super) fn resolve(
     repository: &Repository<'_>,
     named: Fetched,
     reference: &Reference,
@@ -100,25 +100,12 @@ fn fetch_configuration(
     manifest: &Manifest,
 ) -> Result<Vec<Digest>, EngineError> {
     let blob = &manifest.config;
-    let invalid = |source| StoreError::Invalid { digest: blob.digest, source };
-    if blob.size > CONFIGURATION_LIMIT {
-        return Err(invalid(InvalidDocument::TooLarge { limit: CONFIGURATION_LIMIT }).into());
-    }
     let bytes = match lease.store().read_blob(&blob.digest, CONFIGURATION_LIMIT) {
         Ok(bytes) => bytes,
-        Err(_) => {
-            let mut bytes = Vec::new();
-            let mut blob = repository.blob(blob, 0)?;
-            blob.read_to_end(&mut bytes).map_err(registry_error)?;
-            bytes
-        }
+        Err(_) => configuration(repository, blob)?,
     };
-    match Digest::of(&bytes) {
-        actual if actual != blob.digest => {
-            return Err(StoreError::Damaged { expected: blob.digest, actual }.into());
-        }
-        _ => lease.put_blob(&bytes)?,
-    };
+    lease.put_blob(&bytes)?;
+    let invalid = |source| StoreError::Invalid { digest: blob.digest, source };
     let config: Configuration = json(&bytes, CONFIGURATION_LIMIT).map_err(invalid)?;
     let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
     if layers != diff_ids {
@@ -239,7 +226,7 @@ impl Read for Counted<'_> {
 }
 
 /// The client's own error, if that is what is behind an error in reading a blob.
-fn registry_error(error: io::Error) -> EngineError {
+pub(super) fn registry_error(error: io::Error) -> EngineError {
     match error.downcast::<ClientError>() {
         Ok(error) => error.into(),
         Err(error) => error.into(),

@@ -23,6 +23,9 @@ fn an_image_is_copied_with_its_digest_and_nothing_comes_here() {
     let mounted = sandbox.sampan(["copy", &there, &beside]).ok();
     assert_eq!(mounted.stdout.matches(": Mounted\n").count(), 3, "{mounted}");
     assert_eq!(inspect_manifest(&sandbox, &name), inspect_manifest(&sandbox, &beside));
+    let remote = ["image", "inspect", "--remote", "--format", "{{.Id}} {{.Config.Cmd}} {{len .Layers}}"];
+    let remote = sandbox.sampan(remote.into_iter().chain([there.as_str()])).ok();
+    assert_eq!(remote.word().split_once(' ').unwrap().1, "[cat /data/7] 2", "{remote}");
     sandbox.sampan(["images", "-q", &there]).ok().prints("");
     sandbox.sampan(["run", "--rm", &beside]).ok().prints("7\n");
 }

@@ -3,7 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use engine::{Engine, EngineError};
+use distribution::Client;
+use engine::{
+    Engine, EngineError,
+    transfer::{Remote, inspect},
+};
 use serde_json::{Value, json};
 use types::{Platform, Reference};
 
@@ -24,6 +28,9 @@ pub struct Inspect {
     /// 'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)
     #[arg(long)]
     platform: Option<Platform>,
+    /// Ask the registry, without pulling the image
+    #[arg(long)]
+    remote: bool,
     #[arg(required = true)]
     images: Vec<String>,
 }
@@ -33,6 +40,13 @@ impl Verb for Inspect {
     const USAGE: &'static str = "[OPTIONS] IMAGE [IMAGE...]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        if self.remote {
+            let client = session::client(globals)?;
+            let platform = self.platform.unwrap_or_else(Platform::host);
+            return show(self.format.as_deref(), &self.images, |name| {
+                Ok(Some(describe_remote(&client, &name.parse()?, &platform)?))
+            });
+        }
         let engine = session::open(globals)?;
         show(self.format.as_deref(), &self.images, |name| {
             engine.image_for(name, self.platform.as_ref())?;
@@ -67,5 +81,30 @@ pub fn describe(engine: &Engine, reference: &str) -> Result<Value, EngineError> 
         "GraphDriver": { "Data": null, "Name": "overlay2" },
         "RootFS": { "Type": "layers", "Layers": config.rootfs.diff_ids },
         "Metadata": { "LastTagTime": "0001-01-01T00:00:00Z" },
+    }))
+}
+
+/// The image as its registry describes it, in the words of docker's API as far as they go: its size is that of what
+/// would be sent.
+fn describe_remote(
+    client: &Client,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<Value, EngineError> {
+    let Remote { digest, id, config, layers, platforms } = inspect(client, reference, platform)?;
+    let tags: Vec<String> = reference.tag().map(|_| reference.familiar()).into_iter().collect();
+    Ok(json!({
+        "Id": id,
+        "RepoTags": tags,
+        "RepoDigests": [format!("{}@{digest}", reference.familiar_name())],
+        "Created": config.created,
+        "Author": config.author,
+        "Config": config.config,
+        "Architecture": config.architecture,
+        "Os": config.os,
+        "Platforms": platforms,
+        "Size": layers.iter().map(|layer| layer.size).sum::<u64>(),
+        "Layers": layers.iter().map(|layer| layer.digest).collect::<Vec<_>>(),
+        "RootFS": { "Type": "layers", "Layers": config.rootfs.diff_ids },
     }))
 }
