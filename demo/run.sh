@@ -15,6 +15,8 @@ image=friendlyhello:demo
 network=demo-net-$$
 redis=demo-redis-$$
 hello=demo-hello-$$
+registry=localhost:$((port + 1))
+pushed=$registry/me/hello:v1.0
 
 main() {
     trap clean_up EXIT
@@ -51,6 +53,15 @@ main() {
 
     say "What is running."
     run sampan ps
+
+    say "A registry of our own, through which others get the image."
+    serve_registry
+    run sampan tag "$image" "$pushed"
+    run sampan push "$pushed"
+    say "Forget that name, and run the image from the registry."
+    run sampan rmi "$pushed"
+    run sampan run --rm "$pushed" python --version
+    run sampan rmi "$pushed"
     say "What the application has said."
     run sampan logs "$hello"
     worked=yes
@@ -76,6 +87,17 @@ base_images() {
     for tar in $tars; do
         run sampan load --input "$tar"
     done
+}
+
+# In a directory of its own that goes with it.
+serve_registry() {
+    directory=$(mktemp --directory)
+    show sampan serve registry --listen "$registry" "&"
+    # The program itself: a function in the background would be a shell, and that the one to be ended.
+    $as_root "$program" serve registry --quiet --metrics-listen none --listen "$registry" --root "$directory" &
+    server=$!
+    curl --silent --show-error --fail --output /dev/null --retry 50 --retry-delay 1 --retry-all-errors \
+        "http://$registry/v2/"
 }
 
 await_redis() {
@@ -114,6 +136,11 @@ clean_up() {
     say "Remove the containers, with their volumes, and the network."
     run sampan rm --force --volumes "$hello" "$redis" || code=1
     run sampan network rm --force "$network" || code=1
+    if [ -n "$server" ]; then
+        $as_root kill "$server" || code=1
+        wait "$server" || true
+        $as_root rm -r "$directory"
+    fi
     if [ -n "$worked" ]; then
         printf '\nThat was all of it. The image stays: sampan run --rm %s python --version\n' "$image"
     fi
@@ -121,6 +148,7 @@ clean_up() {
 }
 
 worked=
+server=
 as_root=
 [ "$(id -u)" -eq 0 ] || as_root=sudo
 export no_proxy=localhost # the pages asked for are this machine's own
