@@ -7,6 +7,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{IoSlice, Read, Seek, SeekFrom, Write},
+    num::NonZeroU64,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::PathBuf,
     thread,
@@ -15,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Advice, FlockOperation, fadvise, flock};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
@@ -216,11 +217,23 @@ impl Writer {
             let written = self.file.write_vectored(left).map_err(io("write", &self.path))?;
             IoSlice::advance_slices(&mut left, written);
         }
+        let before = self.length;
         for bytes in batch {
             self.hasher.update(bytes);
             self.length += bytes.len() as u64;
         }
+        if before / STRETCH != self.length / STRETCH {
+            self.begin_to_store(before / STRETCH * STRETCH);
+        }
         Ok(self)
+    }
+
+    /// Has the disk begin with what was written from `start` on, so that it is not idle until the end and the only thing
+    /// that is waited for then. Linux starts to write what it is told will not be needed, and keeps it until it is written.
+    fn begin_to_store(&self, start: u64) {
+        let length = NonZeroU64::new(self.length - start);
+        // Advice that is not taken costs time, and nothing else.
+        let _ = fadvise(&self.file, start, length, Advice::DontNeed);
     }
 
     fn hash_with(&self, algorithm: Algorithm) -> Result<Digest, StorageError> {
@@ -248,6 +261,8 @@ fn directory(disk: &Disk, id: &UploadId) -> PathBuf {
 
 /// Bytes that are worth a switch to another thread.
 const BATCH: usize = 512 << 10;
+/// Bytes that are worth a seek.
+const STRETCH: u64 = 8 << 20;
 /// How long a request that was cut off may go on writing.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 /// Hashes remembered at most; a few hundred bytes each.
