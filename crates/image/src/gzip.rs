@@ -31,12 +31,14 @@ pub fn gzip<T, E>(
 ) -> io::Result<Result<T, E>> {
     let (jobs, waiting) = mpsc::sync_channel(threads);
     let (slots, order) = mpsc::sync_channel(2 * threads);
+    let (used, spare) = mpsc::channel();
     let waiting = Mutex::new(waiting);
-    let mut cutter = Cutter { block: Vec::with_capacity(BLOCK), is_first: true, jobs, slots };
+    let mut cutter = Cutter { block: Vec::with_capacity(BLOCK), is_first: true, spare, jobs, slots };
     thread::scope(|scope| {
         let joiner = thread::Builder::new().spawn_scoped(scope, move || join(&order, &mut target))?;
         for _ in 0..threads {
-            thread::Builder::new().spawn_scoped(scope, || compress_all(&waiting))?;
+            let used = used.clone();
+            thread::Builder::new().spawn_scoped(scope, || compress_all(&waiting, used))?;
         }
         let written = write(&mut cutter);
         let finished = if written.is_ok() { cutter.finish() } else { Ok(()) };
@@ -51,6 +53,8 @@ pub fn gzip<T, E>(
 pub struct Cutter {
     block: Vec<u8>,
     is_first: bool,
+    /// Blocks to use again: new memory costs more than to fill it.
+    spare: Receiver<Vec<u8>>,
     jobs: SyncSender<Job>,
     slots: SyncSender<Receiver<Vec<u8>>>,
 }
@@ -64,7 +68,8 @@ struct Job {
 impl Cutter {
     fn cut(&mut self) -> io::Result<()> {
         self.is_first = false;
-        let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
+        let next = self.spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(BLOCK));
+        let block = std::mem::replace(&mut self.block, next);
         let (slot, result) = mpsc::channel();
         let stopped = || io::Error::from(io::ErrorKind::BrokenPipe);
         self.slots.send(result).map_err(|_| stopped())?;
@@ -92,16 +97,18 @@ impl Write for Cutter {
     }
 }
 
-fn compress_all(waiting: &Mutex<Receiver<Job>>) {
+/// Compresses blocks for as long as there will be any, and hands each back through `used`.
+fn compress_all(waiting: &Mutex<Receiver<Job>>, used: Sender<Vec<u8>>) {
     let mut compressor = Compressor::new(CompressionLvl::new(LEVEL).expect("1 to 12 are levels"));
+    let mut member = vec![0; compressor.gzip_compress_bound(BLOCK)];
     loop {
         let next = waiting.lock().expect("no thread panics holding it").recv();
-        let Ok(Job { block, slot }) = next else { return };
-        let mut member = vec![0; compressor.gzip_compress_bound(block.len())];
+        let Ok(Job { mut block, slot }) = next else { return };
         let length = compressor.gzip_compress(&block, &mut member).expect("the bound is enough");
-        member.truncate(length);
-        // If the joiner stopped, nobody wants it.
-        let _ = slot.send(member);
+        // If the joiner stopped, nobody wants it; if the writer is done, no block either.
+        let _ = slot.send(member[..length].to_vec());
+        block.clear();
+        let _ = used.send(block);
     }
 }
 

@@ -97,5 +97,18 @@ impl<W: Write> Write for HashedWriter<W> {
     }
 }
 
+/// [`io::copy`] for much: that one reads 8 KiB at a time.
+pub fn copy(source: &mut impl Read, target: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => target.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// How much is read at once where much is read.
 pub const BUFFER: usize = 128 * 1024;

@@ -6,6 +6,7 @@
 mod certificate;
 mod disk;
 mod firewall;
+mod hostile;
 mod images;
 mod leaks;
 mod lossy;
@@ -20,6 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use hostile::{Answer, Ending, Hostile};
 pub use images::base_image;
 pub use lossy::{Fault, Lossy};
 pub use outcome::Outcome;

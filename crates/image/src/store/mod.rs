@@ -47,7 +47,7 @@ pub use verify::{Fault, Finding, Subject, Verified};
 
 use crate::{
     config::Configuration,
-    hashed::{Hashed, HashedWriter},
+    hashed::{Hashed, HashedWriter, copy},
     layer::{PackError, UnpackError, pack},
     manifest::{
         CONFIGURATION_LIMIT, Descriptor, Document, InvalidDocument, MANIFEST_LIMIT, Manifest, OCI_MANIFEST,
@@ -232,7 +232,7 @@ impl Store {
         let mut target = HashedWriter::new(target);
         match self.open_blob(&layer.blob.digest) {
             Ok(mut file) => {
-                io::copy(&mut file, &mut target).map_err(StoreError::Target)?;
+                copy(&mut file, &mut target).map_err(StoreError::Target)?;
             }
             Err(StoreError::NoBlob(_)) if layer.blob.digest == layer.diff_id => {
                 let tree = self.layer_path(&layer.diff_id).join(TREE);

@@ -10,6 +10,7 @@ mod digests;
 mod exec;
 mod faults;
 mod history;
+mod hostile;
 mod images;
 mod import;
 mod inspect;
