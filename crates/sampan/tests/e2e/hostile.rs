@@ -41,14 +41,22 @@ struct Lie {
 impl Scene {
     /// `None` where tests cannot have one.
     fn set() -> Option<Scene> {
-        let sandbox = Sandbox::empty(PROGRAM)?;
+        Sandbox::empty(PROGRAM).map(Scene::with)
+    }
+
+    /// The same, with the engine on a disk of this many bytes.
+    fn on_disk(bytes: u64) -> Option<Scene> {
+        Sandbox::on_small_disk(PROGRAM, bytes).map(Scene::with)
+    }
+
+    fn with(sandbox: Sandbox) -> Scene {
         let outside = sandbox.directory().join("outside");
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("secret"), "the host's own").unwrap();
         sandbox.sampan(["images"]).ok();
         let before = state(&sandbox, &outside);
         let outside = outside.to_str().unwrap().to_owned();
-        Some(Scene { registry: Hostile::start(&sandbox), outside, before, sandbox })
+        Scene { registry: Hostile::start(&sandbox), outside, before, sandbox }
     }
 
     /// Pulls from a registry that lies about an image, once for each lie and all at the same time; then it
