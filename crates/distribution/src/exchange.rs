@@ -60,8 +60,11 @@ impl Exchange<'_> {
             if (200..300).contains(&reply.status) {
                 return reply.no_web_page(&self.site.registry);
             }
+            // Somebody that the registry redirected to is not asked how to log in: the password is not theirs.
             let next = match reply.status {
-                401 if is_home => self.next_grant(&reply, &ask.scopes, grant.as_ref())?,
+                401 if Origin::of(&reply.url) == Origin::of(&home) => {
+                    self.next_grant(&reply, &ask.scopes, grant.as_ref())?
+                }
                 _ => None,
             };
             if next.is_none() || !can_repeat {
@@ -157,7 +160,10 @@ impl Exchange<'_> {
             Payload::None => self.deliver(&origin, request, ())?,
             Payload::Bytes(bytes) => self.deliver(&origin, request, *bytes)?,
             Payload::Stream(stream, length) => {
-                let request = request.header(header::CONTENT_LENGTH, *length);
+                let request = match length {
+                    Some(length) => request.header(header::CONTENT_LENGTH, *length),
+                    None => request.header(header::TRANSFER_ENCODING, "chunked"),
+                };
                 self.deliver(&origin, request, SendBody::from_reader(*stream))?
             }
         };

@@ -23,26 +23,32 @@ struct Page {
 /// The names on all pages, from that which `ask` asks for on. `what` they are, in words.
 pub(crate) fn all(exchange: &Exchange<'_>, ask: Ask, what: &'static str) -> Result<Vec<String>, ClientError> {
     let mut names = Vec::new();
-    pages(exchange, ask, |reply| {
-        let page: Page = reply.json(what, PAGE_LIMIT)?;
+    pages(exchange, ask, what, |bytes| {
+        let page: Page = image::manifest::owned_json(bytes, PAGE_LIMIT)
+            .map_err(|_| exchange.nonsense(format!("sends {what} that is not the JSON expected")))?;
         names.extend(page.tags.unwrap_or_default().iter().map(|name| one_line(name)));
         Ok(())
     })?;
     Ok(names)
 }
 
-/// Hands every page to `take`, following `Link` headers, to no more than [`PAGES`], and to none twice.
+/// Hands every page of `what` to `take`, following `Link` headers, to no more than [`PAGES`], and to none twice. All
+/// together they have at most [`LIST_LIMIT`] bytes.
 pub(crate) fn pages(
     exchange: &Exchange<'_>,
     first: Ask,
-    mut take: impl FnMut(Reply) -> Result<(), ClientError>,
+    what: &'static str,
+    mut take: impl FnMut(&[u8]) -> Result<(), ClientError>,
 ) -> Result<(), ClientError> {
     let mut ask = first;
     let mut seen = HashSet::new();
+    let mut left = LIST_LIMIT;
     for _ in 0..PAGES {
         let reply = exchange.send(&ask, &[])?;
         let next = next(&reply)?;
-        take(reply)?;
+        let bytes = reply.bytes(what, PAGE_LIMIT.min(left))?;
+        left -= bytes.len() as u64;
+        take(&bytes)?;
         match next {
             None => return Ok(()),
             Some(url) if seen.insert(url.clone()) => ask = ask.moved(Method::GET, url),
@@ -84,6 +90,8 @@ fn target(header: &str) -> Option<&str> {
 pub(crate) const PAGE: usize = 1000;
 const PAGES: usize = 1000;
 const PAGE_LIMIT: u64 = 4 << 20;
+/// Half a million names, and little enough to be held as a list.
+const LIST_LIMIT: u64 = 16 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -160,10 +160,10 @@ impl<'c> Repository<'c> {
             .ask(Method::GET, format!("referrers/{digest}"), Scope::pull(&self.path))
             .header(header::ACCEPT, OCI_INDEX);
         let mut manifests = Vec::new();
-        let pages = paging::pages(&self.exchange(), ask, |reply| {
-            let nonsense = reply.nonsense("sends referrers that are not an index");
-            let bytes = reply.bytes("referrers", MANIFEST_LIMIT)?;
-            let index: Index = image::manifest::owned_json(&bytes, MANIFEST_LIMIT).map_err(|_| nonsense)?;
+        let exchange = self.exchange();
+        let pages = paging::pages(&exchange, ask, "referrers", |bytes| {
+            let nonsense = |_| exchange.nonsense("sends referrers that are not an index".to_owned());
+            let index: Index = image::manifest::owned_json(bytes, MANIFEST_LIMIT).map_err(nonsense)?;
             manifests.extend(index.manifests);
             Ok(())
         });

@@ -95,7 +95,7 @@ pub(crate) fn fetch(
             let password = basic(user, secret);
             exchange.without_login(
                 &Method::GET,
-                &queried(&realm, &form),
+                &queried(&realm, &form).ok_or_else(|| unusable(&realm))?,
                 &[],
                 Some(&password),
                 Payload::None,
@@ -103,7 +103,8 @@ pub(crate) fn fetch(
         }
         None => {
             form.extend(scopes.iter().map(|scope| ("scope", scope.clone())));
-            exchange.without_login(&Method::GET, &queried(&realm, &form), &[], None, Payload::None)?
+            let url = queried(&realm, &form).ok_or_else(|| unusable(&realm))?;
+            exchange.without_login(&Method::GET, &url, &[], None, Payload::None)?
         }
     };
     read(answer.json("a token", TOKEN_LIMIT)?).ok_or_else(|| unusable(&realm))
@@ -144,10 +145,9 @@ fn location(exchange: &Exchange<'_>, realm: &str, has_secret: bool) -> Result<Ur
     }
 }
 
-fn queried(realm: &Uri, form: &[(&str, String)]) -> Uri {
-    form.iter().fold(realm.clone(), |url, (name, value)| {
-        location::with_query(&url, name, value).expect("a URL stays one with an encoded query")
-    })
+/// `realm` with the form in its query. `None` if that is longer than URLs may be.
+fn queried(realm: &Uri, form: &[(&str, String)]) -> Option<Uri> {
+    form.iter().try_fold(realm.clone(), |url, (name, value)| location::with_query(&url, name, value))
 }
 
 fn encode(form: &[(&str, String)]) -> String {

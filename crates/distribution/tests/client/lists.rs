@@ -50,6 +50,15 @@ fn pages_without_end_have_one() {
     assert!(error.ends_with("sends more than 1000 pages"), "{error}");
     assert_eq!(endless.lines().len(), 1000);
 
+    let large = Server::start(|request| {
+        let page: u32 = request.seen.query("page").map_or(0, |page| page.parse().unwrap());
+        answer(200)
+            .json(&format!(r#"{{"tags":["{}"]}}"#, "x".repeat(3 << 20)))
+            .header("Link", format!("</v2/a/tags/list?page={}>; rel=next", page + 1))
+    });
+    let error = client.repository(&large.authority, "a").tags().unwrap_err();
+    assert!(matches!(error, ClientError::TooLarge { what: "tags", .. }), "{error}");
+
     let away = Server::start(|_| {
         answer(200).json(r#"{"tags":[]}"#).header("Link", "<http://other.example/>; rel=next")
     });

@@ -231,6 +231,20 @@ fn logging_in_tries_the_password_and_returns_what_to_keep_instead() {
 }
 
 #[test]
+fn a_question_for_a_token_that_fits_no_url_is_an_error() {
+    let server = Server::start(|request| {
+        let host = request.seen.header("host").unwrap().to_owned();
+        let service = "%".repeat(30_000);
+        answer(401)
+            .header("WWW-Authenticate", format!("Bearer realm=\"http://{host}/token\",service=\"{service}\""))
+    });
+    for user in [User::new(), User::logged_in(&[&server.authority])] {
+        let error = user.client().repository(&server.authority, "a").manifest(&tag()).unwrap_err();
+        assert!(error.to_string().ends_with("gives no usable token"), "{error}");
+    }
+}
+
+#[test]
 fn an_endless_token_is_refused() {
     let server = Server::start(|request| {
         let host = request.seen.header("host").unwrap().to_owned();

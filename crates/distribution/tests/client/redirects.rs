@@ -60,6 +60,23 @@ fn the_password_does_not_come_along_on_the_way_back_either() {
 }
 
 #[test]
+fn who_a_registry_sends_us_to_cannot_ask_for_the_password() {
+    let thief = Server::start(|request| match request.seen.target.starts_with("/token") {
+        true => answer(200).json(r#"{"token":"t"}"#),
+        false => {
+            let host = request.seen.header("host").unwrap();
+            answer(401).header("WWW-Authenticate", format!("Bearer realm=\"http://{host}/token\""))
+        }
+    });
+    let registry = registry(format!("http://{}/signed", thief.authority));
+    let client = User::logged_in(&[&registry.authority]).client();
+    let error = client.repository(&registry.authority, "a").manifest(&Selector::Tag("1".into())).unwrap_err();
+    assert!(matches!(error, ClientError::Unauthorized(_)), "{error}");
+    assert_eq!(thief.lines(), ["GET /signed"]);
+    assert!(!thief.everything().contains(BASIC));
+}
+
+#[test]
 fn within_the_registry_the_password_comes_along() {
     let server = Server::start(|request| match request.seen.header("authorization") {
         Some(BASIC) if request.seen.target == "/elsewhere" => {

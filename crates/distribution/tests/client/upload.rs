@@ -104,6 +104,14 @@ fn a_small_blob_takes_two_requests_and_a_large_one_three() {
 }
 
 #[test]
+fn a_registry_that_forgets_all_it_is_sent_is_not_sent_it_for_ever() {
+    let server = Server::start(|_| answer(202).header("Location", "/v2/a/uploads/7").header("Range", "0-0"));
+    let error = upload(&User::new().client(), &server, &bytes(2 << 20)).unwrap_err();
+    assert!(error.to_string().ends_with("takes a part of a blob, and then does not have it"), "{error}");
+    assert_eq!(methods(&server).iter().filter(|method| *method == "PATCH").count(), 5);
+}
+
+#[test]
 fn a_broken_upload_goes_on_from_what_has_arrived() {
     let registry = Registry::default();
     let state = registry.clone();

@@ -3,14 +3,15 @@
 use std::{
     cmp::Reverse,
     collections::HashMap,
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom, Write},
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
 };
 
-use distribution::{Client, Mounted, Repository, Selector, for_each_at_once};
+use distribution::{Client, Mounted, Repository, Selector, Session, for_each_at_once};
 use image::{
     Lease,
     manifest::{Descriptor, MANIFEST_LIMIT, OCI_MANIFEST},
@@ -18,7 +19,7 @@ use image::{
 };
 use types::{Digest, Platform, Reference};
 
-use super::{Event, Observer, Step};
+use super::{Event, Observer, Step, channel::channel};
 use crate::{Engine, error::EngineError};
 
 /// What came of a push.
@@ -83,6 +84,7 @@ impl Engine {
         let sent: HashMap<Digest, Descriptor> = sent.into_iter().collect();
         push.blob(
             &Descriptor::new("", image.id, push.size_of(&image.id)?),
+            None,
             &|_| {},
             &AtomicBool::new(false),
         )?;
@@ -183,20 +185,20 @@ impl Push<'_> {
     /// Makes sure that the registry has a layer, compressed; its blob there.
     fn layer(&self, layer: &Layer, stop: &AtomicBool) -> Result<Descriptor, EngineError> {
         let tell = |step| self.observer.event(Event::Layer { layer: &layer.diff_id, step });
-        let blob = match self.lease.store().compressed_blob(layer) {
-            // There is no need for its bytes if the registry has them.
-            Some(blob) if self.repository.has_blob(&blob.digest)?.is_some() => {
-                tell(Step::There);
-                return Ok(blob);
-            }
-            _ => {
-                let _turn = self.compressing.lock().expect("compressing does not panic");
-                let total = layer.blob.size;
-                self.lease.compress(layer, &|done| tell(Step::Compressing { done, total }))?
-            }
+        let known = self.lease.store().compressed_blob(layer);
+        // There is no need for its bytes if the registry has them.
+        if let Some(blob) = &known
+            && self.repository.has_blob(&blob.digest)?.is_some()
+        {
+            tell(Step::There);
+            return Ok(blob.clone());
+        }
+        let (blob, begun) = match known {
+            None if layer.blob.size > SMALL => self.compress_and_send(layer)?,
+            _ => (self.compress(layer, io::sink())?, None),
         };
         let sent = |done| tell(Step::Pushing { done, total: blob.size });
-        match self.blob(&blob, &sent, stop)? {
+        match self.blob(&blob, begun, &sent, stop)? {
             Sent::Uploaded => tell(Step::Pushed),
             Sent::There => tell(Step::There),
             Sent::Mounted(from) => tell(Step::MountedFrom(from)),
@@ -204,19 +206,44 @@ impl Push<'_> {
         Ok(blob)
     }
 
-    /// Makes sure that the registry has a blob of the store.
+    /// Compresses a layer for the first time, and sends it meanwhile: nobody can have it already, unless the same was
+    /// built elsewhere. Comes with the session in which it was sent, if all went well.
+    fn compress_and_send(&self, layer: &Layer) -> Result<(Descriptor, Option<Session>), EngineError> {
+        let (writer, mut reader) = channel();
+        thread::scope(|scope| {
+            let sender = move || self.repository.upload_ahead(&mut reader);
+            let sender = thread::Builder::new().spawn_scoped(scope, sender)?;
+            let compressed = self.compress(layer, writer);
+            // What failed is tried again with the whole blob, and then it is told.
+            let session = sender.join().expect("sending does not panic").ok();
+            Ok((compressed?, session))
+        })
+    }
+
+    fn compress(&self, layer: &Layer, copy: impl Write + Send) -> Result<Descriptor, EngineError> {
+        let _turn = self.compressing.lock().expect("compressing does not panic");
+        let (layer_id, total) = (&layer.diff_id, layer.blob.size);
+        let told = |done| {
+            self.observer.event(Event::Layer { layer: layer_id, step: Step::Compressing { done, total } });
+        };
+        Ok(self.lease.compress_and_copy(layer, &told, copy)?)
+    }
+
+    /// Makes sure that the registry has a blob of the store; `begun` is the session in which it was sent already.
     fn blob(
         &self,
         blob: &Descriptor,
+        begun: Option<Session>,
         sent: &(dyn Fn(u64) + Sync),
         stop: &AtomicBool,
     ) -> Result<Sent<'_>, EngineError> {
         let Descriptor { digest, .. } = blob;
-        if self.repository.has_blob(digest)?.is_some() {
+        if begun.is_none() && self.repository.has_blob(digest)?.is_some() {
             return Ok(Sent::There);
         }
-        let mut session = None;
-        for from in self.elsewhere.get(digest).into_iter().flatten() {
+        let mut session = begun;
+        let elsewhere = self.elsewhere.get(digest).filter(|_| session.is_none());
+        for from in elsewhere.into_iter().flatten() {
             match self.repository.mount_blob(digest, from)? {
                 Mounted::Yes => return Ok(Sent::Mounted(from)),
                 Mounted::No(opened) => session = Some(opened),
@@ -261,5 +288,7 @@ impl Read for Leaving<'_> {
     }
 }
 
+/// Layers up to this size, in bytes of their plain archives, are compressed before anything is sent.
+const SMALL: u64 = 1 << 20;
 /// How many repositories are asked for a blob before it is uploaded.
 const MOUNT_TRIES: usize = 3;

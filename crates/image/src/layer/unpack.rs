@@ -328,7 +328,10 @@ impl Unpacker<'_> {
             let mut left = segment.length;
             while left > 0 {
                 let mut content = archive.content();
-                let part = content.fill_buf().map_err(|e| Failure::Archive(TarError::Read(e)))?;
+                let part = match content.fill_buf() {
+                    Ok(part) => part,
+                    Err(error) => return Err(Failure::Archive(content.failed(error))),
+                };
                 let part = &part[..part.len().min(left.min(STRETCH) as usize)];
                 let length = part.len();
                 position += length as u64;

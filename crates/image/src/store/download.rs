@@ -77,14 +77,7 @@ impl Lease {
         rest: impl FnOnce(u64) -> io::Result<R>,
     ) -> Result<(), StoreError> {
         let mut bytes = Bytes::open(&download, blob, rest)?;
-        let mut buffer = vec![0; BUFFER];
-        let read = loop {
-            match bytes.next(&mut buffer) {
-                Ok(0) => break Ok(()),
-                Ok(_) => {}
-                Err(error) => break Err(error),
-            }
-        };
+        let read = bytes.drain();
         let (digest, size) = bytes.total();
         download.settle(self.store(), blob, read.and_then(|()| blob.check(digest, size)))
     }
@@ -102,9 +95,10 @@ impl Lease {
         let (_, filled) =
             pipe(|feed| feed.pump(&mut bytes), |flow| stage.fill(flow)).map_err(StoreError::Source)?;
         // What stopped the reading stopped the unpacking too, which does not know why.
-        let filled = match bytes.failure.take() {
-            Some(error) => Err(error),
-            None => filled.map_err(|source| StoreError::Unpack { blob: blob.digest, source }),
+        let filled = match (bytes.failure.take(), filled) {
+            (Some(error), _) => Err(error),
+            (None, Ok(filled)) => Ok(filled),
+            (None, Err(source)) => Err(bytes.blame(blob, source)),
         };
         let total = bytes.total();
         let staged = filled.and_then(|filled| stage.finish(filled, total, Some((blob, diff_id)), None));
@@ -214,6 +208,25 @@ impl<'a, R: Read> Bytes<'a, R> {
         self.hasher.update(&buffer[..count]);
         self.count += count as u64;
         Ok(count)
+    }
+
+    /// Reads what is left.
+    fn drain(&mut self) -> Result<(), StoreError> {
+        let mut buffer = vec![0; BUFFER];
+        while self.next(&mut buffer)? > 0 {}
+        Ok(())
+    }
+
+    /// Why unpacking failed. Bytes that are no archive may well not be the blob's either: that is found out by
+    /// reading the rest of them, and says more.
+    fn blame(&mut self, blob: &Descriptor, source: UnpackError) -> StoreError {
+        if matches!(source, UnpackError::Archive(_))
+            && self.drain().is_ok()
+            && let Err(damage) = blob.check(self.hasher.clone().finish(), self.count)
+        {
+            return damage;
+        }
+        StoreError::Unpack { blob: blob.digest, source }
     }
 
     /// The digest and size of what was read.

@@ -333,6 +333,13 @@ pub struct Content<'a, R> {
     reader: &'a mut Reader<R>,
 }
 
+impl<R: BufRead> Content<'_, R> {
+    /// What an error in reading this means.
+    pub fn failed(&self, error: io::Error) -> TarError {
+        self.reader.failed(error)
+    }
+}
+
 impl<R: BufRead> Read for Content<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let available = self.fill_buf()?;

@@ -56,9 +56,10 @@ impl Htpasswd {
     /// The user whose name and password `Authorization: Basic …` has.
     pub async fn check(&self, authorization: Option<&HeaderValue>) -> Option<String> {
         let (user, password) = credentials(authorization?)?;
-        let known = self.hashes.current().get(&user).cloned();
+        let hashes = self.hashes.current();
+        let known = hashes.get(&user).cloned();
         // A user who is not there takes as long as one whose password is wrong.
-        let hash = known.clone().unwrap_or_else(|| NOBODY.to_owned());
+        let hash = known.clone().unwrap_or_else(|| nobody(&hashes));
         let digest = self.digest(&user, &password, &hash);
         if let Some((right, until)) =
             self.remembered.lock().expect("nothing panics with this lock").get(&user)
@@ -127,8 +128,12 @@ fn is_bcrypt(hash: &str) -> bool {
         if cost.parse().is_ok_and(|cost: u32| (4..=16).contains(&cost)) && rest.len() == 53)
 }
 
-/// A hash that no password has.
-const NOBODY: &str = "$2y$10$abcdefghijklmnopqrstuuaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+/// A hash that no password has, and that takes as much work as those of the file.
+fn nobody(hashes: &Hashes) -> String {
+    let costs = hashes.values().filter_map(|hash| hash.split('$').nth(2));
+    format!("$2y${}$abcdefghijklmnopqrstuuaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", costs.max().unwrap_or("10"))
+}
+
 /// How long a password that was right needs no bcrypt.
 const MEMORY: Duration = Duration::from_secs(60);
 const REMEMBERED: usize = 10_000;
@@ -166,6 +171,13 @@ mod tests {
         tokio::time::sleep(LOOK).await;
         assert_eq!(passwords.check(Some(&basic("me", "secret"))).await, None);
         assert_eq!(passwords.check(Some(&basic("me", "changed"))).await.as_deref(), Some("me"));
+    }
+
+    #[test]
+    fn nobody_costs_as_much_as_somebody() {
+        let hashes = Hashes::from([("me".to_owned(), bcrypt::hash("secret", 5).unwrap())]);
+        assert_eq!(nobody(&hashes)[..7], *"$2y$05$");
+        assert!(!bcrypt::verify("secret", &nobody(&hashes)).unwrap());
     }
 
     #[test]

@@ -236,21 +236,21 @@ impl Contents {
         }
     }
 
-    /// What of the manifest's references is not in the repository. What is there stays for a while.
+    /// What of the manifest's references is not in the repository. What is there stays for a while. The gate is held.
     async fn missing(&self, name: &RepositoryName, manifest: &Manifest) -> Result<Vec<Digest>, StorageError> {
         let blobs = manifest.blobs.iter().map(|digest| (*digest, false));
         let children = manifest.children.iter().map(|child| (child.digest, child.is_manifest));
         let wanted = blobs.chain(children.filter(|(_, is_manifest)| !(self.sparse && *is_manifest)));
         // What may be elsewhere is kept if it is here.
         for digest in &manifest.foreign {
-            self.still_has(&Key::blob(name, digest)).await?;
+            self.renew(&Key::blob(name, digest)).await?;
         }
         let wanted: Vec<(Digest, bool)> = wanted.collect();
         let checks = wanted.into_iter().map(|(digest, is_manifest)| async move {
             let there = match is_manifest {
                 true => self.storage.modified(&Key::manifest(name, &digest)).await?.is_some(),
                 false => {
-                    self.still_has(&Key::blob(name, &digest)).await?
+                    self.renew(&Key::blob(name, &digest)).await?
                         && self.storage.blob(&digest).await?.is_some()
                 }
             };
@@ -267,16 +267,27 @@ impl Contents {
     /// just told is there.
     async fn still_has(&self, key: &Key) -> Result<bool, StorageError> {
         let Some(modified) = self.storage.modified(key).await? else { return Ok(false) };
-        let age = SystemTime::now().duration_since(modified).unwrap_or_default();
-        if age < self.grace / 4 {
+        if self.is_young(modified) {
             return Ok(true);
         }
         let _gate = self.storage.gate(Pass::Shared).await?;
         // It may have been collected before the gate opened.
+        self.renew(key).await
+    }
+
+    /// [`Contents::still_has`] for who holds the gate: to wait for it once more, behind a collection that waits for its
+    /// holders, would be for ever.
+    async fn renew(&self, key: &Key) -> Result<bool, StorageError> {
         match self.storage.modified(key).await? {
+            Some(modified) if self.is_young(modified) => Ok(true),
             Some(_) => self.storage.put(key, Bytes::new()).await.map(|()| true),
             None => Ok(false),
         }
+    }
+
+    /// Whether no collection takes it for a good while.
+    fn is_young(&self, modified: SystemTime) -> bool {
+        SystemTime::now().duration_since(modified).unwrap_or_default() < self.grace / 4
     }
 
     /// Notes that the repository has something, for those who walk through all of them.
@@ -291,3 +302,43 @@ impl Contents {
 
 /// How many documents one request looks at side by side.
 pub(crate) const CONCURRENT: usize = 16;
+
+#[cfg(all(test, feature = "s3"))]
+mod tests {
+    use image::manifest::OCI_MANIFEST;
+
+    use super::*;
+    use crate::storage::Objects;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn pushes_and_collections_do_not_wait_for_each_other_for_ever() {
+        let store = Arc::new(object_store::memory::InMemory::new());
+        let storage = Arc::new(Objects::new(store, "", 1000));
+        // Everything is old at once.
+        let contents = Contents { storage, grace: Duration::ZERO, sparse: false };
+        let name: RepositoryName = "a".parse().unwrap();
+        let config = Digest::of(b"{}");
+        contents.storage.insert(&config, Bytes::from_static(b"{}")).await.unwrap();
+        contents.give_blob(&name, &config).await.unwrap();
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"config":{{"mediaType":"x","digest":"{config}","size":2}},"layers":[]}}"#
+        );
+        let pushing = tokio::spawn({
+            let contents = contents.clone();
+            async move {
+                for _ in 0..2000 {
+                    let (digest, bytes) = (Digest::of(manifest.as_bytes()), manifest.clone().into());
+                    contents.put_manifest(&name, &digest, &[], Some(OCI_MANIFEST), bytes).await.unwrap();
+                }
+            }
+        });
+        let collecting = tokio::spawn(async move {
+            for _ in 0..2000 {
+                drop(contents.storage.gate(Pass::Exclusive).await.unwrap());
+            }
+        });
+        let both = async { tokio::join!(pushing, collecting) };
+        let (pushed, collected) = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+        (pushed.unwrap(), collected.unwrap());
+    }
+}

@@ -42,6 +42,7 @@ pub async fn begin(ask: Ask<'_>, name: RepositoryName, body: Body) -> Result<Res
         }
     }
     let at_once = ask.parameter("digest").map(|text| route::digest(&text)).transpose()?;
+    let body = receive(&ask, body)?;
     ask.registry.make_room().await?;
     let storage = &ask.contents().storage;
     let id = storage.begin(&name).await?;
@@ -49,7 +50,7 @@ pub async fn begin(ask: Ask<'_>, name: RepositoryName, body: Body) -> Result<Res
     let Some(digest) = at_once else {
         return Ok(session(StatusCode::ACCEPTED, &name, &id, 0));
     };
-    let received = storage.append(&id, None, receive(&ask, body)?).await;
+    let received = storage.append(&id, None, body).await;
     match received {
         Ok(_) => commit(&ask, &name, &id, &digest).await,
         Err(error) => {

@@ -281,3 +281,44 @@ async fn sweeping_leaves_what_is_in_use(storage: &dyn Storage) {
     storage.commit(&id, &Digest::of(&content(1700))).await.unwrap();
     assert!(storage.document(&tag("a", "v1")).await.unwrap().is_some());
 }
+
+#[test]
+fn who_holds_the_exclusive_pass_finds_a_thread_to_work_on_however_many_wait() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build().unwrap();
+    runtime.block_on(async {
+        let subject = files();
+        let storage = &subject.storage;
+        let exclusive = storage.gate(Pass::Exclusive).await.unwrap();
+        let waiting: Vec<_> = (0..20)
+            .map(|_| {
+                let storage = Arc::clone(storage);
+                tokio::spawn(async move { drop(storage.gate(Pass::Shared).await.unwrap()) })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let looked = tokio::time::timeout(Duration::from_secs(5), storage.blob(&Digest::of(b"none"))).await;
+        // Before anything panics: the threads are waited for then.
+        drop(exclusive);
+        assert!(looked.is_ok(), "all threads wait for the gate");
+        for waiting in waiting {
+            waiting.await.unwrap();
+        }
+    });
+}
+
+#[tokio::test]
+async fn an_upload_that_waited_long_becomes_a_young_blob() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = Files::open(directory.path()).unwrap();
+    let id = storage.begin(&"a".parse().unwrap()).await.unwrap();
+    let body: Incoming = Box::pin(stream::iter([Ok(Bytes::from_static(b"content"))]));
+    storage.append(&id, None, body).await.unwrap();
+    let data = directory.path().join("uploads").join(id.as_str()).join("data");
+    let old = SystemTime::now() - Duration::from_secs(12 * 3600);
+    std::fs::File::options().write(true).open(data).unwrap().set_modified(old).unwrap();
+    let digest = Digest::of(b"content");
+    storage.commit(&id, &digest).await.unwrap();
+    let blob = storage.blob(&digest).await.unwrap().unwrap();
+    assert!(blob.modified.elapsed().unwrap_or_default() < Duration::from_secs(60));
+}

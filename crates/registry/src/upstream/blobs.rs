@@ -4,16 +4,13 @@
 //! the meantime waits for the end. The last piece is passed on only when the digest is right, so a client never holds
 //! something whole that is wrong.
 
-use std::{io::Read, sync::Arc};
+use std::{io::Read, sync::Arc, thread};
 
 use bytes::Bytes;
 use distribution::ClientError;
 use futures_util::stream;
 use image::manifest::Descriptor;
-use tokio::{
-    sync::{mpsc, watch},
-    task::spawn_blocking,
-};
+use tokio::sync::{mpsc, watch};
 
 use super::{Upstream, as_theirs, refusal};
 use crate::{
@@ -54,41 +51,67 @@ impl Upstream {
         digest: &Digest,
     ) -> Result<Brought, Refusal> {
         let key = (name.clone(), *digest);
-        let (ended, end) = watch::channel(false);
-        {
-            let mut fetching = self.fetching.lock().await;
-            if let Some(theirs) = fetching.get(&key) {
-                let mut theirs = theirs.clone();
-                drop(fetching);
-                // A sender that is gone has ended too.
-                let _ = theirs.wait_for(|ended| *ended).await;
-                return Ok(Brought::Settled);
+        let Some(ended) = self.turn(&key).await else { return Ok(Brought::Settled) };
+        let blob = match self.missing(contents, name, digest).await {
+            Ok(Some(blob)) => blob,
+            nothing => {
+                self.fetching.lock().await.remove(&key);
+                // Nobody may be waiting.
+                let _ = ended.send(true);
+                return nothing.map(|_| Brought::Settled);
             }
-            fetching.insert(key.clone(), end);
-        }
-        let begun = self.begin(contents, name, digest, ended).await;
-        if !matches!(begun, Ok(Brought::Streaming { .. })) {
-            self.fetching.lock().await.remove(&key);
-        }
-        begun
+        };
+        Ok(self.begin(contents, key, blob, ended))
     }
 
-    async fn begin(
-        self: &Arc<Self>,
+    /// The right to fetch a blob; `None` once somebody else is done with it.
+    async fn turn(&self, key: &(RepositoryName, Digest)) -> Option<watch::Sender<bool>> {
+        loop {
+            let mut theirs = {
+                let mut fetching = self.fetching.lock().await;
+                match fetching.get(key) {
+                    Some(theirs) if theirs.has_changed().is_ok() => theirs.clone(),
+                    // A sender that is gone without a word was that of a client who went away before it began.
+                    _ => {
+                        let (ended, end) = watch::channel(false);
+                        fetching.insert(key.clone(), end);
+                        return Some(ended);
+                    }
+                }
+            };
+            if theirs.wait_for(|ended| *ended).await.is_ok() {
+                return None;
+            }
+        }
+    }
+
+    /// A blob that the other registry has and this one has not.
+    async fn missing(
+        &self,
         contents: &Contents,
         name: &RepositoryName,
         digest: &Digest,
-        ended: watch::Sender<bool>,
-    ) -> Result<Brought, Refusal> {
+    ) -> Result<Option<Descriptor>, Refusal> {
         // Somebody may have ended right before it was our turn.
         if contents.blob(name, digest).await?.is_some() {
-            return Ok(Brought::Settled);
+            return Ok(None);
         }
-        let Some(size) = self.blob_size(name, digest).await? else { return Ok(Brought::Settled) };
-        let Some(theirs) = as_theirs(digest) else { return Ok(Brought::Settled) };
-        let pieces = self.read(name, Descriptor::new(BLOB, theirs, size));
+        let size = self.blob_size(name, digest).await?;
+        Ok(size.zip(as_theirs(digest)).map(|(size, theirs)| Descriptor::new(BLOB, theirs, size)))
+    }
+
+    /// Fetches `blob`, whoever waits for it.
+    fn begin(
+        self: &Arc<Self>,
+        contents: &Contents,
+        (name, digest): (RepositoryName, Digest),
+        blob: Descriptor,
+        ended: watch::Sender<bool>,
+    ) -> Brought {
+        let size = blob.size;
+        let pieces = self.read(&name, blob);
         let (to_client, stream) = mpsc::channel(PIECES);
-        let (upstream, contents, name, digest) = (Arc::clone(self), contents.clone(), name.clone(), *digest);
+        let (upstream, contents) = (Arc::clone(self), contents.clone());
         tokio::spawn(async move {
             let kept = keep(&contents, &name, &digest, pieces, to_client).await;
             if let Err(error) = kept {
@@ -98,14 +121,15 @@ impl Upstream {
             // Nobody may be waiting.
             let _ = ended.send(true);
         });
-        Ok(Brought::Streaming { size, stream: receive(stream) })
+        Brought::Streaming { size, stream: receive(stream) }
     }
 
     /// Reads a blob from the other registry on a thread of its own.
     fn read(&self, name: &RepositoryName, blob: Descriptor) -> mpsc::Receiver<Result<Bytes, ClientError>> {
         let (found, pieces) = mpsc::channel(PIECES);
         let (client, registry, name) = (Arc::clone(&self.client), self.registry.clone(), name.to_string());
-        spawn_blocking(move || {
+        let refused = found.clone();
+        let reading = move || {
             let repository = client.repository(&registry, &name);
             let mut source = match repository.blob(&blob, 0) {
                 Ok(source) => source,
@@ -130,7 +154,11 @@ impl Upstream {
                     return;
                 }
             }
-        });
+        };
+        if let Err(source) = thread::Builder::new().spawn(reading) {
+            // There is room: nothing was sent yet.
+            let _ = refused.try_send(Err(self.unreachable(source)));
+        }
         pieces
     }
 }

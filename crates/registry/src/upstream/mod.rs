@@ -5,13 +5,13 @@
 
 mod blobs;
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, io, path::Path, sync::Arc, thread};
 
 pub use blobs::Brought;
 use distribution::{
     Client, ClientError, Credentials, Selector, Settings, SettingsError, credentials::Secret,
 };
-use tokio::{sync::Mutex, task::spawn_blocking};
+use tokio::sync::{Mutex, oneshot};
 
 use crate::{
     contents::{Contents, PutError},
@@ -124,15 +124,23 @@ impl Upstream {
         }
     }
 
-    /// Asks the other registry where it blocks nobody.
+    /// Asks the other registry on a thread of its own: those for files are few, and it may take a minute to answer.
     async fn ask<T: Send + 'static>(
         &self,
         name: &RepositoryName,
         question: impl FnOnce(&distribution::Repository<'_>) -> Result<T, ClientError> + Send + 'static,
     ) -> Result<T, ClientError> {
         let (client, registry, name) = (Arc::clone(&self.client), self.registry.clone(), name.to_string());
-        let asked = spawn_blocking(move || question(&client.repository(&registry, &name)));
-        asked.await.expect("blocking work does not panic")
+        let (answer, answered) = oneshot::channel();
+        // Whoever asked may have gone.
+        let asking = move || drop(answer.send(question(&client.repository(&registry, &name))));
+        thread::Builder::new().spawn(asking).map_err(|source| self.unreachable(source))?;
+        answered.await.expect("asking does not panic")
+    }
+
+    /// There is no thread to reach the other registry with.
+    fn unreachable(&self, source: io::Error) -> ClientError {
+        ClientError::Unreachable { host: self.registry.clone(), source }
     }
 }
 

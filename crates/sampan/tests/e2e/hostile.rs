@@ -30,12 +30,39 @@ struct Scene {
     sandbox: Sandbox,
 }
 
-/// What a registry does, and what is to be said of it.
+/// What a registry says of an image instead of the truth, and what is to be said of that.
 struct Lie {
+    /// The image's.
     name: &'static str,
-    /// What the registry gives instead of the truth about an image, where it is asked for what.
-    answers: fn(&Image) -> Vec<(String, Answer)>,
     complaint: &'static str,
+    /// Each with what it is the answer to.
+    answers: Box<dyn Fn(&Image) -> Vec<(String, Answer)>>,
+}
+
+impl Lie {
+    fn new(
+        name: &'static str,
+        complaint: &'static str,
+        answers: impl Fn(&Image) -> Vec<(String, Answer)> + 'static,
+    ) -> Lie {
+        Lie { name, complaint, answers: Box::new(answers) }
+    }
+
+    fn about_manifest(
+        name: &'static str,
+        complaint: &'static str,
+        answer: impl Fn(&Image) -> Answer + 'static,
+    ) -> Lie {
+        Lie::new(name, complaint, move |image| vec![(image.manifest_path(), answer(image))])
+    }
+
+    fn about_layer(
+        name: &'static str,
+        complaint: &'static str,
+        answer: impl Fn(&Image) -> Answer + 'static,
+    ) -> Lie {
+        Lie::new(name, complaint, move |image| vec![(image.layer_path(), answer(image))])
+    }
 }
 
 impl Scene {
@@ -66,13 +93,16 @@ impl Scene {
         let images: Vec<Image> = lies.iter().map(|lie| Image::good(lie.name)).collect();
         for (image, lie) in images.iter().zip(lies) {
             image.serve(&self.registry);
-            (lie.answers)(image).into_iter().for_each(|(target, answer)| self.registry.answer(&target, answer));
+            (lie.answers)(image)
+                .into_iter()
+                .for_each(|(target, answer)| self.registry.answer(&target, answer));
         }
         let pulls: Vec<_> = images.iter().map(|image| self.pull(image)).collect();
         let outcomes = pulls.into_iter().map(Process::finish);
         let wrong = outcomes.zip(lies).filter(|(outcome, lie)| !is_refusal(outcome, lie.complaint));
-        let wrong: Vec<_> =
-            wrong.map(|(outcome, lie)| format!("{}: {:?} expected\n{outcome}", lie.name, lie.complaint)).collect();
+        let wrong: Vec<_> = wrong
+            .map(|(outcome, lie)| format!("{}: {:?} expected\n{outcome}", lie.name, lie.complaint))
+            .collect();
         assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
         self.is_untouched();
 
@@ -101,7 +131,11 @@ impl Scene {
         for blob in fs::read_dir(self.sandbox.root().join("blobs/sha256")).unwrap() {
             let path = blob.unwrap().path();
             let digest = Digest::of(&fs::read(&path).unwrap());
-            assert_eq!(path.file_name().unwrap().to_str().unwrap(), digest.hex(), "a blob under a wrong name");
+            assert_eq!(
+                path.file_name().unwrap().to_str().unwrap(),
+                digest.hex(),
+                "a blob under a wrong name"
+            );
         }
     }
 }

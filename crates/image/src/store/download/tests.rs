@@ -114,6 +114,23 @@ fn wrong_bytes_are_never_built_upon() {
 }
 
 #[test]
+fn bytes_that_are_neither_an_archive_nor_the_blob_are_said_to_be_damaged() {
+    let Some(sandbox) = sandbox() else { return };
+    let Sample { bytes, blob, diff_id, .. } = sample();
+    let lease = sandbox.store.lease().unwrap();
+    let unpack = |liar: Vec<u8>, blob: &Descriptor| {
+        let download = lease.download(blob).unwrap().unwrap();
+        let unpacked = lease.unpack_download(download, blob, diff_id, |_| Ok(Cursor::new(liar)));
+        assert_eq!(partial(&sandbox, blob), None);
+        unpacked.map(drop).unwrap_err()
+    };
+    let noise = vec![b'x'; bytes.len()];
+    let expected = Descriptor::new(OCI_LAYER, Digest::of(&noise), noise.len() as u64);
+    assert!(matches!(unpack(noise.clone(), &blob), StoreError::Damaged { .. }));
+    assert!(matches!(unpack(noise, &expected), StoreError::Unpack { .. }));
+}
+
+#[test]
 fn a_source_that_ends_early_can_be_gone_on_with() {
     let Some(sandbox) = sandbox() else { return };
     let Sample { bytes, blob, .. } = sample();

@@ -24,12 +24,15 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 
 use self::disk::{Disk, FAILED, io};
 use super::{
@@ -170,18 +173,26 @@ impl Storage for Files {
     }
 
     async fn gate(&self, pass: Pass) -> Result<Box<dyn Gate>, StorageError> {
-        self.run(move |disk| {
-            let path = disk.path("gate");
-            let file = disk.open_to_lock(&path)?;
-            let operation = match pass {
-                Pass::Shared => FlockOperation::LockShared,
-                Pass::Exclusive => FlockOperation::LockExclusive,
-            };
-            rustix::io::retry_on_intr(|| flock(&file, operation))
-                .map_err(|error| io("lock", &path)(error.into()))?;
-            Ok(Box::new(Locked(file)) as Box<dyn Gate>)
-        })
-        .await
+        // Threads for work on files are few, and who holds the gate needs one: only one collection waits on a thread.
+        let operation = match pass {
+            Pass::Shared => FlockOperation::NonBlockingLockShared,
+            Pass::Exclusive => FlockOperation::LockExclusive,
+        };
+        loop {
+            let locked = self.run(move |disk| {
+                let path = disk.path("gate");
+                let file = disk.open_to_lock(&path)?;
+                match rustix::io::retry_on_intr(|| flock(&file, operation)) {
+                    Ok(()) => Ok(Some(Box::new(Locked(file)) as Box<dyn Gate>)),
+                    Err(Errno::WOULDBLOCK) => Ok(None),
+                    Err(error) => Err(io("lock", &path)(error.into())),
+                }
+            });
+            match locked.await? {
+                Some(gate) => return Ok(gate),
+                None => tokio::time::sleep(GATE_PAUSE).await,
+            }
+        }
     }
 
     async fn check(&self) -> Result<(), StorageError> {
@@ -216,3 +227,6 @@ fn found(path: &Path) -> Result<Option<Blob>, StorageError> {
 fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
+
+/// How long to wait for a collection to take one thing away, which is all that it closes the gate for.
+const GATE_PAUSE: Duration = Duration::from_millis(2);

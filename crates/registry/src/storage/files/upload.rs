@@ -11,7 +11,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::PathBuf,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -137,6 +137,8 @@ pub async fn commit(files: &Files, id: &UploadId, digest: Digest) -> Result<u64,
                 remove(disk, &writer.id)?;
                 return Err(UploadError::Mismatch { actual });
             }
+            // An upload may have waited long for its end, and an old blob would be collected.
+            writer.file.set_modified(SystemTime::now()).map_err(io("renew", &writer.path))?;
             writer.file.sync_data().map_err(io("sync", &writer.path))?;
             disk.rename(&writer.path, &disk.path(&key::blob_path(&digest)))?;
             remove(disk, &writer.id)?;

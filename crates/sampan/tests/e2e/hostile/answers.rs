@@ -3,6 +3,7 @@
 use std::fs;
 
 use testkit::{Answer, Ending, Hostile};
+use types::Digest;
 
 use super::{
     Lie, Scene,
@@ -10,168 +11,80 @@ use super::{
 };
 
 #[test]
-fn a_registry_that_lies_is_found_out_and_the_next_pull_from_an_honest_one_succeeds() {
+fn a_registry_that_lies_is_found_out_and_an_honest_one_is_believed_afterwards() {
     let Some(scene) = Scene::set() else { return };
     scene.refuses(&[
-        Lie {
-            name: "another-blob",
-            answers: |image| {
-                let mut other = image.layer.clone();
-                *other.last_mut().unwrap() ^= 1;
-                vec![(image.layer_path(), Answer::new(200).body(other))]
-            },
-            complaint: "is damaged: its content hashes to sha256:",
-        },
-        Lie {
-            name: "noise",
-            answers: |image| {
-                vec![(image.layer_path(), Answer::new(200).body(vec![b'x'; image.layer.len()]))]
-            },
-            complaint: "is damaged: its content hashes to sha256:",
-        },
-        Lie {
-            name: "another-configuration",
-            answers: |image| {
-                let mut other = image.config.clone();
-                *other.last_mut().unwrap() = b' ';
-                vec![(image.config_path(), Answer::new(200).body(other))]
-            },
-            complaint: "is damaged: its content hashes to sha256:",
-        },
-        Lie {
-            name: "another-manifest",
-            answers: |image| {
-                let digest = types::Digest::of(b"something else");
-                let lie = image.true_manifest().header("Docker-Content-Digest", digest);
-                vec![(image.manifest_path(), lie)]
-            },
-            complaint: "the manifest from 127.0.0.1:",
-        },
-        Lie {
-            name: "a-longer-blob",
-            answers: |image| {
-                let more = [image.layer.as_slice(), b"more"].concat();
-                vec![(image.layer_path(), Answer::new(200).body(more))]
-            },
-            complaint: ", expected ",
-        },
-        Lie {
-            name: "an-endless-blob",
-            answers: |image| {
-                let endless = Answer::new(200).body(image.layer.as_slice()).ending(Ending::Repeat);
-                vec![(image.layer_path(), endless)]
-            },
-            complaint: "sends more of blob sha256:",
-        },
-        Lie {
-            name: "a-shorter-blob",
-            answers: |image| {
-                let (_, shorter) = image.layer.split_last().unwrap();
-                vec![(image.layer_path(), Answer::new(200).body(shorter))]
-            },
-            complaint: ", expected ",
-        },
-        Lie {
-            name: "another-part",
-            answers: |image| {
-                let part = Answer::new(206).header("Content-Range", "bytes 1-2/3").body("abc");
-                vec![(image.layer_path(), part)]
-            },
-            complaint: "?",
-        },
-        Lie {
-            name: "one-gigabyte",
-            answers: |image| {
-                let large = Answer::new(200).header("Content-Type", MANIFEST);
-                let large = large.header("Content-Length", 1 << 30).ending(Ending::Stall);
-                vec![(image.manifest_path(), large)]
-            },
-            complaint: "sends a manifest of more than 4194304 bytes",
-        },
-        Lie {
-            name: "an-endless-manifest",
-            answers: |image| {
-                let endless = Answer::new(200).header("Content-Type", MANIFEST).body([b' '; 65536]);
-                vec![(image.manifest_path(), endless.ending(Ending::Repeat))]
-            },
-            complaint: "sends a manifest of more than 4194304 bytes",
-        },
+        Lie::about_layer("another-blob", DAMAGED, |image| body(&spoilt(&image.layer))),
+        Lie::about_layer("noise", DAMAGED, |image| body(&vec![b'x'; image.layer.len()])),
+        Lie::new("another-configuration", DAMAGED, |image| {
+            vec![(image.config_path(), body(&spoilt(&image.config)))]
+        }),
+        Lie::about_manifest("another-manifest", "is damaged: expected sha256:", |image| {
+            image.true_manifest().header("Docker-Content-Digest", Digest::of(b"something else"))
+        }),
+        Lie::about_layer("a-longer-blob", ", expected ", |image| {
+            body(&[image.layer.as_slice(), b"more"].concat())
+        }),
+        Lie::about_layer("an-endless-blob", "sends more of blob sha256:", |image| {
+            body(&image.layer).ending(Ending::Repeat)
+        }),
+        Lie::about_layer("a-shorter-blob", ", expected ", |image| body(&image.layer[1..])),
+        Lie::about_layer("another-part", "sends another part of blob sha256:", |_| {
+            Answer::new(206).header("Content-Range", "bytes 1-2/3").body("abc")
+        }),
+        Lie::about_manifest("one-gigabyte", "sends a manifest of more than 4194304 bytes", |_| {
+            manifest().header("Content-Length", 1 << 30).ending(Ending::Stall)
+        }),
+        Lie::about_manifest("an-endless-manifest", "sends a manifest of more than 4194304 bytes", |_| {
+            manifest().body([b' '; 65536]).ending(Ending::Repeat)
+        }),
     ]);
 }
 
 #[test]
-fn a_registry_that_does_not_answer_is_given_up_and_its_reasons_are_told() {
+fn a_registry_that_does_not_answer_is_given_up_in_time() {
     let Some(scene) = Scene::set() else { return };
+    let begun = || manifest().header("Content-Length", 9);
     scene.refuses(&[
-        Lie {
-            name: "silence",
-            answers: |image| vec![(image.manifest_path(), Answer::new(200).header("Content-Type", MANIFEST).header("Content-Length", 9).ending(Ending::Stall))],
-            complaint: "has been silent for 1 seconds",
-        },
-        Lie {
-            name: "a-blob-that-stalls",
-            answers: |image| vec![(image.layer_path(), half(image).ending(Ending::Stall))],
-            complaint: "has been silent for 1 seconds",
-        },
-        Lie {
-            name: "a-blob-that-breaks-off",
-            answers: |image| vec![(image.layer_path(), half(image).ending(Ending::Close))],
-            complaint: "broke off",
-        },
-        Lie {
-            name: "reset",
-            answers: |image| vec![(image.manifest_path(), Answer::new(200).ending(Ending::Reset))],
-            complaint: "?",
-        },
-        Lie {
-            name: "reset-blob",
-            answers: |image| vec![(image.layer_path(), half(image).ending(Ending::Reset))],
-            complaint: "broke off",
-        },
-        Lie { name: "s401", answers: |image| vec![(image.manifest_path(), Answer::new(401))], complaint: "unauthorized: authentication required" },
-        Lie { name: "s403", answers: |image| vec![(image.manifest_path(), Answer::new(403))], complaint: "pull access denied for 127.0.0.1:" },
-        Lie { name: "s404", answers: |image| vec![(image.manifest_path(), Answer::new(404))], complaint: "s404:latest not found: " },
-        Lie { name: "s404-blob", answers: |image| vec![(image.layer_path(), Answer::new(404))], complaint: "blob sha256:" },
-        Lie {
-            name: "s429",
-            answers: |image| vec![(image.manifest_path(), Answer::new(429).header("Retry-After", 86400))],
-            complaint: "toomanyrequests: too many requests (try again in 86400 seconds)",
-        },
-        Lie { name: "s500", answers: |image| vec![(image.manifest_path(), Answer::new(500))], complaint: "received unexpected HTTP status: 500" },
-        Lie { name: "s503", answers: |image| vec![(image.layer_path(), Answer::new(503))], complaint: "received unexpected HTTP status: 503" },
-        Lie {
-            name: "web-page",
-            answers: |image| vec![(image.manifest_path(), Answer::new(200).header("Content-Type", "text/html; charset=utf-8").body("<html>"))],
-            complaint: "answers with a web page (HTTP 200); is 127.0.0.1:",
-        },
-        Lie {
-            name: "web-page-blob",
-            answers: |image| vec![(image.layer_path(), Answer::new(200).header("Content-Type", "text/html").body("<html>"))],
-            complaint: "answers with a web page (HTTP 200); is 127.0.0.1:",
-        },
-        Lie {
-            name: "words",
-            answers: |image| {
-                let text = r#"{"errors":[{"code":"DENIED","message":"\u001b[2J\r\nError: all is well\u0007"}]}"#;
-                vec![(image.manifest_path(), Answer::new(400).header("Content-Type", "application/json").body(text))]
-            },
-            complaint: "denied: [2J  Error: all is well\n",
-        },
-        Lie {
-            name: "round-and-round",
-            answers: |image| vec![(image.layer_path(), Answer::new(307).header("Location", image.layer_path()))],
-            complaint: "redirects more than 5 times",
-        },
-        Lie {
-            name: "nowhere",
-            answers: |image| vec![(image.layer_path(), Answer::new(307).header("Location", "file:///etc/passwd"))],
-            complaint: "redirects to nowhere",
-        },
+        Lie::about_manifest("silence", SILENT, move |_| begun().ending(Ending::Stall)),
+        Lie::about_layer("a-layer-stalls", SILENT, |image| half(image).ending(Ending::Stall)),
+        Lie::about_layer("a-layer-breaks-off", "broke off", |image| half(image).ending(Ending::Close)),
+        Lie::about_manifest("reset", "broke off", move |_| begun().ending(Ending::Reset)),
+        Lie::about_layer("a-layer-is-reset", "broke off", |image| half(image).ending(Ending::Reset)),
+        Lie::about_layer("round-and-round", "redirects more than 5 times", |image| {
+            Answer::new(307).header("Location", image.layer_path())
+        }),
+        Lie::about_layer("nowhere", "redirects to nowhere", |_| {
+            Answer::new(307).header("Location", "file:///etc/passwd")
+        }),
     ]);
 }
 
 #[test]
-fn run_fails_as_the_container_s_engine_does() {
+fn a_refusal_is_told_in_the_registry_s_words_or_in_docker_s() {
+    let Some(scene) = Scene::set() else { return };
+    let web_page = "answers with a web page (HTTP 200); is 127.0.0.1:";
+    scene.refuses(&[
+        Lie::about_manifest("s401", "unauthorized: authentication required", |_| Answer::new(401)),
+        Lie::about_manifest("s403", "pull access denied for 127.0.0.1:", |_| Answer::new(403)),
+        Lie::about_manifest("s404", "s404:latest not found: ", |_| Answer::new(404)),
+        Lie::about_layer("s404-layer", " not found: ", |_| Answer::new(404)),
+        Lie::about_manifest("s429", "too many requests (try again in 86400 seconds)", |_| {
+            Answer::new(429).header("Retry-After", 86400)
+        }),
+        Lie::about_manifest("s500", "received unexpected HTTP status: 500", |_| Answer::new(500)),
+        Lie::about_layer("s503-layer", "received unexpected HTTP status: 503", |_| Answer::new(503)),
+        Lie::about_manifest("page", web_page, |_| page()),
+        Lie::about_layer("page-for-a-layer", web_page, |_| page()),
+        Lie::about_manifest("control-characters", "denied: [2J Error: all is well\n", |_| {
+            let text = r#"{"errors":[{"code":"DENIED","message":"\u001b[2J\nError: all is well\u0007"}]}"#;
+            Answer::new(400).header("Content-Type", "application/json").body(text)
+        }),
+    ]);
+}
+
+#[test]
+fn run_fails_with_the_same_words_and_its_own_exit_code() {
     let Some(scene) = Scene::set() else { return };
     let image = Image::good("hello");
     image.serve(&scene.registry);
@@ -214,7 +127,11 @@ fn whoever_a_registry_leads_to_is_not_told_the_password() {
 
     scene.pull(&image).finish().ok();
     let told = |registry: &Hostile| registry.seen().join("").to_lowercase();
-    assert!(told(&scene.registry).contains("authorization: basic bwu6c2vjcmv0"), "{:?}", scene.registry.seen());
+    assert!(
+        told(&scene.registry).contains("authorization: basic bwu6c2vjcmv0"),
+        "{:?}",
+        scene.registry.seen()
+    );
     let elsewhere = told(&elsewhere);
     assert!(elsewhere.starts_with("get /content?signature=1 "), "{elsewhere}");
     assert!(!elsewhere.contains("authorization") && !elsewhere.contains("bwu6"), "{elsewhere}");
@@ -225,3 +142,26 @@ fn half(image: &Image) -> Answer {
     let length = image.layer.len();
     Answer::new(200).header("Content-Length", length).body(&image.layer[..length / 2])
 }
+
+fn body(bytes: &[u8]) -> Answer {
+    Answer::new(200).body(bytes)
+}
+
+/// An answer that will be a manifest.
+fn manifest() -> Answer {
+    Answer::new(200).header("Content-Type", MANIFEST)
+}
+
+fn page() -> Answer {
+    Answer::new(200).header("Content-Type", "text/html; charset=utf-8").body("<html>Welcome</html>")
+}
+
+/// The same bytes but for the last.
+fn spoilt(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    bytes
+}
+
+const DAMAGED: &str = "is damaged: its content hashes to sha256:";
+const SILENT: &str = "has been silent for 1 seconds";

@@ -6,171 +6,109 @@ use types::Digest;
 
 use super::{
     Lie, Scene,
-    image::{Image, INDEX, MANIFEST, architecture, descriptor, document, index},
+    image::{INDEX, Image, MANIFEST, architecture, descriptor, document, index},
 };
 
 #[test]
-fn a_document_that_cannot_be_used_is_refused_with_the_reason() {
+fn an_index_that_leads_nowhere_is_refused() {
     let Some(scene) = Scene::set() else { return };
     scene.refuses(&[
-        Lie {
-            name: "an-index-in-itself",
-            answers: |image| {
-                let own = "an index that knew its digest";
-                let index = index(INDEX, own.as_bytes(), &architecture());
-                let path = image.manifest_path_of(Digest::of(own.as_bytes()));
-                vec![(path, document(INDEX, &index)), (image.manifest_path(), document(INDEX, &index))]
-            },
-            complaint: "is damaged: expected sha256:",
-        },
-        Lie {
-            name: "indexes-in-indexes",
-            answers: |image| {
-                let mut answers = Vec::new();
-                let mut inner = image.manifest.clone();
-                for kind in [MANIFEST, INDEX, INDEX, INDEX] {
-                    let text = inner.to_string();
-                    let path = image.manifest_path_of(Digest::of(text.as_bytes()));
-                    answers.push((path, document(kind, &inner)));
-                    inner = index(kind, text.as_bytes(), &architecture());
-                }
-                answers.push((image.manifest_path(), document(INDEX, &inner)));
-                answers
-            },
-            complaint: "it has more than 3 indexes in each other",
-        },
-        Lie {
-            name: "for-another-machine",
-            answers: |image| {
-                let index = index(MANIFEST, image.manifest.to_string().as_bytes(), "pdp11");
-                vec![(image.manifest_path(), document(INDEX, &index))]
-            },
-            complaint: "no matching manifest for linux/",
-        },
-        Lie {
-            name: "both",
-            answers: |image| changed(image, |manifest| manifest["manifests"] = json!([])),
-            complaint: "it has the fields of both a manifest and an index",
-        },
-        Lie {
-            name: "called-otherwise",
-            answers: |image| vec![(image.manifest_path(), document(INDEX, &image.manifest))],
-            complaint: "it calls itself \"application/vnd.oci.image.manifest.v1+json\"",
-        },
-        Lie {
-            name: "called-nothing",
-            answers: |image| {
-                vec![(image.manifest_path(), Answer::new(200).body(image.manifest.to_string()))]
-            },
-            complaint: "does not say what kind of manifest it has",
-        },
-        Lie {
-            name: "called-text",
-            answers: |image| vec![(image.manifest_path(), document("text/plain", &image.manifest))],
-            complaint: "?",
-        },
-        Lie {
-            name: "a-chart",
-            answers: |image| {
-                changed(image, |manifest| {
-                    manifest["config"]["mediaType"] = "application/vnd.cncf.helm.config.v1+json".into();
-                })
-            },
-            complaint: "it is an artifact of type \"application/vnd.cncf.helm.config.v1+json\", not an image",
-        },
-        Lie {
-            name: "a-foreign-layer",
-            answers: |image| {
-                changed(image, |manifest| {
-                    manifest["layers"][0]["mediaType"] =
-                        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip".into();
-                })
-            },
-            complaint: "it has a layer that registries do not hand out",
-        },
-        Lie {
-            name: "schema-1",
-            answers: |image| {
-                let kind = "application/vnd.docker.distribution.manifest.v1+prettyjws";
-                let schema_1 = json!({
-                    "schemaVersion": 1, "name": image.name, "tag": "latest", "architecture": "amd64",
-                    "fsLayers": [{ "blobSum": Digest::of(&image.layer).to_string() }],
-                    "history": [{ "v1Compatibility": "{}" }], "signatures": [],
-                });
-                vec![(image.manifest_path(), document(kind, &schema_1))]
-            },
-            complaint: "its schema version is 1, expected 2",
-        },
-        Lie {
-            name: "another-layer",
-            answers: |image| {
-                let diff_ids = json!([Digest::of(b"other").to_string()]);
-                configured(image, &json!({ "type": "layers", "diff_ids": diff_ids }))
-            },
-            complaint: "is damaged: its content hashes to sha256:",
-        },
-        Lie {
-            name: "another-number-of-layers",
-            answers: |image| configured(image, &json!({ "type": "layers", "diff_ids": [] })),
-            complaint: "the manifest has 1 layers and the configuration 0",
-        },
-        Lie {
-            name: "no-json",
-            answers: |image| {
-                let text = Answer::new(200).header("Content-Type", MANIFEST).body("{\"schemaVersion\":2,");
-                vec![(image.manifest_path(), text)]
-            },
-            complaint: "it is not the JSON expected",
-        },
-        Lie {
-            name: "deep-json",
-            answers: |image| {
-                let text = "[".repeat(1 << 20);
-                vec![(image.manifest_path(), Answer::new(200).header("Content-Type", MANIFEST).body(text))]
-            },
-            complaint: "nested deeper than 64 levels",
-        },
-        Lie {
-            name: "a-huge-layer",
-            answers: |image| changed(image, |manifest| manifest["layers"][0]["size"] = u64::MAX.into()),
-            complaint: ", expected 18446744073709551615",
-        },
-        Lie {
-            name: "a-negative-layer",
-            answers: |image| changed(image, |manifest| manifest["layers"][0]["size"] = (-1).into()),
-            complaint: "it is not the JSON expected",
-        },
-        Lie {
-            name: "a-path-for-a-digest",
-            answers: |image| {
-                changed(image, |manifest| manifest["config"]["digest"] = "sha256:../../../../escaped".into())
-            },
-            complaint: "it is not the JSON expected",
-        },
-        Lie {
-            name: "an-empty-layer",
-            answers: |image| {
-                let layers = json!([descriptor("application/vnd.oci.image.layer.v1.tar", b"")]);
-                changed(image, |manifest| manifest["layers"] = layers.clone())
-            },
-            complaint: "?",
-        },
+        Lie::new("in-itself", "is damaged: expected sha256:", |image| {
+            // No index knows its own digest, so the registry has to make one up.
+            let own = b"an index's own digest";
+            let index = document(INDEX, &index(INDEX, own, &architecture()));
+            vec![(image.manifest_path_of(Digest::of(own)), index.clone()), (image.manifest_path(), index)]
+        }),
+        Lie::new("in-each-other", "it has more than 3 indexes in each other", |image| {
+            let mut answers = Vec::new();
+            let mut inner = image.manifest.clone();
+            for kind in [MANIFEST, INDEX, INDEX, INDEX] {
+                let text = inner.to_string();
+                answers.push((image.manifest_path_of(Digest::of(text.as_bytes())), document(kind, &inner)));
+                inner = index(kind, text.as_bytes(), &architecture());
+            }
+            answers.push((image.manifest_path(), document(INDEX, &inner)));
+            answers
+        }),
+        Lie::about_manifest("for-another-machine", "no matching manifest for linux/", |image| {
+            document(INDEX, &index(MANIFEST, image.manifest.to_string().as_bytes(), "pdp11"))
+        }),
     ]);
 }
 
-/// Answers with another manifest.
-fn changed(image: &Image, change: impl Fn(&mut Value)) -> Vec<(String, Answer)> {
-    let mut manifest = image.manifest.clone();
-    change(&mut manifest);
-    vec![(image.manifest_path(), document(MANIFEST, &manifest))]
+#[test]
+fn a_manifest_that_is_none_is_refused_with_the_reason() {
+    let Some(scene) = Scene::set() else { return };
+    let text = |text: &str| Answer::new(200).header("Content-Type", MANIFEST).body(text);
+    scene.refuses(&[
+        changed("both", "it has the fields of both a manifest and an index", |manifest| {
+            manifest["manifests"] = json!([]);
+        }),
+        Lie::about_manifest("called-an-index", "it calls itself \"application/vnd.oci.image.man", |image| {
+            document(INDEX, &image.manifest)
+        }),
+        Lie::about_manifest("called-text", "but was called \"text/plain\"", |image| {
+            document("text/plain", &image.manifest)
+        }),
+        Lie::about_manifest("not-called", "does not say what kind of manifest it has", |image| {
+            Answer::new(200).body(image.manifest.to_string())
+        }),
+        Lie::about_manifest("schema-1", "its schema version is 1, expected 2", |image| {
+            let signed = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+            let layers = json!([{ "blobSum": Digest::of(&image.layer).to_string() }]);
+            let schema_1 = json!({ "schemaVersion": 1, "name": "x", "tag": "latest", "fsLayers": layers });
+            document(signed, &schema_1)
+        }),
+        changed("a-chart", "it is an artifact of type \"application/vnd.cncf.helm.conf", |manifest| {
+            manifest["config"]["mediaType"] = "application/vnd.cncf.helm.config.v1+json".into();
+        }),
+        changed("a-foreign-layer", "it has a layer that registries do not hand out", |manifest| {
+            let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+            manifest["layers"][0]["mediaType"] = foreign.into();
+        }),
+        Lie::about_manifest("no-json", NO_JSON, move |_| text("{\"schemaVersion\":2,")),
+        Lie::about_manifest("deep-json", "nested deeper than 64 levels", move |_| text(&"[".repeat(1 << 20))),
+        changed("a-negative-layer", NO_JSON, |manifest| manifest["layers"][0]["size"] = (-1).into()),
+        changed("a-huge-layer", ", expected 18446744073709551615", |manifest| {
+            manifest["layers"][0]["size"] = u64::MAX.into();
+        }),
+        changed("a-path-for-a-digest", NO_JSON, |manifest| {
+            manifest["config"]["digest"] = "sha256:../../../../escaped".into();
+        }),
+    ]);
 }
 
-/// Answers with an image whose configuration says this of its layers.
-fn configured(image: &Image, rootfs: &Value) -> Vec<(String, Answer)> {
-    let config = json!({ "architecture": architecture(), "os": "linux", "rootfs": rootfs });
-    let other = Image::with_config(&image.name, image.layer.clone(), &config);
-    vec![
-        (other.manifest_path(), other.true_manifest()),
-        (other.config_path(), Answer::new(200).body(other.config)),
-    ]
+#[test]
+fn a_configuration_that_describes_another_image_is_refused() {
+    let Some(scene) = Scene::set() else { return };
+    scene.refuses(&[
+        configured("another-layer", DAMAGED, json!([Digest::of(b"other").to_string()])),
+        configured("no-layer", "the manifest has 1 layers and the configuration 0", json!([])),
+        changed("an-empty-layer", DAMAGED, |manifest| {
+            manifest["layers"] = json!([descriptor("application/vnd.oci.image.layer.v1.tar", b"")]);
+        }),
+    ]);
 }
+
+/// An image whose manifest is a little different.
+fn changed(name: &'static str, complaint: &'static str, change: impl Fn(&mut Value) + 'static) -> Lie {
+    Lie::about_manifest(name, complaint, move |image| {
+        let mut manifest = image.manifest.clone();
+        change(&mut manifest);
+        document(MANIFEST, &manifest)
+    })
+}
+
+/// An image whose configuration names these layers.
+fn configured(name: &'static str, complaint: &'static str, diff_ids: Value) -> Lie {
+    Lie::new(name, complaint, move |image| {
+        let rootfs = json!({ "type": "layers", "diff_ids": diff_ids });
+        let config = json!({ "architecture": architecture(), "os": "linux", "rootfs": rootfs });
+        let other = Image::with_config(&image.name, image.layer.clone(), &config);
+        let config = Answer::new(200).body(other.config.as_slice());
+        vec![(other.manifest_path(), other.true_manifest()), (other.config_path(), config)]
+    })
+}
+
+const DAMAGED: &str = "is damaged: its content hashes to sha256:";
+const NO_JSON: &str = "it is not the JSON expected";

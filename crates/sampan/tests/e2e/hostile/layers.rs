@@ -56,7 +56,9 @@ const ATTACKS: [Attack; 18] = [
     },
     Attack {
         name: "hard-link-through-a-link",
-        layer: |outside| start().symlink("way", outside).hard_link("mine", "way/secret").file("mine", "x").end(),
+        layer: |outside| {
+            start().symlink("way", outside).hard_link("mine", "way/secret").file("mine", "x").end()
+        },
         complaint: "it is a hard link to something that is no file of the archive",
     },
     Attack {
@@ -162,7 +164,7 @@ fn a_compressed_layer_that_ends_early_is_refused() {
 
 #[test]
 fn a_layer_that_inflates_to_more_than_the_disk_has_is_stopped_before_it_is_full() {
-    let Some(scene) = Scene::on_disk(150 << 20) else { return };
+    let Some(scene) = Scene::on_disk(134 << 20) else { return };
     // Not of zeros, which would take no space.
     let layer = Tar::default().file("bomb", vec![b'x'; 300 << 20]).end();
     let image = Image::new("bomb", &layer);
@@ -170,7 +172,10 @@ fn a_layer_that_inflates_to_more_than_the_disk_has_is_stopped_before_it_is_full(
     assert!(image.layer.len() < 4 << 20);
     image.serve(&scene.registry);
     let outcome = scene.pull(&image).finish();
-    assert!(is_refusal(&outcome, "cannot unpack: less than 7864320 bytes would stay free on the disk"), "{outcome}");
+    assert!(
+        is_refusal(&outcome, "cannot unpack: less than 7025459 bytes would stay free on the disk"),
+        "{outcome}"
+    );
     scene.is_untouched();
     let good = Image::good("bomb");
     good.serve(&scene.registry);
@@ -205,7 +210,7 @@ fn what_is_odd_but_clear_is_harmless() {
         scene.sandbox.sampan([&["run", "--rm", &reference, "/bin/busybox"], command].concat())
     };
     run(&["cat", "/name", "/size", "/secret"]).ok().prints("lastfourthe image's own");
-    run(&["ls", "/data"]).ok().prints("gone\n");
+    run(&["test", "-e", "/data/other"]).fails(1);
     run(&["head", "-c", "1", "/memory"]).fails(1).complains("Operation not permitted");
     let privileged = run(&["ls", "-l", "/terminal"]).ok();
     assert!(privileged.stdout.starts_with("crwxr-xr-x"), "{privileged}");
