@@ -13,7 +13,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // `image` for the configuration it inspects and imports, `distribution` to log in and to copy between registries.
     (
         "sampan",
-        &["api", "stack", "builder", "engine", "registry", "distribution", "monitor", "runtime", "image", "sys"],
+        &[
+            "api",
+            "stack",
+            "builder",
+            "engine",
+            "registry",
+            "distribution",
+            "monitor",
+            "runtime",
+            "image",
+            "sys",
+        ],
     ),
     ("api", &["builder", "engine", "stack"]),
     ("stack", &["builder", "engine"]),

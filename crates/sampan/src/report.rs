@@ -4,6 +4,8 @@ use std::{env, error::Error, fmt::Write, process::ExitCode};
 
 use engine::EngineError;
 
+use crate::output::human;
+
 /// Prints why a command failed; the program's exit code.
 pub fn failure(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<EngineError>() {
@@ -67,9 +69,7 @@ pub fn chain(error: &dyn Error) -> String {
         }
         source = cause.source();
     }
-    text.chars()
-        .flat_map(|c| if c.is_control() && c != '\n' { c.escape_default().collect() } else { vec![c] })
-        .collect()
+    human::visible(&text)
 }
 
 /// The name this program was called by.

@@ -55,9 +55,7 @@ pub(super) fn configuration(
     let mut bytes = Vec::new();
     repository.blob(blob, 0)?.read_to_end(&mut bytes).map_err(registry_error)?;
     match Digest::of(&bytes) {
-        actual if actual != blob.digest => {
-            Err(StoreError::Damaged { expected: blob.digest, actual }.into())
-        }
+        actual if actual != blob.digest => Err(StoreError::Damaged { expected: blob.digest, actual }.into()),
         _ => Ok(bytes),
     }
 }

@@ -62,10 +62,14 @@ impl Engine {
             lease.put_blob(bytes)?;
         }
         let diff_ids = fetch_configuration(&lease, &repository, &document)?;
-        let missing = missing(&lease, &document.layers, &diff_ids, observer)?;
+        let (missing, again) = missing(&lease, &document.layers, &diff_ids, observer)?;
         let staged =
             for_each_at_once(missing, |layer, stop| layer.fetch(&lease, &repository, observer, stop))?;
-        lease.place(&diff_ids, staged.into_iter().flatten().collect())?;
+        let mut staged: Vec<Staged> = staged.into_iter().flatten().collect();
+        for layer in again.iter().filter(|layer| !layer.held.tree) {
+            staged.push(lease.unpack_blob(layer.blob, layer.diff_id)?);
+        }
+        lease.place(&diff_ids, staged)?;
 
         let image = lease.publish(&manifest)?;
         let name = reference.digest().is_none().then_some(reference);
@@ -121,25 +125,29 @@ struct Missing<'a> {
     held: Held,
 }
 
-/// The layers that the store does not have, each once; they are held from now on, and so are those it has.
+/// The layers that the store does not have, each once, and those of them that occur again further up. They are held from
+/// now on, and so are those it has.
 fn missing<'a>(
     lease: &Lease,
     layers: &'a [Descriptor],
     diff_ids: &[Digest],
     observer: &dyn Observer,
-) -> Result<Vec<Missing<'a>>, EngineError> {
-    let mut missing: Vec<Missing<'_>> = Vec::new();
+) -> Result<(Vec<Missing<'a>>, Vec<Missing<'a>>), EngineError> {
+    let (mut missing, mut again): (Vec<Missing<'_>>, Vec<Missing<'_>>) = Default::default();
     for (position, (blob, diff_id)) in layers.iter().zip(diff_ids).enumerate() {
         let held = lease.hold(blob, &diff_ids[..=position])?;
         let layer = &blob.digest;
+        let is_other = |other: &Missing<'_>| (other.diff_id, &other.blob.digest) != (*diff_id, layer);
         if held.blob && held.tree {
             observer.event(Event::Layer { layer, step: Step::Here });
-        } else if !missing.iter().any(|other| other.diff_id == *diff_id) {
+        } else if missing.iter().all(is_other) {
             observer.event(Event::Layer { layer, step: Step::Waiting });
             missing.push(Missing { blob, diff_id: *diff_id, held });
+        } else {
+            again.push(Missing { blob, diff_id: *diff_id, held });
         }
     }
-    Ok(missing)
+    Ok((missing, again))
 }
 
 impl Missing<'_> {

@@ -121,15 +121,17 @@ impl Lease {
         disk::rename(&path, &self.store.blob_path(&digest))
     }
 
-    /// Puts layers in their places. `diff_ids` names all layers of an image, lowest first; those not among
-    /// `staged` must be in the store. When this returns, the layers are on the disk.
+    /// Puts layers in their places. `diff_ids` names all layers of an image, lowest first; those that are not in the
+    /// store must be among `staged`, as often as they occur. When this returns, the layers are on the disk.
     pub fn place(&self, diff_ids: &[Digest], mut staged: Vec<Staged>) -> Result<(), StoreError> {
         let mut below: Vec<PathBuf> = Vec::new(); // topmost first
         let mut places = Vec::new();
         for (diff_id, stacked) in diff_ids.iter().zip(stacked_keys(diff_ids)) {
-            let tree = match staged.iter().position(|layer| layer.diff_id == *diff_id) {
-                None => self.store.directory(diff_id, &stacked)?.ok_or(StoreError::NoLayer(*diff_id))?,
-                Some(position) => {
+            let position = staged.iter().position(|layer| layer.diff_id == *diff_id);
+            let tree = match (self.store.directory(diff_id, &stacked)?, position) {
+                (Some(tree), _) => tree,
+                (None, None) => return Err(StoreError::NoLayer(*diff_id)),
+                (None, Some(position)) => {
                     let layer = staged.swap_remove(position);
                     let tree = layer.directory.join(TREE);
                     let key = if layer.implied.is_empty() { *diff_id } else { stacked };
@@ -144,11 +146,16 @@ impl Lease {
             };
             below.insert(0, tree);
         }
+        // Of layers that are there already, the blob may be new.
+        let blobs: Vec<Digest> = staged.iter().map(|layer| layer.blob.digest).collect();
+        self.claim(&blobs)?;
         disk::sync_all(&self.directory)?;
-        for (layer, key) in places {
-            if let Some(bytes) = layer.bytes {
-                disk::rename(&bytes, &self.store.blob_path(&layer.blob.digest))?;
+        for layer in places.iter().map(|(layer, _)| layer).chain(&staged) {
+            if let Some(bytes) = &layer.bytes {
+                disk::rename(bytes, &self.store.blob_path(&layer.blob.digest))?;
             }
+        }
+        for (layer, key) in places {
             self.settle(&layer.directory, &key)?;
         }
         Ok(())
@@ -198,9 +205,11 @@ impl Lease {
     /// Checks that all an image needs is in the store, and makes sure that it is on the disk.
     /// Only then may a name be given to it.
     pub fn publish(&self, manifest: &Digest) -> Result<Image, StoreError> {
+        // Claimed first, and looked at then: what was seen before could be collected meanwhile.
+        self.claim(&[*manifest])?;
+        self.claim(&[self.store.manifest(manifest)?.config.digest])?;
         let image = self.store.image(manifest)?;
         let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
-        self.claim(&[image.manifest, image.id])?;
         for (position, layer) in image.layers.iter().enumerate() {
             let held = self.hold(&layer.blob, &diff_ids[..=position])?;
             if !held.tree {

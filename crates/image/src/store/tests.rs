@@ -306,3 +306,19 @@ fn the_kernel_stacks_the_layers_as_the_archives_mean() {
     rustix::mount::unmount(&target, rustix::mount::UnmountFlags::DETACH).unwrap();
     assert_eq!(seen, (vec!["new".to_owned()], vec!["stays".to_owned()]));
 }
+
+#[test]
+fn a_layer_that_an_image_stands_on_may_occur_in_it_again() {
+    let Some(sandbox) = sandbox() else { return };
+    let lease = sandbox.store.lease().unwrap();
+    // The directory that it implies makes it another one each time.
+    let implying = Raw::default().file("deep/a", b"x").end();
+    let between = Raw::default().file("b", b"x").end();
+    let image = image_of(&lease, &[implying.clone(), between]);
+    let again = image.layers[0].clone();
+    let staged = lease.unpack(implying.as_slice(), Some((&again.blob, again.diff_id))).unwrap();
+    let diff_ids = [again.diff_id, image.layers[1].diff_id, again.diff_id];
+    lease.place(&diff_ids, vec![staged]).unwrap();
+    let layers = [again.clone(), image.layers[1].clone(), again];
+    assert_eq!(lease.write_image(Configuration::default(), &layers).unwrap().layers, layers);
+}

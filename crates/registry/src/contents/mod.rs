@@ -339,6 +339,7 @@ mod tests {
         });
         let both = async { tokio::join!(pushing, collecting) };
         let (pushed, collected) = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
-        (pushed.unwrap(), collected.unwrap());
+        pushed.unwrap();
+        collected.unwrap();
     }
 }

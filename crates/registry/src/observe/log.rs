@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn nothing_a_client_says_controls_the_operators_terminal() {
         // A control sequence, as it is written in two bytes.
-        let path = axum::http::Uri::from_maybe_shared("/v2/\u{9b}31mx".as_bytes().to_vec()).unwrap();
+        let path = axum::http::Uri::from_maybe_shared("/v2/\u{9b}31mx".as_bytes()).unwrap();
         let request = Request::get(path).header(header::USER_AGENT, "a\u{9b}b").body(Body::empty()).unwrap();
         let client = "192.0.2.1:1".parse().unwrap();
         let exchange = Exchange::begin(&request, client, Arc::new(Metrics::new()), true);

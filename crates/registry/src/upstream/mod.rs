@@ -184,3 +184,50 @@ fn as_theirs(digest: &Digest) -> Option<types::Digest> {
 fn as_ours(digest: &types::Digest) -> Digest {
     digest.to_string().parse().expect("sha256 in hex is a digest here too")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead, BufReader, Write},
+        net::TcpListener,
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::storage::Files;
+
+    /// A registry that has one blob, and answers a second late.
+    fn slow_registry(blob: &'static [u8]) -> Proxied {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                let Some(first) = lines.next().filter(|line| line.contains("HTTP")) else { continue };
+                while lines.next().is_some_and(|header| !header.is_empty()) {}
+                if first.contains("/blobs/") {
+                    thread::sleep(Duration::from_secs(1));
+                }
+                let content = if first.starts_with("GET") { blob } else { b"" };
+                write!(&stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n").unwrap();
+                write!(&stream, "Content-Length: {}\r\n\r\n", blob.len()).unwrap();
+                (&stream).write_all(content).unwrap();
+            }
+        });
+        Proxied { url, login: None }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_before_a_blob_comes_does_not_keep_it_from_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = Arc::new(Files::open(directory.path()).unwrap());
+        let contents = Contents { storage, grace: Duration::from_secs(3600), sparse: false };
+        let upstream = Arc::new(Upstream::new(&slow_registry(b"the blob")).unwrap());
+        let (name, digest) = ("a".parse().unwrap(), Digest::of(b"the blob"));
+        let impatient = upstream.bring_blob(&contents, &name, &digest);
+        assert!(tokio::time::timeout(Duration::from_millis(300), impatient).await.is_err());
+        let brought = upstream.bring_blob(&contents, &name, &digest).await;
+        brought.map_err(|_| ()).unwrap().settle().await.map_err(|_| ()).unwrap();
+        assert_eq!(contents.blob(&name, &digest).await.unwrap(), Some(8));
+    }
+}

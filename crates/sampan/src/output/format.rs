@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::{
-    table,
+    human, table,
     template::{LABELS, Subject, Template, TemplateError, from_json},
 };
 
@@ -92,7 +92,7 @@ fn lines(template: &Template, rows: &[Row]) -> Result<String, TemplateError> {
 impl Row {
     fn cell(&self, column: &str) -> String {
         match self.fields.iter().find(|(name, _)| *name == column) {
-            Some((_, Json::String(text))) => text.clone(),
+            Some((_, Json::String(text))) => human::visible(text),
             Some((_, Json::Null)) | None => String::new(),
             Some((_, other)) => other.to_string(),
         }

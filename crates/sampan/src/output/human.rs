@@ -116,6 +116,13 @@ pub fn command(line: &str, full: bool) -> String {
     if full { quote(line) } else { quote(&ellipsis(line, 20)) }
 }
 
+/// What strangers have written, with that made visible which a terminal would obey. Its lines stay lines.
+pub fn visible(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| if c.is_control() && c != '\n' { c.escape_default().collect() } else { vec![c] })
+        .collect()
+}
+
 /// Go's quoting of a string, which differs from Rust's for control characters and apostrophes.
 fn quote(text: &str) -> String {
     let mut quoted = String::from('"');
@@ -206,6 +213,11 @@ fn join_host_port(ip: IpAddr, port: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strangers_do_not_speak_to_the_terminal() {
+        assert_eq!(visible("\u{1b}[2Jé\n\u{9b}\t"), "\\u{1b}[2Jé\n\\u{9b}\\t");
+    }
 
     #[test]
     fn sizes_count_in_steps_of_1000() {

@@ -35,15 +35,17 @@ struct Lie {
     /// The image's.
     name: &'static str,
     complaint: &'static str,
-    /// Each with what it is the answer to.
-    answers: Box<dyn Fn(&Image) -> Vec<(String, Answer)>>,
+    answers: Box<dyn Fn(&Image) -> Answers>,
 }
+
+/// Each with what it is the answer to.
+type Answers = Vec<(String, Answer)>;
 
 impl Lie {
     fn new(
         name: &'static str,
         complaint: &'static str,
-        answers: impl Fn(&Image) -> Vec<(String, Answer)> + 'static,
+        answers: impl Fn(&Image) -> Answers + 'static,
     ) -> Lie {
         Lie { name, complaint, answers: Box::new(answers) }
     }

@@ -68,7 +68,7 @@ fn largest(directory: &Path) -> PathBuf {
 }
 
 /// Where some layer has a file.
-fn find(sandbox: &Sandbox, path: &str) -> PathBuf {
+pub fn find(sandbox: &Sandbox, path: &str) -> PathBuf {
     let layers = fs::read_dir(sandbox.root().join("layers")).unwrap();
     let mut files = layers.map(|layer| layer.unwrap().path().join("tree").join(path));
     files.find(|file| file.exists()).unwrap()

@@ -154,7 +154,8 @@ impl Registry {
             Some(text) => OperatorAddress::At(address(text)?),
         };
         options.collection = Collection {
-            interval: (self.gc_interval > 0).then(|| Duration::from_secs(self.gc_interval.saturating_mul(3600))),
+            interval: (self.gc_interval > 0)
+                .then(|| Duration::from_secs(self.gc_interval.saturating_mul(3600))),
             grace: Duration::from_secs(self.gc_grace.saturating_mul(60)),
             untagged: if self.gc_untagged { Untagged::Remove } else { Untagged::Keep },
         };

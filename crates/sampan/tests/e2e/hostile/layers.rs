@@ -1,14 +1,15 @@
 //! Layers that would write where they must not, or make programs disagree, from a registry and from an archive.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
-use testkit::Sandbox;
+use serde_json::json;
+use types::Digest;
 
-use crate::sandbox;
+use crate::{sandbox, verify::find};
 
 use super::{
     Scene,
-    image::{Image, gzip},
+    image::{Image, architecture, gzip},
     is_refusal,
     tar::Tar,
 };
@@ -218,14 +219,36 @@ fn what_is_odd_but_clear_is_harmless() {
     scene.is_untouched();
 }
 
+#[test]
+fn a_configuration_that_points_outside_stays_inside() {
+    let (Some(with_busybox), Some(scene)) = (sandbox(), Scene::set()) else { return };
+    let busybox = fs::read(find(&with_busybox, "bin/busybox")).unwrap();
+    let layer = start().file("bin/busybox", busybox).end();
+    let config = json!({
+        "architecture": architecture(), "os": "linux",
+        "rootfs": { "type": "layers", "diff_ids": [Digest::of(&layer).to_string()] },
+        "history": [{ "created_by": "\u{1b}[2Jgone" }],
+        "config": {
+            "Cmd": ["/bin/busybox", "echo", "\u{1b}[2Jgone"],
+            "WorkingDir": format!("/data/../../../../../..{}/made", scene.outside),
+            "Volumes": { "/../../../../../sampan-escaped": {} },
+        },
+    });
+    let image = Image::with_config("pointing", gzip(&layer), &config);
+    image.serve(&scene.registry);
+    scene.pull(&image).finish().ok();
+    let reference = scene.reference(&image);
+    scene.sandbox.sampan(["run", "--name", "box", &reference, "/bin/busybox", "touch", "file"]).ok();
+    for list in [&["ps", "--all", "--no-trunc"][..], &["history", &reference]] {
+        let listed = scene.sandbox.sampan(list).ok();
+        assert!(!listed.stdout.contains('\u{1b}'), "the image speaks to the terminal\n{listed}");
+    }
+    scene.sandbox.sampan(["rm", "--volumes", "box"]).ok();
+    scene.sandbox.sampan(["rmi", &reference]).ok();
+    scene.is_untouched();
+}
+
 /// An archive with a directory.
 fn start() -> Tar {
     Tar::default().directory("data")
-}
-
-/// Where some layer has a file.
-fn find(sandbox: &Sandbox, path: &str) -> PathBuf {
-    let layers = fs::read_dir(sandbox.root().join("layers")).unwrap();
-    let mut files = layers.map(|layer| layer.unwrap().path().join("tree").join(path));
-    files.find(|file| file.exists()).unwrap()
 }
