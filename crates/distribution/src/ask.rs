@@ -30,8 +30,8 @@ pub(crate) enum To {
 pub(crate) enum Payload<'a> {
     None,
     Bytes(&'a [u8]),
-    /// Exactly this many bytes, or all there are; can be sent once.
-    Stream(&'a mut dyn Read, Option<u64>),
+    /// Exactly this many bytes; can be sent once.
+    Stream(&'a mut dyn Read, u64),
 }
 
 impl Ask {

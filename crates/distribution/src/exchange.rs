@@ -160,10 +160,7 @@ impl Exchange<'_> {
             Payload::None => self.deliver(&origin, request, ())?,
             Payload::Bytes(bytes) => self.deliver(&origin, request, *bytes)?,
             Payload::Stream(stream, length) => {
-                let request = match length {
-                    Some(length) => request.header(header::CONTENT_LENGTH, *length),
-                    None => request.header(header::TRANSFER_ENCODING, "chunked"),
-                };
+                let request = request.header(header::CONTENT_LENGTH, *length);
                 self.deliver(&origin, request, SendBody::from_reader(*stream))?
             }
         };

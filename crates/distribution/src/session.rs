@@ -26,8 +26,6 @@ pub struct Session {
     pub(crate) url: Uri,
     /// The registry takes no smaller chunks but for the last.
     pub(crate) smallest: u64,
-    /// How many bytes of the blob are there already.
-    pub(crate) has: u64,
 }
 
 impl Repository<'_> {
@@ -67,7 +65,7 @@ impl Session {
         }
         let smallest = reply.header(SMALLEST.as_str()).and_then(|n| n.parse().ok()).unwrap_or(smallest);
         reply.discard();
-        Ok(Session { url, smallest, has: 0 })
+        Ok(Session { url, smallest })
     }
 }
 

@@ -45,22 +45,6 @@ impl Repository<'_> {
         self.continue_upload(self.start_upload()?, blob, open, sent)
     }
 
-    /// Begins to upload a blob before its end, and so its digest, is known: sends all that `source` gives.
-    ///
-    /// The session that this returns has it; go on with [`Repository::continue_upload`] once the blob is known. After
-    /// a failure it has to be sent from the beginning.
-    pub fn upload_ahead(&self, source: &mut dyn Read) -> Result<Session, ClientError> {
-        let session = self.start_upload()?;
-        let ask = self
-            .ask(Method::PATCH, String::new(), Scope::push(self.path()))
-            .header(header::CONTENT_TYPE, "application/octet-stream")
-            .moved(Method::PATCH, session.url.clone());
-        let mut source = Counted { source, count: 0 };
-        let reply = self.exchange().send_once(&ask, Payload::Stream(&mut source, None))?;
-        let has = arrived(&reply).unwrap_or(source.count);
-        Ok(Session { has, ..Session::of(reply, session.smallest)? })
-    }
-
     /// [`Repository::upload_blob`] in a session that a declined mount has opened.
     pub fn continue_upload(
         &self,
@@ -70,14 +54,14 @@ impl Repository<'_> {
         sent: &dyn Fn(u64),
     ) -> Result<(), ClientError> {
         let patience = self.exchange().patience();
-        let in_one = blob.size <= SMALL && session.has == 0;
+        let in_one = blob.size <= SMALL;
         Upload {
             repository: self,
             blob,
             open,
             sent,
-            offset: session.has.min(blob.size),
             session,
+            offset: 0,
             furthest: 0,
             chunk: blob.size,
             in_one,
@@ -85,20 +69,6 @@ impl Repository<'_> {
             patience,
         }
         .run()
-    }
-}
-
-/// Counts what is read.
-struct Counted<'a> {
-    source: &'a mut dyn Read,
-    count: u64,
-}
-
-impl Read for Counted<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(buffer)?;
-        self.count += count as u64;
-        Ok(count)
     }
 }
 
@@ -185,7 +155,7 @@ impl Upload<'_, '_> {
         }
         let content = (self.open)(offset).map_err(ClientError::Source)?;
         let mut source = Source::new(content, offset, length, self.sent);
-        let outcome = self.exchange().send_once(ask, Payload::Stream(&mut source, Some(length)));
+        let outcome = self.exchange().send_once(ask, Payload::Stream(&mut source, length));
         match source.failure {
             Some(failure) => Err(ClientError::Source(failure)),
             None => outcome,

@@ -3,7 +3,6 @@
 //! Knows which parts of an image are missing where, and moves those, several at once. How a registry is spoken to is
 //! the client's matter; that nothing unverified or half-done is ever seen under a name is the store's.
 
-mod channel;
 mod inspect;
 mod pull;
 mod push;

@@ -3,15 +3,14 @@
 use std::{
     cmp::Reverse,
     collections::HashMap,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom},
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
 };
 
-use distribution::{Client, Mounted, Repository, Selector, Session, for_each_at_once};
+use distribution::{Client, Mounted, Repository, Selector, for_each_at_once};
 use image::{
     Lease,
     manifest::{Descriptor, MANIFEST_LIMIT, OCI_MANIFEST},
@@ -19,7 +18,7 @@ use image::{
 };
 use types::{Digest, Platform, Reference};
 
-use super::{Event, Observer, Step, channel::channel};
+use super::{Event, Observer, Step};
 use crate::{Engine, error::EngineError};
 
 /// What came of a push.
@@ -44,10 +43,11 @@ impl Engine {
         platform: Option<&Platform>,
         observer: &dyn Observer,
     ) -> Result<Pushed, EngineError> {
-        let row = self.state.image_by_name(reference)?;
-        let row = row.ok_or_else(|| EngineError::NotHere(reference.familiar()))?;
+        let not_here = || EngineError::NotHere(reference.familiar());
+        let row = self.state.image_by_name(reference)?.ok_or_else(not_here)?;
         let lease = self.images.lease()?;
-        let image = lease.publish(&row.manifest)?;
+        let image = self.unless_removed(&row.manifest, || Ok(lease.publish(&row.manifest)?))?;
+        let image = image.ok_or_else(not_here)?;
         if let Some(platform) = platform.filter(|platform| !image.config.platform().will_do_for(platform)) {
             return Err(EngineError::NoPlatform { name: reference.familiar(), platform: platform.clone() });
         }
@@ -84,7 +84,6 @@ impl Engine {
         let sent: HashMap<Digest, Descriptor> = sent.into_iter().collect();
         push.blob(
             &Descriptor::new("", image.id, push.size_of(&image.id)?),
-            None,
             &|_| {},
             &AtomicBool::new(false),
         )?;
@@ -193,12 +192,9 @@ impl Push<'_> {
             tell(Step::There);
             return Ok(blob.clone());
         }
-        let (blob, begun) = match known {
-            None if layer.blob.size > SMALL => self.compress_and_send(layer)?,
-            _ => (self.compress(layer, io::sink())?, None),
-        };
+        let blob = self.compress(layer)?;
         let sent = |done| tell(Step::Pushing { done, total: blob.size });
-        match self.blob(&blob, begun, &sent, stop)? {
+        match self.blob(&blob, &sent, stop)? {
             Sent::Uploaded => tell(Step::Pushed),
             Sent::There => tell(Step::There),
             Sent::Mounted(from) => tell(Step::MountedFrom(from)),
@@ -206,44 +202,28 @@ impl Push<'_> {
         Ok(blob)
     }
 
-    /// Compresses a layer for the first time, and sends it meanwhile: nobody can have it already, unless the same was
-    /// built elsewhere. Comes with the session in which it was sent, if all went well.
-    fn compress_and_send(&self, layer: &Layer) -> Result<(Descriptor, Option<Session>), EngineError> {
-        let (writer, mut reader) = channel();
-        thread::scope(|scope| {
-            let sender = move || self.repository.upload_ahead(&mut reader);
-            let sender = thread::Builder::new().spawn_scoped(scope, sender)?;
-            let compressed = self.compress(layer, writer);
-            // What failed is tried again with the whole blob, and then it is told.
-            let session = sender.join().expect("sending does not panic").ok();
-            Ok((compressed?, session))
-        })
-    }
-
-    fn compress(&self, layer: &Layer, copy: impl Write + Send) -> Result<Descriptor, EngineError> {
+    fn compress(&self, layer: &Layer) -> Result<Descriptor, EngineError> {
         let _turn = self.compressing.lock().expect("compressing does not panic");
         let (layer_id, total) = (&layer.diff_id, layer.blob.size);
         let told = |done| {
             self.observer.event(Event::Layer { layer: layer_id, step: Step::Compressing { done, total } });
         };
-        Ok(self.lease.compress_and_copy(layer, &told, copy)?)
+        Ok(self.lease.compress(layer, &told)?)
     }
 
-    /// Makes sure that the registry has a blob of the store; `begun` is the session in which it was sent already.
+    /// Makes sure that the registry has a blob of the store.
     fn blob(
         &self,
         blob: &Descriptor,
-        begun: Option<Session>,
         sent: &(dyn Fn(u64) + Sync),
         stop: &AtomicBool,
     ) -> Result<Sent<'_>, EngineError> {
         let Descriptor { digest, .. } = blob;
-        if begun.is_none() && self.repository.has_blob(digest)?.is_some() {
+        if self.repository.has_blob(digest)?.is_some() {
             return Ok(Sent::There);
         }
-        let mut session = begun;
-        let elsewhere = self.elsewhere.get(digest).filter(|_| session.is_none());
-        for from in elsewhere.into_iter().flatten() {
+        let mut session = None;
+        for from in self.elsewhere.get(digest).into_iter().flatten() {
             match self.repository.mount_blob(digest, from)? {
                 Mounted::Yes => return Ok(Sent::Mounted(from)),
                 Mounted::No(opened) => session = Some(opened),
@@ -288,7 +268,5 @@ impl Read for Leaving<'_> {
     }
 }
 
-/// Layers up to this size, in bytes of their plain archives, are compressed before anything is sent.
-const SMALL: u64 = 1 << 20;
 /// How many repositories are asked for a blob before it is uploaded.
 const MOUNT_TRIES: usize = 3;

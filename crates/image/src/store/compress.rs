@@ -38,17 +38,6 @@ impl Lease {
     ///
     /// `progress` is told how much of the plain archive has been compressed so far, in bytes.
     pub fn compress(&self, layer: &Layer, progress: &dyn Fn(u64)) -> Result<Descriptor, StoreError> {
-        self.compress_and_copy(layer, progress, io::sink())
-    }
-
-    /// [`Lease::compress`] of a layer that never was compressed here, which also writes the blob to `copy` as it comes to
-    /// be. What fails there is the caller's to know; here it changes nothing.
-    pub fn compress_and_copy(
-        &self,
-        layer: &Layer,
-        progress: &dyn Fn(u64),
-        copy: impl io::Write + Send,
-    ) -> Result<Descriptor, StoreError> {
         let store = self.store();
         if let Some(blob) = store.compressed_blob(layer) {
             self.claim(&[blob.digest, layer.diff_id])?;
@@ -61,8 +50,7 @@ impl Lease {
         }
         self.claim(&[layer.diff_id])?;
         let path = self.new_path();
-        let file = File::create_new(&path).map_err(disk::error(&path))?;
-        let mut target = HashedWriter::new(Doubled { file, copy });
+        let mut target = HashedWriter::new(File::create_new(&path).map_err(disk::error(&path))?);
         let threads = available_parallelism().map_or(1, usize::from);
         let copied = gzip(&mut target, threads, |archive| {
             store.copy_layer(layer, Watched { target: archive, count: 0, progress })
@@ -88,25 +76,6 @@ impl Lease {
 /// Whether a layer's blob is its plain archive.
 fn is_plain(layer: &Layer) -> bool {
     layer.blob.digest == layer.diff_id
-}
-
-/// A file, and where else all that is written to it goes.
-struct Doubled<W> {
-    file: File,
-    copy: W,
-}
-
-impl<W: io::Write> io::Write for Doubled<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_all(bytes)?;
-        // Whoever wanted the copy notices that it is not whole.
-        let _ = self.copy.write_all(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
 }
 
 /// Tells how much was written.
