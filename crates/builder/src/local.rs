@@ -75,11 +75,10 @@ impl Host for Local<'_> {
 impl Local<'_> {
     /// The image of this name, if it is here and for this platform.
     fn at_hand(&self, name: &Reference, platform: &Platform) -> Result<Option<Image>, HostError> {
-        let row = match self.engine.image(&name.familiar()) {
+        let (_, image) = match self.engine.stored_image(&name.familiar()) {
             Err(EngineError::NoImage(_)) => return Ok(None),
-            row => row.map_err(other)?,
+            found => found.map_err(other)?,
         };
-        let image = self.store().image(&row.manifest).map_err(other)?;
         Ok(image.config.platform().will_do_for(platform).then_some(image))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use distribution::ClientError;
 use types::{ContainerId, Name, Platform, Port};
 
 /// Why the engine did not do what it was asked.
@@ -26,7 +27,7 @@ pub enum EngineError {
     #[error(transparent)]
     Unusable(#[from] image::manifest::UnusableType),
     #[error(transparent)]
-    Registry(#[from] distribution::ClientError),
+    Registry(#[from] ClientError),
     #[error("network {0} not found")]
     NoNetwork(String),
     #[error("get {0}: no such volume")]
@@ -147,6 +148,14 @@ impl EngineError {
             EngineError::NoNetwork(name) => Some(format!(
                 "`sampan network create {name}` makes it, `sampan network ls` lists what is here"
             )),
+            EngineError::Registry(ClientError::Lookup { .. } | ClientError::Unreachable { .. }) => {
+                Some("`sampan images` lists what is here; behind a proxy, HTTPS_PROXY says which".into())
+            }
+            EngineError::Registry(
+                ClientError::Unauthorized(refusal)
+                | ClientError::Denied(refusal)
+                | ClientError::PullDenied { refusal, .. },
+            ) => Some(format!("`sampan login {}` logs in", refusal.registry)),
             EngineError::NotRunning(name) => Some(format!("`sampan start {name}` starts it")),
             EngineError::Io(error) | EngineError::File { source: error, .. }
                 if error.kind() == io::ErrorKind::StorageFull =>

@@ -60,8 +60,7 @@ impl Engine {
     ///
     /// The returned lock keeps everybody else from taking the container for one whose start was interrupted.
     pub fn create(&self, request: Create) -> Result<(Container, monitor::Lock), EngineError> {
-        let found = self.image(&request.image)?;
-        let image = self.images.image(&found.manifest)?;
+        let (found, image) = self.stored_image(&request.image)?;
         let name = request.name.as_deref().map(|name| name.strip_prefix('/').unwrap_or(name).parse::<Name>());
         let name = name.transpose()?;
         let id = names::random_id()?;

@@ -57,7 +57,9 @@ impl Engine {
                 match images.iter_mut().find(|(image, _)| image.manifest == row.manifest) {
                     Some((_, names)) => names.extend(name.filter(|name| !names.contains(name))),
                     None => {
-                        let image = lease.publish(&row.manifest)?;
+                        let image =
+                            self.unless_removed(&row.manifest, || Ok(lease.publish(&row.manifest)?))?;
+                        let image = image.ok_or_else(|| EngineError::NoImage(reference.clone()))?;
                         check_platform(reference, &image, platform)?;
                         images.push((image, name.into_iter().collect()));
                     }

@@ -130,8 +130,12 @@ impl Engine {
         if labels.is_empty() {
             return Ok(true);
         }
-        let config = self.images.image(manifest)?.config.config;
-        Ok(labels.iter().all(|label| label.is_met(|key| config.labels.get(key))))
+        let image = self.unless_removed(manifest, || Ok(self.images.image(manifest)?))?;
+        let has_all = |image: image::Image| {
+            let labels_of = &image.config.config.labels;
+            labels.iter().all(|label| label.is_met(|key| labels_of.get(key)))
+        };
+        Ok(image.is_some_and(has_all))
     }
 }
 

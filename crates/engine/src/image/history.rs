@@ -20,8 +20,11 @@ pub struct HistoryEntry {
 impl Engine {
     /// How the image of `row` was made, the last step first. Layers that its author says nothing of are the first steps.
     pub fn history(&self, row: &ImageRow) -> Result<Vec<HistoryEntry>, EngineError> {
-        let image = self.images.image(&row.manifest)?;
-        let mut entries = entries(&image.config.history, &self.images.layer_sizes(&image)?);
+        let found = self.unless_removed(&row.manifest, || {
+            let image = self.images.image(&row.manifest)?;
+            Ok(entries(&image.config.history, &self.images.layer_sizes(&image)?))
+        });
+        let mut entries = found?.ok_or_else(|| EngineError::NoImage(row.id.to_string()))?;
         entries.reverse();
         Ok(entries)
     }

@@ -48,11 +48,38 @@ impl Engine {
 
     /// [`Engine::image`], which must be for `platform` if one is given.
     pub fn image_for(&self, reference: &str, platform: Option<&Platform>) -> Result<ImageRow, EngineError> {
-        let row = self.image(reference)?;
-        if platform.is_some() {
-            check_platform(reference, &self.images.image(&row.manifest)?, platform)?;
+        if platform.is_none() {
+            return self.image(reference);
         }
+        let (row, image) = self.stored_image(reference)?;
+        check_platform(reference, &image, platform)?;
         Ok(row)
+    }
+
+    /// [`Engine::image`] and what is stored of it.
+    pub fn stored_image(&self, reference: &str) -> Result<(ImageRow, image::Image), EngineError> {
+        loop {
+            let row = self.image(reference)?;
+            // One that is removed meanwhile is looked up again: its name may mean another by now.
+            if let Some(image) =
+                self.unless_removed(&row.manifest, || Ok(self.images.image(&row.manifest)?))?
+            {
+                return Ok((row, image));
+            }
+        }
+    }
+
+    /// What `read` finds of the image of `manifest`; `None` if it fails because somebody removed the image meanwhile.
+    pub(crate) fn unless_removed<T>(
+        &self,
+        manifest: &Digest,
+        read: impl FnOnce() -> Result<T, EngineError>,
+    ) -> Result<Option<T>, EngineError> {
+        match read() {
+            Ok(found) => Ok(Some(found)),
+            Err(_) if self.state.image_by_manifest(manifest)?.is_none() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The image `reference` means, and the name if it is by a name that it means it.

@@ -56,8 +56,12 @@ impl Engine {
     pub fn layered_images(&self) -> Result<Vec<Layered>, EngineError> {
         let mut layered: Vec<(usize, Layered)> = Vec::new();
         for image in self.list_images()?.into_iter().rev() {
-            let stored = self.images.image(&image.manifest)?;
-            let sizes = self.images.layer_sizes(&stored)?;
+            let found = self.unless_removed(&image.manifest, || {
+                let stored = self.images.image(&image.manifest)?;
+                let sizes = self.images.layer_sizes(&stored)?;
+                Ok((stored, sizes))
+            });
+            let Some((stored, sizes)) = found? else { continue };
             let steps = history::entries(&stored.config.history, &sizes);
             let mut steps = steps.into_iter().filter(|step| step.adds_layer);
             let layers = stored.layers.iter().zip(sizes).map(|(layer, size)| LayerSummary {

@@ -34,7 +34,12 @@ impl Engine {
         let mut items = Vec::new();
         let mut stored: Vec<Image> = Vec::new();
         for image in summaries {
-            stored.push(self.images.image(&image.manifest)?);
+            let Some(found) =
+                self.unless_removed(&image.manifest, || Ok(self.images.image(&image.manifest)?))?
+            else {
+                continue;
+            };
+            stored.push(found);
             let containers = containers.iter().filter(|user| user.config.image_id == image.id).count();
             items.push(ImageUsage { image, shared: 0, unique: 0, containers });
         }

@@ -111,7 +111,7 @@ fn mistakes_in_a_dockerfile_are_pointed_at() {
     };
     wrong("FROM busybox\nRUNN true\n", "unknown instruction: RUNN", "did you mean RUN?");
     wrong("FROM busybox\nCOPY --chwon=1 a b\n", "unknown flag: --chwon", "^^^^^^^");
-    wrong("FROM nosuch\n", "nosuch:latest: not found", "FROM nosuch");
+    wrong("FROM 127.0.0.1:1/nosuch\n", "cannot reach 127.0.0.1:1", "FROM 127.0.0.1:1/nosuch");
     wrong("FROM busybox\nCOPY nothing /\n", "nothing", "COPY nothing /");
     wrong("RUN true\n", "no build stage in current context", "1 | RUN true");
     wrong("", "empty", "Dockerfile");

@@ -55,7 +55,7 @@ fn a_failure_before_the_start_is_125_with_dockers_words() {
     let Some(sandbox) = sandbox() else { return };
     let before = sandbox.files();
     sandbox
-        .sampan(["run", "nosuchimage"])
+        .sampan(["run", "--pull", "never", "nosuchimage"])
         .fails(125)
         .complains("sampan: Error response from daemon: ")
         .complains("No such image: nosuchimage:latest")
@@ -245,7 +245,9 @@ fn called_docker_it_answers_as_docker() {
         .complains("docker: 'docker run' requires at least 1 argument")
         .complains("Usage:  docker run [OPTIONS] IMAGE [COMMAND] [ARG...]")
         .complains("See 'docker run --help' for more information");
-    docker(&["run", "nosuch"]).fails(125).complains("docker: Error response from daemon: ");
+    docker(&["run", "--pull", "never", "nosuch"])
+        .fails(125)
+        .complains("docker: Error response from daemon: ");
 }
 
 #[test]

@@ -49,8 +49,8 @@ fn long_forms_do_what_short_forms_do() {
 #[test]
 fn hints_can_be_switched_off() {
     let Some(sandbox) = Sandbox::empty(PROGRAM) else { return };
-    sandbox.sampan(["run", "nosuch"]).fails(125).complains("\nhint: ");
-    let mut command = sandbox.command(["run", "nosuch"]);
+    sandbox.sampan(["run", "127.0.0.1:1/nosuch"]).fails(125).complains("\nhint: ");
+    let mut command = sandbox.command(["run", "127.0.0.1:1/nosuch"]);
     command.env("SAMPAN_HINTS", "0");
     let outcome = sandbox.start(command).finish().fails(125);
     assert!(!outcome.stderr.contains("hint"), "{outcome}");

@@ -69,13 +69,11 @@ impl Supply {
 
     /// Whether there is such an image, for the platform that was asked for.
     fn is_at_hand(&self, engine: &Engine, image: &str) -> anyhow::Result<bool> {
-        let row = match engine.image(image) {
-            Err(EngineError::NoImage(_)) => return Ok(false),
-            row => row?,
-        };
-        let Some(platform) = &self.platform else { return Ok(true) };
-        let image = engine.images().image(&row.manifest).map_err(EngineError::from)?;
-        Ok(image.config.platform().will_do_for(platform))
+        match engine.image_for(image, self.platform.as_ref()) {
+            Ok(_) => Ok(true),
+            Err(EngineError::NoImage(_) | EngineError::OtherPlatform { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn fetch(&self, engine: &Engine, globals: &Globals, image: &str) -> anyhow::Result<()> {

@@ -57,8 +57,7 @@ impl Verb for Inspect {
 
 /// The image as docker's API describes it.
 pub fn describe(engine: &Engine, reference: &str) -> Result<Value, EngineError> {
-    let row = engine.image(reference)?;
-    let image = engine.images().image(&row.manifest)?;
+    let (row, image) = engine.stored_image(reference)?;
     let names = engine.names_of(&row.manifest)?;
     let (digests, tags): (Vec<&Reference>, Vec<&Reference>) =
         names.iter().partition(|name| name.digest().is_some());
