@@ -4,10 +4,7 @@ use std::{
     cmp::Reverse,
     collections::HashMap,
     io::{self, Read, Seek, SeekFrom},
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use distribution::{Client, Mounted, Repository, Selector, for_each_at_once};
@@ -57,13 +54,8 @@ impl Engine {
         }
 
         let repository = client.repository(reference.registry(), reference.path());
-        let push = Push {
-            lease: &lease,
-            repository: &repository,
-            elsewhere: self.known_in(reference)?,
-            compressing: Mutex::new(()),
-            observer,
-        };
+        let push =
+            Push { lease: &lease, repository: &repository, elsewhere: self.known_in(reference)?, observer };
         let selector = Selector::from(reference);
         if let Some(manifest) = push.finished_manifest(&image)?
             && repository.find_manifest(&selector)?.is_some_and(|there| there.digest == manifest.digest)
@@ -146,8 +138,6 @@ struct Push<'a> {
     repository: &'a Repository<'a>,
     /// Which repositories of the registry have a blob.
     elsewhere: HashMap<Digest, Vec<String>>,
-    /// Held by the one layer that is compressed, with all processors: it is sent while the next one is.
-    compressing: Mutex<()>,
     observer: &'a dyn Observer,
 }
 
@@ -203,7 +193,6 @@ impl Push<'_> {
     }
 
     fn compress(&self, layer: &Layer) -> Result<Descriptor, EngineError> {
-        let _turn = self.compressing.lock().expect("compressing does not panic");
         let (layer_id, total) = (&layer.diff_id, layer.blob.size);
         let told = |done| {
             self.observer.event(Event::Layer { layer: layer_id, step: Step::Compressing { done, total } });

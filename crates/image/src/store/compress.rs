@@ -52,9 +52,12 @@ impl Lease {
         let path = self.new_path();
         let mut target = HashedWriter::new(File::create_new(&path).map_err(disk::error(&path))?);
         let threads = available_parallelism().map_or(1, usize::from);
+        // One layer at a time has all processors: it is synced and sent while the next one is compressed.
+        let turn = self.compressing.lock().expect("compressing does not panic");
         let copied = gzip(&mut target, threads, |archive| {
             store.copy_layer(layer, Watched { target: archive, count: 0, progress })
         });
+        drop(turn);
         copied.map_err(disk::error(&path))??;
         let (digest, size) = target.finish();
         let blob = Descriptor::new(OCI_LAYER_GZIP, digest, size);

@@ -6,7 +6,10 @@ use std::{
     io::{self, Read, Write},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rustix::{
@@ -35,6 +38,8 @@ pub struct Lease {
     /// Locked as long as the lease lives.
     _lock: OwnedFd,
     serial: AtomicU64,
+    /// Held while a layer is compressed.
+    pub(super) compressing: Mutex<()>,
 }
 
 /// What the store already has of a layer.
@@ -61,7 +66,15 @@ impl Store {
         let claims = directory.join(CLAIMS);
         let claims =
             OpenOptions::new().append(true).create_new(true).open(&claims).map_err(disk::error(&claims))?;
-        Ok(Lease { store: self.clone(), directory, claims, _lock: lock, serial: AtomicU64::new(0) })
+        let store = self.clone();
+        Ok(Lease {
+            store,
+            directory,
+            claims,
+            _lock: lock,
+            serial: AtomicU64::new(0),
+            compressing: Mutex::new(()),
+        })
     }
 
     /// Locks the gate: shared to claim, exclusively to decide what nobody claims. Open it by dropping it, soon.
