@@ -5,25 +5,34 @@
 //! <cache>/traces/<digest>    what the last finished build of one Dockerfile and context went through, to explain misses
 //! <cache>/contexts/<digest>  digests of the files of one context
 //! <cache>/scratch/<name>/    directories of builds that are running
+//! <cache>/turns/<key>        locked by whoever carries a step out just now
 //! ```
 //!
-//! Files appear whole or not at all. One that cannot be read is as good as none: what is lost is time.
+//! Files appear whole or not at all. One that cannot be read is as good as none: what is lost is time. A record is
+//! followed by a newline for each time it served: its length tells how often, its modification time when last.
+
+mod once;
 
 use std::{
     collections::BTreeMap,
     fs, io,
     io::Write,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
-use image::{Layer, manifest::Descriptor};
+use image::{Layer, manifest::Descriptor, store::claims_of};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use types::Digest;
 
-/// The directory of the cache.
+pub use once::Claim;
+
+/// The directory of the cache, as one build uses it.
 #[derive(Debug, Clone)]
 pub struct Cache {
     directory: PathBuf,
+    /// When all that the build uses was used: one time for all of it, so that a step is never older than what stands on it.
+    began: SystemTime,
 }
 
 /// What a step came to.
@@ -33,6 +42,17 @@ pub struct Record {
     pub layer: Option<Made>,
     /// When, in RFC 3339.
     pub created: String,
+}
+
+/// A record as it is on the disk.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    #[serde(flatten)]
+    pub record: Record,
+    /// The step as progress shows it.
+    pub title: String,
+    /// What has to stay in the store for it. The engine reads this, and nothing else.
+    pub keeps: Vec<Digest>,
 }
 
 /// A layer as a record has it.
@@ -113,15 +133,32 @@ impl Inputs {
 
 impl Cache {
     pub fn new(directory: PathBuf) -> Cache {
-        Cache { directory }
+        Cache { directory, began: SystemTime::now() }
     }
 
     pub fn record(&self, key: &Digest) -> Option<Record> {
-        read(&self.path("steps", key))
+        read(&self.path(STEPS, key)).map(|kept: Kept| kept.record)
     }
 
-    pub fn keep_record(&self, key: &Digest, record: &Record) -> io::Result<()> {
-        write(&self.path("steps", key), record)
+    /// Keeps what the step with these inputs came to, and with it the step's layer.
+    pub fn keep_record(&self, key: &Digest, inputs: &Inputs, record: &Record) -> io::Result<()> {
+        let keeps = record.layer.as_ref().map_or(Vec::new(), |made| {
+            let diff_ids: Vec<Digest> = inputs.below.iter().copied().chain([made.diff_id]).collect();
+            claims_of(&made.blob.digest, &diff_ids)
+        });
+        let path = self.path(STEPS, key);
+        write(&path, &Kept { record: record.clone(), title: inputs.title.clone(), keeps })?;
+        fs::File::open(path)?.set_modified(self.began)
+    }
+
+    /// Notes that a record served: what was used last is kept longest.
+    pub fn used(&self, key: &Digest) {
+        let noted = fs::OpenOptions::new().append(true).open(self.path(STEPS, key)).and_then(|mut record| {
+            record.write_all(b"\n")?;
+            record.set_modified(self.began)
+        });
+        // It has served all the same. On a full disk it is thought to be a little older than it is.
+        drop(noted);
     }
 
     /// The trace of the last build that `identity` names.
@@ -172,6 +209,8 @@ fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
     replace(path, &serde_json::to_vec(value)?)
 }
 
+const STEPS: &str = "steps";
+
 /// Part of every key: a change of what keys or operations mean changes it.
 const FORMAT: &str = "sampan build 1";
 
@@ -212,7 +251,9 @@ mod tests {
         let layer = Layer { diff_id: key, blob: Descriptor::new("x", key, 1) };
         let record = Record { layer: Some(Made::of(&layer)), created: "2026-01-01T00:00:00Z".into() };
         assert_eq!(cache.record(&key), None);
-        cache.keep_record(&key, &record).expect("kept");
+        cache.keep_record(&key, &inputs("RUN", &[]), &record).expect("kept");
+        assert_eq!(cache.record(&key), Some(record.clone()));
+        (0..3).for_each(|_| cache.used(&key));
         assert_eq!(cache.record(&key), Some(record));
         fs::write(cache.path("steps", &key), b"{\"lay").expect("damaged");
         assert_eq!(cache.record(&key), None);

@@ -63,10 +63,10 @@ pub enum Task {
     ReadIgnoreFile,
     FindImages,
     ReadContext,
-    /// A step that changes the file system; the base is the first of `total`.
+    /// A step that changes a file system, or an image to begin with. `label` tells where it is counted:
+    /// `[build 2/5] `, or nothing.
     Step {
-        number: usize,
-        total: usize,
+        label: String,
         title: String,
     },
     Export,
@@ -79,7 +79,7 @@ impl fmt::Display for Task {
             Task::ReadIgnoreFile => write!(f, "[internal] load .dockerignore"),
             Task::FindImages => write!(f, "[internal] load metadata of base images"),
             Task::ReadContext => write!(f, "[internal] load build context"),
-            Task::Step { number, total, title } => write!(f, "[{number}/{total}] {title}"),
+            Task::Step { label, title } => write!(f, "{label}{title}"),
             Task::Export => write!(f, "exporting to image"),
         }
     }

@@ -16,6 +16,8 @@ pub struct Graph {
     /// What this build adds to the history.
     pub history: Vec<Entry>,
     pub result: OperationId,
+    /// Values on the command line that no ARG asked for.
+    pub unused_arguments: Vec<String>,
 }
 
 /// An index into [`Graph::operations`].
@@ -27,9 +29,31 @@ pub struct Operation {
     /// The file system that is changed; a base has none.
     pub input: Option<OperationId>,
     pub action: Action,
+    /// Where it is counted, as progress shows it: `[build 2/5] `, or nothing.
+    pub label: String,
     /// The instruction as progress shows it.
     pub title: String,
     pub span: Span,
+}
+
+impl Operation {
+    /// The operations that have to be done before.
+    pub fn needs(&self) -> impl Iterator<Item = OperationId> {
+        let origin = match &self.action {
+            Action::Copy(Copy { from: Origin::State(id), .. }) => Some(*id),
+            Action::Copy(_) | Action::Base(_) | Action::Run(_) | Action::MakeDirectory(_) => None,
+        };
+        self.input.into_iter().chain(origin)
+    }
+}
+
+/// Where files are taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Origin {
+    #[default]
+    Context,
+    /// What an operation came to: a stage's end, or an image.
+    State(OperationId),
 }
 
 #[derive(Debug)]
@@ -54,9 +78,12 @@ pub struct Run {
     pub ambient: Vec<String>,
 }
 
-/// Copies files of the build context. Serialized, it is part of the step's cache key.
+/// Copies files. Serialized, it is part of the step's cache key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Copy {
+    /// Not part of the key: the files are, by their content.
+    #[serde(skip)]
+    pub from: Origin,
     pub sources: Vec<Source>,
     /// Absolute; ends in a slash if it was written so, to say that it is a directory.
     pub destination: String,
@@ -69,8 +96,8 @@ pub struct Copy {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Source {
-    /// A path or pattern in the context.
-    Context(String),
+    /// A path or pattern where the files are from.
+    Files(String),
     /// The text of a here-document.
     Inline { name: String, content: String },
 }

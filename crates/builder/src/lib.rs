@@ -25,6 +25,7 @@ mod parse;
 mod path;
 mod plan;
 mod progress;
+mod recipe;
 mod scratch;
 mod solve;
 mod stack;
@@ -49,6 +50,7 @@ use graph::{Entry, Graph};
 use input::Input;
 use plan::{PlanError, Planner, Settings};
 use progress::Progress;
+use recipe::Recipe;
 use solve::{Solver, State};
 
 /// An image to be built.
@@ -178,7 +180,7 @@ pub fn build(build: Build, host: &dyn Host, observer: &mut dyn Observer) -> Resu
     Ok(Built { image })
 }
 
-/// Reads all instructions, then plans them; nothing is fetched for a Dockerfile that is wrong.
+/// Reads all instructions, then plans those that are needed; nothing is fetched for a Dockerfile that is wrong.
 fn plan(
     input: &Input,
     settings: &Settings,
@@ -187,33 +189,22 @@ fn plan(
 ) -> Result<Graph, BuildError> {
     let wrong = |problem| BuildError::Dockerfile(input.diagnostic(problem));
     let dockerfile = parse::parse(&input.text).map_err(wrong)?;
-    let instructions = instructions::read(&dockerfile).map_err(wrong)?;
-    let mut planner = Planner::new(host, settings, &dockerfile.directives);
-    progress.task(&Task::FindImages, |_| {
-        for (instruction, statement) in instructions.iter().zip(&dockerfile.statements) {
-            instruction.plan(statement, &mut planner).map_err(|error| match error {
-                PlanError::Problem(problem) => wrong(problem),
-                PlanError::Base(error, span) => {
-                    let diagnostic = input.diagnostic(Problem::new(error.to_string(), span));
-                    BuildError::Base { error, diagnostic }
-                }
-            })?;
-        }
-        Ok::<_, BuildError>(())
-    })?;
-    let unused: Vec<&str> = settings
-        .arguments
-        .keys()
-        .map(String::as_str)
-        .filter(|name| {
-            !planner.consumed.iter().any(|consumed| consumed == name) && !instructions::is_predefined(name)
+    let recipe = Recipe::read(&dockerfile).map_err(wrong)?;
+    let planner = Planner::new(host, settings, &dockerfile.directives, &recipe);
+    let graph = progress.task(&Task::FindImages, |_| {
+        planner.plan().map_err(|error| match error {
+            PlanError::Problem(problem) => wrong(problem),
+            PlanError::Base(error, span) => {
+                let diagnostic = input.diagnostic(Problem::new(error.to_string(), span));
+                BuildError::Base { error, diagnostic }
+            }
         })
-        .collect();
-    if !unused.is_empty() {
-        let warning = format!("One or more build-args [{}] were not consumed", unused.join(" "));
-        progress.event(Event::Warning(&warning));
+    })?;
+    if !graph.unused_arguments.is_empty() {
+        let unused = graph.unused_arguments.join(" ");
+        progress.event(Event::Warning(&format!("One or more build-args [{unused}] were not consumed")));
     }
-    planner.finish().map_err(wrong)
+    Ok(graph)
 }
 
 /// The image's configuration, with its history. Time comes from the records, so that a build which finds everything

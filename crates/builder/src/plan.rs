@@ -11,9 +11,11 @@ use crate::{
     config,
     diagnostic::{Problem, Span},
     expand::Expander,
-    graph::{Action, Entry, Graph, Operation, OperationId},
+    graph::{Action, Entry, Graph, Operation, OperationId, Origin},
     host::{Host, HostError, Network},
+    instructions::{self, from},
     parse::{Directives, Statement, Word},
+    recipe::{Recipe, Step, no_stage},
 };
 
 /// What the command line says about a build, as far as it changes the graph.
@@ -33,12 +35,22 @@ pub struct Planner<'a> {
     pub host: &'a dyn Host,
     pub settings: &'a Settings,
     pub directives: &'a Directives,
+    pub recipe: &'a Recipe,
     /// ARG before the first FROM, in order.
     pub global_arguments: Vec<Argument>,
+    /// How far each stage of the recipe is.
+    stages: Vec<Planning>,
+    /// The one that is being planned.
     stage: Option<Stage>,
     operations: Vec<Operation>,
     /// Names of `settings.arguments` that an ARG took.
     pub consumed: Vec<String>,
+}
+
+enum Planning {
+    NotYet,
+    Now,
+    Done(Stage),
 }
 
 /// A variable that ARG declared, with its value if it has one.
@@ -49,9 +61,8 @@ pub struct Argument {
 }
 
 /// The part of the Dockerfile from one FROM on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Stage {
-    pub name: Option<String>,
     pub image: Configuration,
     pub arguments: Vec<Argument>,
     /// A CMD stood in this stage, so an ENTRYPOINT does not reset it.
@@ -59,6 +70,16 @@ pub struct Stage {
     history: Vec<Entry>,
     /// The operation that made the file system so far.
     top: OperationId,
+    counter: Counter,
+}
+
+/// Numbers the operations of a stage for progress: `[build 2/5] `.
+#[derive(Debug, Clone)]
+struct Counter {
+    /// Empty in a Dockerfile of one stage without a name.
+    stage: String,
+    so_far: usize,
+    total: usize,
 }
 
 /// Why there is no graph.
@@ -76,33 +97,40 @@ impl From<Problem> for PlanError {
 }
 
 impl<'a> Planner<'a> {
-    pub fn new(host: &'a dyn Host, settings: &'a Settings, directives: &'a Directives) -> Planner<'a> {
+    pub fn new(
+        host: &'a dyn Host,
+        settings: &'a Settings,
+        directives: &'a Directives,
+        recipe: &'a Recipe,
+    ) -> Planner<'a> {
         Planner {
             host,
             settings,
             directives,
+            recipe,
             global_arguments: Vec::new(),
+            stages: recipe.stages.iter().map(|_| Planning::NotYet).collect(),
             stage: None,
             operations: Vec::new(),
             consumed: Vec::new(),
         }
     }
 
-    /// The graph of everything planned.
-    pub fn finish(mut self) -> Result<Graph, Problem> {
-        let Some(mut stage) = self.stage.take() else {
-            return Err(Problem::new("dockerfile contains no stages to build", 0..0));
-        };
-        if let Some(target) = &self.settings.target
-            && target != "0"
-            && stage.name.as_deref() != Some(target.to_lowercase().as_str())
-        {
-            return Err(Problem::new(format!("target stage {target:?} could not be found"), 0..0));
+    /// The graph of all that the target needs.
+    pub fn plan(mut self) -> Result<Graph, PlanError> {
+        for step in &self.recipe.arguments {
+            step.instruction.plan(&step.statement, &mut self)?;
         }
+        let target = self.target()?;
+        let mut stage = self.require(target, &(0..0))?.clone();
         for (name, value) in &self.settings.labels {
             stage.image.config.labels.insert(name.clone(), value.clone());
         }
+        let unused = self.settings.arguments.keys().filter(|name| {
+            !self.consumed.iter().any(|consumed| consumed == *name) && !instructions::is_predefined(name)
+        });
         Ok(Graph {
+            unused_arguments: unused.cloned().collect(),
             operations: self.operations,
             config: stage.image,
             history: stage.history,
@@ -110,32 +138,151 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// Refuses a second stage.
-    pub fn check_first_stage(&self, statement: &Statement) -> Result<(), Problem> {
-        match self.stage {
-            None => Ok(()),
-            Some(_) => {
-                let message = "several stages (more than one FROM) are not yet supported";
-                Err(Problem::new(message, statement.keyword.span.clone()))
+    /// The stage to end with.
+    fn target(&self) -> Result<usize, Problem> {
+        let stages = self.recipe.stages.len();
+        let Some(target) = self.settings.target.as_deref().filter(|target| !target.is_empty()) else {
+            return Ok(stages - 1);
+        };
+        let number = || target.parse().ok().filter(|number| *number < stages);
+        self.recipe.stage(target, stages).or_else(number).ok_or_else(|| {
+            let names = self.recipe.stages.iter().filter_map(|stage| stage.from.name.as_deref());
+            Problem::new(format!("target stage {target:?} could not be found"), 0..0)
+                .suggesting(target, names)
+        })
+    }
+
+    /// The stage with this number, planned now if it is not yet. `span` is where it is needed.
+    fn require(&mut self, number: usize, span: &Span) -> Result<&Stage, PlanError> {
+        match self.stages[number] {
+            Planning::Done(_) => {}
+            Planning::Now => {
+                let label = self.recipe.label(number);
+                let message = format!("circular dependency detected on stage: {label}");
+                return Err(Problem::new(message, span.clone()).into());
             }
+            Planning::NotYet => {
+                self.stages[number] = Planning::Now;
+                let outer = self.stage.take();
+                let stage = self.plan_stage(number)?;
+                self.stage = outer;
+                self.stages[number] = Planning::Done(stage);
+            }
+        }
+        match &self.stages[number] {
+            Planning::Done(stage) => Ok(stage),
+            Planning::NotYet | Planning::Now => unreachable!("it was just planned"),
         }
     }
 
-    /// Begins the stage on `base`; `None` is scratch.
-    pub fn begin(&mut self, base: Option<(Reference, Image)>, name: Option<String>, statement: &Statement) {
-        let title = format!("FROM {}", base.as_ref().map_or("scratch".into(), |(name, _)| name.to_string()));
-        let mut image = match &base {
-            Some((_, base)) => base.config.clone(),
-            None => config::scratch(&self.platform()),
-        };
+    fn plan_stage(&mut self, number: usize) -> Result<Stage, PlanError> {
+        let recipe = self.recipe;
+        let stage = &recipe.stages[number];
+        let place = &stage.statement.span;
+        stage.from.plan(number, self)?;
+        let triggers = std::mem::take(&mut self.stage(place)?.image.config.on_build);
+        let triggers = triggers.iter().map(|trigger| Step::of_trigger(trigger, &stage.from.image.span));
+        let triggers = triggers.collect::<Result<Vec<_>, _>>()?;
+        self.stage(place)?.counter.total += triggers.iter().filter(|step| step.counts()).count();
+        for step in &triggers {
+            let in_place = |error| match error {
+                PlanError::Problem(problem) => {
+                    PlanError::Problem(Problem { span: stage.from.image.span.clone(), ..problem })
+                }
+                other => other,
+            };
+            step.instruction.plan(&step.statement, self).map_err(in_place)?;
+        }
+        for step in &stage.steps {
+            step.instruction.plan(&step.statement, self)?;
+        }
+        self.stage.take().ok_or_else(|| no_stage(place).into())
+    }
+
+    /// Begins stage `number` where another one ends: with its files, configuration, arguments and history.
+    pub fn begin_on_stage(&mut self, number: usize, base: usize, span: &Span) -> Result<(), PlanError> {
+        let counter = self.counter(number);
+        let base = self.require(base, span)?.clone();
+        self.stage = Some(Stage { cmd_is_own: false, counter, ..base });
+        Ok(())
+    }
+
+    /// Begins stage `number` on an image, which is pulled if need be.
+    pub fn begin_on_image(
+        &mut self,
+        number: usize,
+        name: &Reference,
+        platform: &Platform,
+        span: &Span,
+    ) -> Result<(), PlanError> {
+        let image = self.resolve(name, platform, span)?;
+        let mut counter = self.counter(number);
+        counter.total += 1;
+        let place = self.recipe.stages[number].statement.span.clone();
+        self.begin(image.config.clone(), counter, Some((name, image)), place);
+        Ok(())
+    }
+
+    /// Begins stage `number` without any file.
+    pub fn begin_on_nothing(&mut self, number: usize) {
+        let place = self.recipe.stages[number].statement.span.clone();
+        self.begin(config::scratch(&self.platform()), self.counter(number), None, place);
+    }
+
+    fn begin(
+        &mut self,
+        mut image: Configuration,
+        mut counter: Counter,
+        base: Option<(&Reference, Image)>,
+        span: Span,
+    ) {
         if config::variable(&image.config, "PATH").is_none() {
             config::set_variable(&mut image.config, "PATH", DEFAULT_PATH);
         }
         let top = self.operations.len();
+        let (title, label) = match &base {
+            Some((name, _)) => (format!("FROM {name}"), counter.next()),
+            None => ("FROM scratch".to_owned(), String::new()),
+        };
         let action = Action::Base(base.map(|(_, image)| Box::new(image)));
-        self.operations.push(Operation { input: None, action, title, span: statement.span.clone() });
-        self.stage =
-            Some(Stage { name, image, arguments: Vec::new(), cmd_is_own: false, history: Vec::new(), top });
+        self.operations.push(Operation { input: None, action, label, title, span });
+        let (arguments, history) = (Vec::new(), Vec::new());
+        self.stage = Some(Stage { image, arguments, cmd_is_own: false, history, top, counter });
+    }
+
+    fn counter(&self, number: usize) -> Counter {
+        let is_only = self.recipe.stages.len() == 1 && self.recipe.stages[number].from.name.is_none();
+        let stage = if is_only { String::new() } else { self.recipe.label(number) };
+        let total = self.recipe.stages[number].steps.iter().filter(|step| step.counts()).count();
+        Counter { stage, so_far: 0, total }
+    }
+
+    /// Where `--from=word` takes files: a stage by name or number, or an image.
+    pub fn origin(&mut self, word: &Word) -> Result<Origin, PlanError> {
+        let refuse = |message: String| Err(Problem::new(message, word.span.clone()).into());
+        let stages = self.recipe.stages.len();
+        if word.text.contains('$') {
+            return refuse(
+                "variable expansion is not supported for --from, define a new stage with FROM using ARG from \
+                 global scope as a workaround"
+                    .into(),
+            );
+        }
+        let stage = match word.text.parse::<usize>() {
+            Ok(number) if number >= stages => return refuse(format!("invalid stage index {number}")),
+            Ok(number) => Some(number),
+            Err(_) => self.recipe.stage(&word.text, stages),
+        };
+        if let Some(stage) = stage {
+            return Ok(Origin::State(self.require(stage, &word.span)?.top));
+        }
+        let name = from::reference(&word.text, word)?;
+        let image = self.resolve(&name, &self.platform(), &word.span)?;
+        let id = self.operations.len();
+        let (action, title) = (Action::Base(Some(Box::new(image))), format!("FROM {name}"));
+        let (label, span) = (String::new(), word.span.clone());
+        self.operations.push(Operation { input: None, action, label, title, span });
+        Ok(Origin::State(id))
     }
 
     /// The stage the instruction at `span` is in.
@@ -164,7 +311,8 @@ impl<'a> Planner<'a> {
         let stage = self.stage(&statement.span)?;
         let input = Some(std::mem::replace(&mut stage.top, id));
         stage.history.push(Entry { created_by, operation: Some(id) });
-        self.operations.push(Operation { input, action, title, span: statement.span.clone() });
+        let label = stage.counter.next();
+        self.operations.push(Operation { input, action, label, title, span: statement.span.clone() });
         Ok(())
     }
 
@@ -195,9 +343,9 @@ impl<'a> Planner<'a> {
             .map_err(|error| Problem::new(error.to_string(), word.span.clone()))
     }
 
-    /// The image that a FROM names.
-    pub fn resolve(&self, name: &Reference, platform: &Platform) -> Result<Image, HostError> {
-        self.host.resolve(name, platform, self.settings.pull)
+    fn resolve(&self, name: &Reference, platform: &Platform, span: &Span) -> Result<Image, PlanError> {
+        let image = self.host.resolve(name, platform, self.settings.pull);
+        image.map_err(|error| PlanError::Base(Box::new(error), span.clone()))
     }
 
     /// The platform that is built for.
@@ -259,8 +407,14 @@ pub fn value_of(arguments: &[Argument], name: &str) -> Option<String> {
     arguments.iter().rev().find(|argument| argument.name == name)?.value.clone()
 }
 
-fn no_stage(span: &Span) -> Problem {
-    Problem::new("no build stage in current context", span.clone()).helped("begin with FROM and an image")
+impl Counter {
+    /// As BuildKit aligns it: the number as wide as the total.
+    fn next(&mut self) -> String {
+        self.so_far += 1;
+        let space = if self.stage.is_empty() { "" } else { " " };
+        let width = self.total.to_string().len();
+        format!("[{}{space}{:width$}/{}] ", self.stage, self.so_far, self.total)
+    }
 }
 
 /// What an image without a PATH gets, as docker has it.

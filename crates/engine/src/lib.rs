@@ -94,7 +94,10 @@ impl Engine {
 /// Removes a directory and everything in it; one that is not there is as good as removed.
 fn remove_tree(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // Somebody else removes it as well, or it is just being made: whoever comes last is done with it.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Ok(())
+        }
         other => other,
     }
 }

@@ -27,7 +27,6 @@ impl Engine {
             }
         }
         self.images().clear_up()?;
-        self.images().clear_up()?;
         self.state.networks()?.iter().try_for_each(|network| self.release_stale(&network.id))
     }
 
@@ -43,11 +42,7 @@ impl Engine {
         if lock.is_none() || known {
             return Ok(());
         }
-        match crate::remove_tree(directory) {
-            // It is just being made, before the lock is taken; its maker goes on.
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-            removed => Ok(removed?),
-        }
+        Ok(crate::remove_tree(directory)?)
     }
 
     /// The lock of a container that has ended or should have been started, and is in nobody's hands.

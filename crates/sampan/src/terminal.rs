@@ -50,8 +50,9 @@ impl Drop for Raw {
 ///
 /// Keys are read one by one, Ctrl-C among them: as a signal it would end us before the terminal is put back.
 pub fn read_secret(prompt: &str) -> io::Result<Option<String>> {
-    eprint!("{prompt}");
+    // Before the question: whoever answers at once is not seen either.
     let raw = Raw::enter()?;
+    eprint!("{prompt}");
     let mut typed = Vec::new();
     let answer = loop {
         let mut key = [0];

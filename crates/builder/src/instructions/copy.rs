@@ -11,6 +11,7 @@ use crate::{
 
 /// COPY or ADD as written.
 pub struct CopyFiles {
+    from: Option<Word>,
     pub sources: Vec<Word>,
     destination: Word,
     heredocs: Vec<Heredoc>,
@@ -22,8 +23,8 @@ pub struct CopyFiles {
 pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction>, Problem> {
     let known = ["chown", "chmod", "link", "from", "parents", "exclude"];
     let flags = Flags::checked(&statement.flags, &known)?;
-    flags.refuse(&["from", "parents", "exclude"])?;
-    let copy = CopyFiles::read(statement, &flags)?;
+    flags.refuse(&["parents", "exclude"])?;
+    let copy = CopyFiles { from: flags.value("from")?, ..CopyFiles::read(statement, &flags)? };
     let is_url = |word: &&Word| word.text.starts_with("http://") || word.text.starts_with("https://");
     match copy.sources.iter().find(is_url) {
         Some(url) => Err(Problem::new("source can't be a URL for COPY", url.span.clone())),
@@ -50,6 +51,7 @@ impl CopyFiles {
             return Err(Problem::new(message, destination.span));
         }
         Ok(CopyFiles {
+            from: None,
             sources,
             destination,
             heredocs: statement.heredocs.clone(),
@@ -61,7 +63,7 @@ impl CopyFiles {
 
     fn source(&self, word: &Word, planner: &Planner<'_>) -> Result<Source, Problem> {
         let Some(announced) = announced_heredoc(word) else {
-            return Ok(Source::Context(planner.expand(word)?));
+            return Ok(Source::Files(planner.expand(word)?));
         };
         let heredoc = self.heredocs.iter().find(|heredoc| heredoc.name == announced.name);
         let content = heredoc.map(Heredoc::text).unwrap_or_default();
@@ -77,6 +79,7 @@ impl Instruction for CopyFiles {
     fn plan(&self, at: &Statement, planner: &mut Planner<'_>) -> Result<(), PlanError> {
         let sources: Vec<Source> =
             self.sources.iter().map(|word| self.source(word, planner)).collect::<Result<_, _>>()?;
+        let from = self.from.as_ref().map(|word| planner.origin(word)).transpose()?.unwrap_or_default();
         let written = planner.expand(&self.destination)?;
         let owner = self.owner.as_ref().map(|word| planner.expand(word)).transpose()?;
         let mode_text = self.mode.as_ref().map(|word| planner.expand(word)).transpose()?;
@@ -99,18 +102,22 @@ impl Instruction for CopyFiles {
             false => absolute,
         };
 
-        let mut title = at.name();
-        owner.iter().for_each(|owner| title.push_str(&format!(" --chown={owner}")));
-        mode_text.iter().for_each(|mode| title.push_str(&format!(" --chmod={mode}")));
+        let mut created_by = at.name();
+        owner.iter().for_each(|owner| created_by.push_str(&format!(" --chown={owner}")));
+        mode_text.iter().for_each(|mode| created_by.push_str(&format!(" --chmod={mode}")));
         for source in &sources {
-            title.push_str(&match source {
-                Source::Context(path) => format!(" {path}"),
+            created_by.push_str(&match source {
+                Source::Files(path) => format!(" {path}"),
                 Source::Inline { name, .. } => format!(" <<{name}"),
             });
         }
-        title.push_str(&format!(" {written}"));
-        let copy = Copy { sources, destination, owner, mode, unpack: self.unpack };
-        let created_by = format!("{title} # buildkit");
+        created_by.push_str(&format!(" {written}"));
+        let title = match &self.from {
+            Some(from) => created_by.replacen(' ', &format!(" --from={} ", from.text), 1),
+            None => created_by.clone(),
+        };
+        created_by.push_str(" # buildkit");
+        let copy = Copy { from, sources, destination, owner, mode, unpack: self.unpack };
         Ok(planner.operate(at, Action::Copy(copy), title, created_by)?)
     }
 }
@@ -173,7 +180,7 @@ mod tests {
             "When using COPY with more than one source file, the destination must be a directory and end with a /",
         );
         check_problem("COPY --frm=x a b", "unknown flag: --frm");
-        check_problem("COPY --from=x a b", "--from is not yet supported");
+        check_problem("COPY --from=x a b", "docker.io/library/x:latest: not found");
         check_problem("COPY http://a/b c", "source can't be a URL for COPY");
         check_problem(
             "COPY --chmod=u+x a b",

@@ -1,21 +1,22 @@
-//! FROM: begins a stage on an image, or on nothing (`scratch`).
+//! FROM: begins a stage on an image, on another stage, or on nothing (`scratch`).
 
 use types::{Platform, Reference};
 
-use super::Instruction;
 use crate::{
     diagnostic::Problem,
-    parse::{Directives, Flags, Statement, Word, words},
+    parse::{Flags, Statement, Word, words},
     plan::{PlanError, Planner},
 };
 
-struct From {
-    image: Word,
-    name: Option<String>,
-    platform: Option<Word>,
+/// What a stage is called and what it stands on.
+pub struct From {
+    pub image: Word,
+    /// In lower case.
+    pub name: Option<String>,
+    pub platform: Option<Word>,
 }
 
-pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction>, Problem> {
+pub fn read(statement: &Statement) -> Result<From, Problem> {
     let flags = Flags::checked(&statement.flags, &["platform"])?;
     let platform = flags.value("platform")?;
     let mut words = words::plain(&statement.arguments);
@@ -27,7 +28,7 @@ pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction
             return Err(Problem::new(message, statement.span.clone()));
         }
     };
-    Ok(Box::new(From { image: words.swap_remove(0), name, platform }))
+    Ok(From { image: words.swap_remove(0), name, platform })
 }
 
 fn stage_name(word: &Word) -> Result<String, Problem> {
@@ -46,21 +47,22 @@ fn stage_name(word: &Word) -> Result<String, Problem> {
     }
 }
 
-impl Instruction for From {
-    fn plan(&self, at: &Statement, planner: &mut Planner<'_>) -> Result<(), PlanError> {
-        planner.check_first_stage(at)?;
+impl From {
+    /// Begins the stage with this number in the plan.
+    pub fn plan(&self, number: usize, planner: &mut Planner<'_>) -> Result<(), PlanError> {
         let image = planner.expand(&self.image)?;
         if image.is_empty() {
             let message = format!("base name ({}) should not be blank", self.image.text);
             return Err(Problem::new(message, self.image.span.clone()).into());
         }
+        if let Some(stage) = planner.recipe.stage(&image, number) {
+            return planner.begin_on_stage(number, stage, &self.image.span);
+        }
         if image == "scratch" {
-            planner.begin(None, self.name.clone(), at);
+            planner.begin_on_nothing(number);
             return Ok(());
         }
-        let reference: Reference = image.parse().map_err(|error| {
-            Problem::new(format!("failed to parse stage name {image:?}: {error}"), self.image.span.clone())
-        })?;
+        let reference = reference(&image, &self.image)?;
         let platform = match &self.platform {
             None => planner.platform(),
             Some(word) => {
@@ -71,21 +73,20 @@ impl Instruction for From {
                 text.parse::<Platform>().map_err(invalid)?
             }
         };
-        let base = planner
-            .resolve(&reference, &platform)
-            .map_err(|error| PlanError::Base(Box::new(error), self.image.span.clone()))?;
-        if !base.config.config.on_build.is_empty() {
-            let message = format!("{image} has ONBUILD triggers, which are not yet supported");
-            return Err(Problem::new(message, self.image.span.clone()).into());
-        }
-        planner.begin(Some((reference, base)), self.name.clone(), at);
-        Ok(())
+        planner.begin_on_image(number, &reference, &platform, &self.image.span)
     }
+}
+
+/// The image that `text` names, which was written as `word`.
+pub fn reference(text: &str, word: &Word) -> Result<Reference, Problem> {
+    text.parse().map_err(|error| {
+        Problem::new(format!("failed to parse stage name {text:?}: {error}"), word.span.clone())
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::instructions::testing::*;
+    use crate::{graph::Action, instructions::testing::*};
 
     fn check_file(dockerfile: &str, problem: &str) {
         assert_eq!(planned(dockerfile).map(|_| ()), Err(problem.to_owned()), "{dockerfile}");
@@ -105,6 +106,31 @@ mod tests {
     }
 
     #[test]
+    fn a_stage_goes_on_where_the_one_it_stands_on_ends() {
+        let dockerfile = "FROM base AS One\nARG V=1\nENV A=2\nUSER u\nWORKDIR /w\n\
+                          FROM oNE\nWORKDIR x\nLABEL v=$V$A";
+        let graph = planned(dockerfile).expect("valid");
+        assert_eq!(graph.config.config.labels["v"], "12");
+        assert_eq!(
+            (graph.config.config.user.as_str(), graph.config.config.working_dir.as_str()),
+            ("u", "/w/x")
+        );
+        let history: Vec<_> = graph.history.iter().map(|entry| entry.created_by.as_str()).collect();
+        assert_eq!(history, ["ARG V=1", "ENV A=2", "USER u", "WORKDIR /w", "WORKDIR /w/x", "LABEL v=12"]);
+        let steps: Vec<_> = graph.operations.iter().map(|operation| operation.label.to_string()).collect();
+        assert_eq!(steps, ["[one 1/2] ", "[one 2/2] ", "[stage-1 1/1] "]);
+    }
+
+    #[test]
+    fn stages_that_nothing_needs_are_not_planned() {
+        let dockerfile =
+            "FROM nosuch AS a\nRUN x\nFROM scratch AS b\nCOPY x y\nFROM scratch\nCOPY --from=1 y z";
+        let graph = planned(dockerfile).expect("valid");
+        let runs = graph.operations.iter().filter(|operation| matches!(operation.action, Action::Run(_)));
+        assert_eq!((runs.count(), graph.operations.len()), (0, 4));
+    }
+
+    #[test]
     fn what_begins_no_stage_is_refused_in_dockers_words() {
         check_file("FROM a b", "FROM requires either one or three arguments");
         check_file(
@@ -116,6 +142,9 @@ mod tests {
         check_file("FROM missing", "docker.io/library/missing:latest: not found");
         check_file("RUN x", "no build stage in current context");
         check_file("ARG A=1", "dockerfile contains no stages to build");
-        check_file("FROM base\nFROM base", "several stages (more than one FROM) are not yet supported");
+        check_file("FROM base AS b\nCOPY --from=b x y", "circular dependency detected on stage: b");
+        let cycle = "FROM base AS a\nCOPY --from=b x y\nFROM base AS b\nCOPY --from=a x y";
+        check_file(cycle, "circular dependency detected on stage: b");
+        check_file("FROM base\nCOPY --from=7 x y", "invalid stage index 7");
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::{
     diagnostic::Problem,
-    parse::{Directives, Dockerfile, Statement, Text, Word},
+    parse::{Directives, Statement, Text, Word},
     plan::{PlanError, Planner},
 };
 
@@ -15,7 +15,7 @@ mod copy;
 mod entrypoint;
 mod env;
 mod expose;
-mod from;
+pub mod from;
 mod healthcheck;
 mod label;
 mod maintainer;
@@ -27,6 +27,7 @@ mod user;
 mod volume;
 mod workdir;
 
+pub use from::From;
 pub use run::is_predefined;
 
 /// An instruction whose syntax is right.
@@ -38,7 +39,8 @@ pub trait Instruction {
 /// Reads one statement's flags and arguments.
 type Read = fn(&Statement, &Directives) -> Result<Box<dyn Instruction>, Problem>;
 
-const INSTRUCTIONS: [(&str, Read); 18] = [
+/// All but FROM, which begins what the others are in.
+const INSTRUCTIONS: [(&str, Read); 17] = [
     ("ADD", add::read),
     ("ARG", arg::read),
     ("CMD", cmd::read),
@@ -46,7 +48,6 @@ const INSTRUCTIONS: [(&str, Read); 18] = [
     ("ENTRYPOINT", entrypoint::read),
     ("ENV", env::read),
     ("EXPOSE", expose::read),
-    ("FROM", from::read),
     ("HEALTHCHECK", healthcheck::read),
     ("LABEL", label::read),
     ("MAINTAINER", maintainer::read),
@@ -59,19 +60,15 @@ const INSTRUCTIONS: [(&str, Read); 18] = [
     ("WORKDIR", workdir::read),
 ];
 
-/// Reads every statement, before anything is done for any of them.
-pub fn read(dockerfile: &Dockerfile) -> Result<Vec<Box<dyn Instruction>>, Problem> {
-    dockerfile.statements.iter().map(|statement| read_one(statement, &dockerfile.directives)).collect()
-}
-
-fn read_one(statement: &Statement, directives: &Directives) -> Result<Box<dyn Instruction>, Problem> {
+/// Reads a statement that is no FROM.
+pub fn read(statement: &Statement, directives: &Directives) -> Result<Box<dyn Instruction>, Problem> {
     let name = statement.name();
     match INSTRUCTIONS.iter().find(|(known, _)| *known == name) {
         Some((_, read)) => read(statement, directives),
         None => {
             let keyword = &statement.keyword;
             Err(Problem::new(format!("unknown instruction: {}", keyword.text), keyword.span.clone())
-                .suggesting(&keyword.text, INSTRUCTIONS.map(|(known, _)| known)))
+                .suggesting(&keyword.text, INSTRUCTIONS.iter().map(|(known, _)| *known).chain(["FROM"])))
         }
     }
 }

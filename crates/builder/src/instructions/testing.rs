@@ -7,8 +7,9 @@ use crate::{
     config,
     graph::{Action, Copy, Graph},
     host::{Host, HostError, RunStep, Stream},
-    instructions, parse,
+    parse,
     plan::{PlanError, Planner, Settings},
+    recipe::Recipe,
 };
 
 /// Knows one image, `base`, and can do nothing.
@@ -48,15 +49,12 @@ pub fn planned_with(arguments: &[(&str, &str)], dockerfile: &str) -> Result<Grap
     let arguments = arguments.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let settings = Settings { arguments, ..Settings::default() };
     let dockerfile = parse::parse(dockerfile).map_err(|problem| problem.message)?;
-    let read = instructions::read(&dockerfile).map_err(|problem| problem.message)?;
-    let mut planner = Planner::new(&OneImage, &settings, &dockerfile.directives);
-    for (instruction, statement) in read.iter().zip(&dockerfile.statements) {
-        instruction.plan(statement, &mut planner).map_err(|error| match error {
-            PlanError::Problem(problem) => problem.message,
-            PlanError::Base(error, _) => error.to_string(),
-        })?;
-    }
-    planner.finish().map_err(|problem| problem.message)
+    let recipe = Recipe::read(&dockerfile).map_err(|problem| problem.message)?;
+    let planner = Planner::new(&OneImage, &settings, &dockerfile.directives, &recipe);
+    planner.plan().map_err(|error| match error {
+        PlanError::Problem(problem) => problem.message,
+        PlanError::Base(error, _) => error.to_string(),
+    })
 }
 
 /// Checks the last line of history that the instructions after a FROM leave.

@@ -56,9 +56,8 @@ impl Solver<'_, '_> {
         let before = self.cache.trace(&self.identity);
         let mut trace = Trace::default();
         let mut states: Vec<State> = Vec::new();
-        let total = graph.operations.len();
-        for (id, operation) in graph.operations.iter().enumerate() {
-            let task = Task::Step { number: id + 1, total, title: operation.title.clone() };
+        for operation in &graph.operations {
+            let task = Task::Step { label: operation.label.clone(), title: operation.title.clone() };
             let task = self.progress.start(&task);
             let state = match &operation.action {
                 Action::Base(base) => {
@@ -117,6 +116,7 @@ impl Solver<'_, '_> {
         let reason = match &record {
             Some(_) if self.ignore_cache => "the cache is not used (--no-cache)".to_owned(),
             Some(record) if usable => {
+                self.cache.used(&key);
                 trace.steps.push(inputs);
                 self.progress.event(Event::Cached { id: task });
                 return Ok(record.clone());
@@ -130,11 +130,11 @@ impl Solver<'_, '_> {
             },
         };
         self.progress.event(Event::Missed { id: task, reason: &reason });
-        trace.steps.push(inputs);
+        trace.steps.push(inputs.clone());
         let layer = self.make(operation, below, &trees, task, seconds(time))?;
         let layer = layer.as_ref().map(Made::of);
         let record = Record { layer, created: jiff::Timestamp::now().to_string() };
-        self.cache.keep_record(&key, &record).map_err(BuildError::Cache)?;
+        self.cache.keep_record(&key, &inputs, &record).map_err(BuildError::Cache)?;
         self.progress.finish(task, began);
         Ok(record)
     }
@@ -143,7 +143,7 @@ impl Solver<'_, '_> {
     fn trees(&mut self, operation: &Operation) -> Result<Vec<Vec<Tree>>, BuildError> {
         let Action::Copy(copy) = &operation.action else { return Ok(Vec::new()) };
         let trees = copy.sources.iter().map(|source| match source {
-            Source::Context(pattern) => self.context.select(pattern),
+            Source::Files(pattern) => self.context.select(pattern),
             Source::Inline { .. } => Ok(Vec::new()),
         });
         trees.collect::<Result<_, _>>().map_err(|error| {

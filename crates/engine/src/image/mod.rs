@@ -3,6 +3,7 @@
 mod archive;
 mod filter;
 mod history;
+mod kept;
 mod prune;
 mod remove;
 mod tree;
@@ -201,10 +202,8 @@ impl Engine {
             .collect())
     }
 
-    /// What the store must keep: every image that is recorded or that a container is made from, and what registries know
-    /// these by. Layers that only the build cache knows go with the images they were made for; the cache then finds them
-    /// missing.
-    pub fn live(&self) -> Result<Live, EngineError> {
+    /// Every image that is recorded or that a container is made from, and what registries know these by.
+    fn live_images(&self) -> Result<Live, EngineError> {
         let mut live = Live::default();
         live.manifests.extend(self.state.images()?.into_iter().map(|row| row.manifest));
         live.manifests.extend(self.state.containers()?.into_iter().map(|row| row.image));

@@ -43,7 +43,7 @@ impl Engine {
             Ok(())
         })?;
         self.write_index()?;
-        let freed = self.images.collect(|| self.live())?;
+        let freed = self.collect()?;
         removed.extend(freed.layers.into_iter().map(Removed::Layer));
         let partials = self.images.drop_partials()?;
         Ok(Pruned { removed, bytes: freed.bytes + partials })

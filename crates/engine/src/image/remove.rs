@@ -41,7 +41,7 @@ impl Engine {
         })?;
         self.write_index()?;
         if goes {
-            let freed = self.images.collect(|| self.live())?;
+            let freed = self.collect()?;
             removed.extend(freed.layers.into_iter().map(Removed::Layer));
         }
         Ok(removed)

@@ -61,8 +61,9 @@ impl Engine {
             }
         }
         let in_use: u64 = in_use.iter().filter_map(|digest| usage.blobs.get(digest)).sum();
-        let reclaimable = self.unneeded(&usage, stored)?.saturating_sub(in_use);
-        Ok(Part { items, size: usage.total(), reclaimable })
+        let cached: u64 = self.cached_space()?.values().sum();
+        let reclaimable = self.unneeded(&usage, stored)?.saturating_sub(in_use + cached);
+        Ok(Part { items, size: usage.total().saturating_sub(cached), reclaimable })
     }
 
     /// What no container needs of what makes up images. The image of a container may not be in the records any more.

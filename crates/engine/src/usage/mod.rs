@@ -1,25 +1,23 @@
 //! How much disk everything takes, and how much of it could be had back.
 //!
 //! All sizes are of disk space, in bytes, as `du` counts it: blocks, directories included, a file of several names once.
-//! Those of the parts add up to what `du` says of the root, but for the database and what dies with the boot.
+//! Those of the parts, and of the build cache, which builders know about, add up to what `du` says of the root, but for the
+//! database and what dies with the boot.
 
 mod images;
 mod space;
 
 use std::{fs, io, path::PathBuf};
 
-pub use self::images::ImageUsage;
-use self::space::Measure;
+pub use self::{images::ImageUsage, space::Measure};
 use crate::{Engine, container::Container, error::EngineError};
 
-/// The disk space of everything below an engine's root.
+/// The disk space of everything below an engine's root but the build cache.
 #[derive(Debug, Clone)]
 pub struct Usage {
     pub images: Part<ImageUsage>,
     pub containers: Part<ContainerUsage>,
     pub volumes: Part<VolumeUsage>,
-    /// The cache of builds, whose entries' names are the keys of their steps.
-    pub cache: Part<CacheEntry>,
 }
 
 /// The disk space of things of one kind.
@@ -51,13 +49,6 @@ pub struct VolumeUsage {
     pub size: u64,
 }
 
-/// What a build left for those to come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CacheEntry {
-    pub name: String,
-    pub size: u64,
-}
-
 impl Engine {
     /// Measures everything. Takes as long as `du` does, and counts what is removed meanwhile or not.
     pub fn usage(&self) -> Result<Usage, EngineError> {
@@ -65,7 +56,6 @@ impl Engine {
             images: self.images_usage()?,
             containers: self.containers_usage()?,
             volumes: self.volumes_usage()?,
-            cache: self.cache_usage()?,
         })
     }
 
@@ -101,17 +91,6 @@ impl Engine {
         let counted: u64 = items.iter().map(|item| item.size).sum();
         let reclaimable = items.iter().filter(|item| item.links == 0).map(|item| item.size).sum();
         Ok(Part { items, size: counted + measure.tree(&self.root.join("volumes"))?, reclaimable })
-    }
-
-    fn cache_usage(&self) -> Result<Part<CacheEntry>, EngineError> {
-        let mut measure = Measure::default();
-        let mut items = Vec::new();
-        for (name, path) in self.entries("cache/steps")? {
-            items.push(CacheEntry { size: measure.tree(&path)?, name });
-        }
-        let counted: u64 = items.iter().map(|item| item.size).sum();
-        let size = counted + measure.tree(&self.root.join("cache"))?;
-        Ok(Part { items, size, reclaimable: size })
     }
 
     /// What is in a directory below the root, in order; nothing, if there is no such directory.

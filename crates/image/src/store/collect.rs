@@ -10,6 +10,8 @@ use std::{
 use rustix::fs::FlockOperation;
 use types::Digest;
 
+#[cfg(doc)]
+use super::claims_of;
 use super::{Record, Store, StoreError, TREE, disk, lease, stacked_keys, usage};
 
 /// What must stay.
@@ -17,7 +19,7 @@ use super::{Record, Store, StoreError, TREE, disk, lease, stacked_keys, usage};
 pub struct Live {
     /// Images, by their manifests.
     pub manifests: Vec<Digest>,
-    /// Layers, by their diff ids, that something besides images needs: a build's cache.
+    /// Layers that something besides images needs, by all that [`claims_of`] them: a build's cache.
     pub layers: Vec<Digest>,
     /// Further blobs, such as the indexes that images were pulled by.
     pub blobs: Vec<Digest>,
@@ -59,6 +61,18 @@ impl Store {
         freed.bytes += self.drop_partials_older_than(PARTIALS_KEPT)?;
         freed.bytes += self.drop_replaced()?;
         Ok(freed)
+    }
+
+    /// The blobs and layers that `live` stands on.
+    pub fn needed(&self, live: &Live) -> HashSet<Digest> {
+        let mut needed = HashSet::new();
+        self.mark(live, &mut needed);
+        needed
+    }
+
+    /// The blobs and layers that commands at work claim.
+    pub fn in_use(&self) -> Result<HashSet<Digest>, StoreError> {
+        self.claimed(&mut Vec::new())
     }
 
     /// Removes what dead commands left unfinished. Cheap if there is nothing of the kind.

@@ -18,7 +18,9 @@ use rustix::{
 };
 use types::Digest;
 
-use super::{Image, Layer, RECORD, Record, Staged, Store, StoreError, TREE, disk, stacked_keys, usage};
+use super::{
+    Image, Layer, RECORD, Record, Staged, Store, StoreError, TREE, claims_of, disk, stacked_keys, usage,
+};
 use crate::{
     config::Configuration,
     hashed::{Copied, Hashed, HashedWriter},
@@ -98,7 +100,7 @@ impl Lease {
         let (Some(diff_id), Some(stacked)) = (diff_ids.last(), stacked_keys(diff_ids).last()) else {
             return Ok(Held { blob: false, tree: false });
         };
-        self.claim(&[blob.digest, *diff_id, stacked])?;
+        self.claim(&claims_of(&blob.digest, diff_ids))?;
         let tree = self.store.directory(diff_id, &stacked)?;
         let reproducible = match &tree {
             Some(tree) if blob.digest == *diff_id => Record::beside(tree)?.reproducible,

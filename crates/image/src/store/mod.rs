@@ -328,6 +328,11 @@ impl Record {
     }
 }
 
+/// All that has to stay for the topmost of these layers, lowest first, whose blob is `blob`: what [`Live::layers`] names.
+pub fn claims_of(blob: &Digest, diff_ids: &[Digest]) -> Vec<Digest> {
+    [*blob].into_iter().chain(diff_ids.last().copied()).chain(stacked_keys(diff_ids).last()).collect()
+}
+
 /// The keys of layers that depend on those below them.
 fn stacked_keys(diff_ids: &[Digest]) -> impl Iterator<Item = Digest> {
     diff_ids.iter().scan(String::new(), |below, diff_id| {

@@ -78,6 +78,13 @@ impl Store {
         }
         Ok(usage)
     }
+
+    /// What the blob, the layer and the record of its compression take that go by `digest`; 0 for what is not here.
+    pub fn space(&self, digest: &Digest) -> Result<u64, StoreError> {
+        let places =
+            [self.blob_path(digest), self.layer_path(digest), self.compressed().join(digest.hex())];
+        places.iter().map(|path| on_disk(path)).sum()
+    }
 }
 
 impl Usage {
