@@ -11,13 +11,19 @@
 //! Files appear whole or not at all. One that cannot be read is as good as none: what is lost is time. A record is
 //! followed by a newline for each time it served: its length tells how often, its modification time when last.
 
+mod budget;
+mod filter;
+mod hold;
 mod once;
+mod prune;
+mod usage;
 
 use std::{
     collections::BTreeMap,
     fs, io,
     io::Write,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     time::SystemTime,
 };
 
@@ -25,14 +31,19 @@ use image::{Layer, manifest::Descriptor, store::claims_of};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use types::Digest;
 
-pub use once::Claim;
+pub use budget::{Budget, InvalidBudget, Space, bound};
+pub use filter::{Filters, InvalidFilter};
+pub use prune::{Limits, Pruned, Pruning, prune};
+pub use usage::{Entry, Kind, Usage, usage};
 
 /// The directory of the cache, as one build uses it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Cache {
     directory: PathBuf,
     /// When all that the build uses was used: one time for all of it, so that a step is never older than what stands on it.
     began: SystemTime,
+    /// Whether the build has added a record.
+    has_grown: AtomicBool,
 }
 
 /// What a step came to.
@@ -133,7 +144,7 @@ impl Inputs {
 
 impl Cache {
     pub fn new(directory: PathBuf) -> Cache {
-        Cache { directory, began: SystemTime::now() }
+        Cache { directory, began: SystemTime::now(), has_grown: AtomicBool::new(false) }
     }
 
     pub fn record(&self, key: &Digest) -> Option<Record> {
@@ -148,7 +159,13 @@ impl Cache {
         });
         let path = self.path(STEPS, key);
         write(&path, &Kept { record: record.clone(), title: inputs.title.clone(), keeps })?;
+        self.has_grown.store(true, Ordering::Relaxed);
         fs::File::open(path)?.set_modified(self.began)
+    }
+
+    /// Whether the build has added anything that could be too much.
+    pub fn has_grown(&self) -> bool {
+        self.has_grown.load(Ordering::Relaxed)
     }
 
     /// Notes that a record served: what was used last is kept longest.

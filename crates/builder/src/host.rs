@@ -20,6 +20,11 @@ pub trait Host {
     /// Records an image that `lease` holds, and lets `names` stand for it. There may be no names.
     fn record(&self, lease: &Lease, image: &Image, names: &[Reference]) -> Result<(), HostError>;
 
+    /// Called when a build that added to its cache has ended: the time to keep the cache within bounds.
+    fn bound_cache(&self) -> Result<(), HostError> {
+        Ok(())
+    }
+
     /// Runs a process in a container of its own to its end, passing on what it writes, and returns its exit code.
     /// What it changed is in `step.upper` then, nothing of the engine's own among it, and nothing is mounted.
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError>;

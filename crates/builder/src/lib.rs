@@ -7,7 +7,7 @@
 //! Knows Dockerfiles, build contexts and the build cache. What runs processes and keeps images is a [`Host`]; what
 //! happens is told to an [`Observer`]. Knows nothing of terminals, registries or containers' lives.
 
-mod cache;
+pub mod cache;
 mod config;
 mod context;
 mod diagnostic;
@@ -135,6 +135,23 @@ impl BuildError {
 
 /// Builds an image and names it. Blocks until it is stored, or cannot be built.
 pub fn build(build: Build, host: &dyn Host, observer: &mut dyn Observer) -> Result<Built, BuildError> {
+    let cache = Cache::new(build.cache.clone());
+    let built = build_with(&cache, build, host, observer);
+    if cache.has_grown()
+        && let Err(error) = host.bound_cache()
+    {
+        // No reason for there being no image.
+        observer.event(Event::Warning(&format!("the build cache may grow beyond its bounds: {error}")));
+    }
+    built
+}
+
+fn build_with(
+    cache: &Cache,
+    build: Build,
+    host: &dyn Host,
+    observer: &mut dyn Observer,
+) -> Result<Built, BuildError> {
     let Build {
         context,
         dockerfile,
@@ -146,19 +163,18 @@ pub fn build(build: Build, host: &dyn Host, observer: &mut dyn Observer) -> Resu
         pull,
         network,
         platform,
-        cache,
+        cache: _,
     } = build;
     let settings = Settings { arguments, labels, target, platform, network, pull };
-    let cache = Cache::new(cache);
     let mut progress = Progress::new(observer);
 
-    let mut input = Input::read(context, dockerfile, &cache, &mut progress)?;
+    let mut input = Input::read(context, dockerfile, cache, &mut progress)?;
     let graph = plan(&input, &settings, host, &mut progress)?;
     let lease = host.store().lease()?;
     let states = Solver {
         host,
         lease: &lease,
-        cache: &cache,
+        cache,
         context: &mut input.context,
         progress: &mut progress,
         ignore_cache: no_cache,

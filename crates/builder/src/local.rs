@@ -7,7 +7,10 @@ use engine::{
 use image::{Image, Lease, Store};
 use types::{Platform, Reference};
 
-use crate::host::{Host, HostError, Network, RunStep, Stream};
+use crate::{
+    cache::{self, Budget},
+    host::{Host, HostError, Network, RunStep, Stream},
+};
 
 /// Builds with what `engine` has, and into it.
 #[derive(Clone, Copy)]
@@ -32,6 +35,11 @@ impl Host for Local<'_> {
 
     fn record(&self, lease: &Lease, image: &Image, names: &[Reference]) -> Result<(), HostError> {
         self.engine.record_image(lease, image, names).map_err(other)
+    }
+
+    fn bound_cache(&self) -> Result<(), HostError> {
+        let budget = Budget::from_environment().map_err(other)?;
+        cache::bound(self.engine, &budget).map(drop).map_err(other)
     }
 
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {

@@ -61,6 +61,11 @@ impl Scratch {
         }
     }
 
+    /// Moves what is at `path` into it, to be removed with it.
+    pub fn take(&self, path: &Path) -> io::Result<()> {
+        fs::rename(path, self.path.join("taken"))
+    }
+
     /// Makes an empty directory in it.
     pub fn directory(&self, name: &str) -> io::Result<PathBuf> {
         let path = self.path.join(name);
@@ -76,7 +81,8 @@ impl Drop for Scratch {
     }
 }
 
-fn sweep(parent: &Path) -> io::Result<()> {
+/// Removes the directories in `parent` that nobody uses any more.
+pub fn sweep(parent: &Path) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let path = entry?.path();
         if let Ok(Some(_lock)) = lock(&path) {

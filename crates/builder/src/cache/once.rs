@@ -16,19 +16,11 @@ use rustix::{
 };
 use types::Digest;
 
-use super::{Cache, Record};
+use super::Cache;
 
-/// What is to be done about a step.
+/// The right to carry a step out. To be dropped when its record is kept, or others find none.
 #[derive(Debug)]
-pub enum Claim {
-    /// Nothing: somebody else has just done it.
-    Known(Record),
-    /// It has to be carried out, by us.
-    Mine(Turn),
-}
-
-/// The right to carry a step out. To be dropped when its record is kept, or there will be none.
-#[derive(Debug)]
+#[must_use]
 pub struct Turn {
     path: PathBuf,
     /// Held for its lock.
@@ -36,20 +28,12 @@ pub struct Turn {
 }
 
 impl Cache {
-    /// Waits until nobody else carries out the step with this key. If its record is there by then, and is `usable`, that
-    /// is the answer; otherwise it is the caller's turn, until it drops it.
+    /// Waits until nobody else carries out the step with this key. Its record may be there then, and is to be looked for
+    /// again before the step is carried out.
     ///
     /// Whoever has a turn must not wait for another, or two may wait for each other.
-    pub fn claim<E: From<io::Error>>(
-        &self,
-        key: &Digest,
-        usable: impl FnOnce(&Record) -> Result<bool, E>,
-    ) -> Result<Claim, E> {
-        let turn = Turn::take(&self.path("turns", key))?;
-        match self.record(key) {
-            Some(record) if usable(&record)? => Ok(Claim::Known(record)),
-            _ => Ok(Claim::Mine(turn)),
-        }
+    pub fn turn(&self, key: &Digest) -> io::Result<Turn> {
+        Turn::take(&self.path("turns", key))
     }
 }
 
@@ -63,7 +47,8 @@ impl Turn {
                 locked => locked?,
             }
             // Whoever had it before has removed the file: others may lock another under its name already.
-            if fs::metadata(path).is_ok_and(|named| lock.metadata().is_ok_and(|own| own.ino() == named.ino())) {
+            if fs::metadata(path).is_ok_and(|named| lock.metadata().is_ok_and(|own| own.ino() == named.ino()))
+            {
                 return Ok(Turn { path: path.to_owned(), _lock: lock });
             }
         }
@@ -85,47 +70,34 @@ mod tests {
     };
 
     use super::*;
-    use crate::cache::Inputs;
+    use crate::cache::{Inputs, Record};
 
     #[test]
     fn of_many_that_want_the_same_step_one_carries_it_out() {
         let directory = tempfile::tempdir().expect("temporary directory");
         let cache = Cache::new(directory.path().to_owned());
-        let inputs = Inputs {
-            title: String::new(),
-            definition: String::new(),
-            below: Vec::new(),
-            files: Vec::new(),
-        };
+        let inputs =
+            Inputs { title: String::new(), definition: String::new(), below: Vec::new(), files: Vec::new() };
         let record = Record { layer: None, created: "2026-01-01T00:00:00Z".into() };
         for round in 0..20 {
             let key = Digest::of(format!("{round}").as_bytes());
             let (made, found, at_once) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-            let one = || match cache.claim(&key, |_| io::Result::Ok(true)).expect("claimed") {
-                Claim::Known(_) => drop(found.fetch_add(1, Ordering::SeqCst)),
-                Claim::Mine(_turn) => {
-                    assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0);
-                    made.fetch_add(1, Ordering::SeqCst);
-                    // Of those that fail, each lets another try.
-                    if made.load(Ordering::SeqCst) == 3 {
-                        cache.keep_record(&key, &inputs, &record).expect("kept");
-                    }
-                    at_once.fetch_sub(1, Ordering::SeqCst);
+            let one = || {
+                let _turn = cache.turn(&key).expect("turn");
+                if cache.record(&key).is_some() {
+                    found.fetch_add(1, Ordering::SeqCst);
+                    return;
                 }
+                assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0);
+                // Of those that fail, each lets another try.
+                if made.fetch_add(1, Ordering::SeqCst) == 2 {
+                    cache.keep_record(&key, &inputs, &record).expect("kept");
+                }
+                at_once.fetch_sub(1, Ordering::SeqCst);
             };
             thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(one))));
             assert_eq!((made.into_inner(), found.into_inner()), (3, 5));
         }
-        let left = fs::read_dir(directory.path().join("turns")).expect("turns").count();
-        assert_eq!(left, 0);
-    }
-
-    #[test]
-    fn a_record_that_is_of_no_use_is_made_again() {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let cache = Cache::new(directory.path().to_owned());
-        let key = Digest::of(b"");
-        let claim = cache.claim(&key, |_| io::Result::Ok(false)).expect("claimed");
-        assert!(matches!(claim, Claim::Mine(_)));
+        assert_eq!(fs::read_dir(directory.path().join("turns")).expect("turns").count(), 0);
     }
 }

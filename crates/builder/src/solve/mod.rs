@@ -108,19 +108,25 @@ impl Solver<'_, '_> {
             files: trees.iter().map(|trees| trees.iter().flat_map(Tree::files).collect()).collect(),
         };
         let key = inputs.key();
-        let record = self.cache.record(&key);
-        let usable = match &record {
-            Some(Record { layer: Some(made), .. }) => self.hold(&made.layer(), below)?,
-            _ => record.is_some(),
-        };
-        let reason = match &record {
-            Some(_) if self.ignore_cache => "the cache is not used (--no-cache)".to_owned(),
-            Some(record) if usable => {
+        let mut record = self.cache.record(&key);
+        let mut turn = None;
+        while !self.ignore_cache {
+            if let Some(record) = &record
+                && self.is_usable(record, below)?
+            {
                 self.cache.used(&key);
                 trace.steps.push(inputs);
                 self.progress.event(Event::Cached { id: task });
                 return Ok(record.clone());
             }
+            if turn.is_some() {
+                break;
+            }
+            turn = Some(self.cache.turn(&key).map_err(BuildError::Cache)?);
+            record = self.cache.record(&key); // of whoever had the turn before
+        }
+        let reason = match &record {
+            Some(_) if self.ignore_cache => "the cache is not used (--no-cache)".to_owned(),
             Some(_) => "the layer it made is gone".to_owned(),
             None => match before.steps.get(trace.steps.len()) {
                 None => "it was never built".to_owned(),
@@ -137,6 +143,11 @@ impl Solver<'_, '_> {
         self.cache.keep_record(&key, &inputs, &record).map_err(BuildError::Cache)?;
         self.progress.finish(task, began);
         Ok(record)
+    }
+
+    /// Whether what the record tells of is there; from now on it stays.
+    fn is_usable(&self, record: &Record, below: &[Layer]) -> Result<bool, BuildError> {
+        record.layer.as_ref().map_or(Ok(true), |made| self.hold(&made.layer(), below))
     }
 
     /// The files of the context that the operation takes, for each of its sources.

@@ -52,7 +52,7 @@ impl Engine {
 
     /// All that the records of the build cache name. One that cannot be understood keeps nothing: nobody will find what it
     /// stands for.
-    fn kept(&self) -> Result<Vec<Digest>, EngineError> {
+    pub(crate) fn kept(&self) -> Result<Vec<Digest>, EngineError> {
         let directory = self.cache().join("steps");
         let read = || -> io::Result<Vec<Digest>> {
             let mut kept = Vec::new();
@@ -61,7 +61,9 @@ impl Engine {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // removed just now
                     record => record?,
                 };
-                kept.extend(serde_json::from_slice::<Record>(&record).map_or(Vec::new(), |record| record.keeps));
+                kept.extend(
+                    serde_json::from_slice::<Record>(&record).map_or(Vec::new(), |record| record.keeps),
+                );
             }
             Ok(kept)
         };

@@ -12,7 +12,7 @@ use crate::{Engine, error::EngineError, image::ImageSummary};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageUsage {
     pub image: ImageSummary,
-    /// What other images need as well.
+    /// What other images need as well, or the cache of builds.
     pub shared: u64,
     /// What removing the image gives back.
     pub unique: u64,
@@ -43,7 +43,8 @@ impl Engine {
             let containers = containers.iter().filter(|user| user.config.image_id == image.id).count();
             items.push(ImageUsage { image, shared: 0, unique: 0, containers });
         }
-        for (item, share) in items.iter_mut().zip(usage.shares(&stored)) {
+        let kept: HashSet<Digest> = self.kept()?.into_iter().collect();
+        for (item, share) in items.iter_mut().zip(usage.shares(&stored, &kept)) {
             (item.shared, item.unique) = (share.shared, share.unique);
         }
         let mut users: HashMap<Digest, usize> = HashMap::new();
@@ -62,12 +63,17 @@ impl Engine {
         }
         let in_use: u64 = in_use.iter().filter_map(|digest| usage.blobs.get(digest)).sum();
         let cached: u64 = self.cached_space()?.values().sum();
-        let reclaimable = self.unneeded(&usage, stored)?.saturating_sub(in_use + cached);
+        let reclaimable = self.unneeded(&usage, stored, &kept)?.saturating_sub(in_use);
         Ok(Part { items, size: usage.total().saturating_sub(cached), reclaimable })
     }
 
-    /// What no container needs of what makes up images. The image of a container may not be in the records any more.
-    fn unneeded(&self, usage: &store::Usage, mut images: Vec<Image>) -> Result<u64, EngineError> {
+    /// What no container needs of what makes up images, and the cache of builds does not keep. The image of a container may not be in the records any more.
+    fn unneeded(
+        &self,
+        usage: &store::Usage,
+        mut images: Vec<Image>,
+        kept: &HashSet<Digest>,
+    ) -> Result<u64, EngineError> {
         let containers = self.containers()?;
         images.retain(|image| containers.iter().any(|user| user.config.image_id == image.id));
         for container in &containers {
@@ -75,7 +81,7 @@ impl Engine {
                 images.push(self.images.image(&container.manifest)?);
             }
         }
-        Ok(usage.unneeded(&images))
+        Ok(usage.unneeded(&images, kept))
     }
 }
 

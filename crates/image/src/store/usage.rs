@@ -10,7 +10,7 @@ use std::{
 
 use types::Digest;
 
-use super::{Image, Store, StoreError, collect::names, disk, stacked_keys};
+use super::{Image, Record, Store, StoreError, TREE, collect::names, disk, stacked_keys};
 use crate::{
     manifest::Descriptor,
     tree::{Links, Root, walk},
@@ -79,10 +79,21 @@ impl Store {
         Ok(usage)
     }
 
+    /// The bytes in the blob and in all files of the layer that go by `digest`; 0 for what is not here. What
+    /// [`Store::space`] measures is about as much, at a much higher price.
+    pub fn content_size(&self, digest: &Digest) -> Result<u64, StoreError> {
+        let path = self.blob_path(digest);
+        let blob = fs::metadata(&path).map(|metadata| metadata.len());
+        let blob = missing_is(blob, 0).map_err(disk::error(&path))?;
+        match Record::beside(&self.layer_path(digest).join(TREE)) {
+            Err(StoreError::Disk { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(blob),
+            record => Ok(blob + record?.size),
+        }
+    }
+
     /// What the blob, the layer and the record of its compression take that go by `digest`; 0 for what is not here.
     pub fn space(&self, digest: &Digest) -> Result<u64, StoreError> {
-        let places =
-            [self.blob_path(digest), self.layer_path(digest), self.compressed().join(digest.hex())];
+        let places = [self.blob_path(digest), self.layer_path(digest), self.compressed().join(digest.hex())];
         places.iter().map(|path| on_disk(path)).sum()
     }
 }
@@ -94,8 +105,8 @@ impl Usage {
         blobs + layers + self.partials + self.leases + self.rest
     }
 
-    /// What each of these images takes, if there are no others.
-    pub fn shares(&self, images: &[Image]) -> Vec<Share> {
+    /// What each of these images takes, if there are no others, and what goes by the digests `kept` stays in any case.
+    pub fn shares(&self, images: &[Image], kept: &HashSet<Digest>) -> Vec<Share> {
         let parts: Vec<HashMap<Part, u64>> = images.iter().map(|image| self.parts(image)).collect();
         let mut users: HashMap<&Part, usize> = HashMap::new();
         for part in parts.iter().flat_map(HashMap::keys) {
@@ -103,7 +114,8 @@ impl Usage {
         }
         let share = |parts: &HashMap<Part, u64>| {
             parts.iter().fold(Share::default(), |mut share, (part, bytes)| {
-                let sum = if users[part] > 1 { &mut share.shared } else { &mut share.unique };
+                let is_shared = users[part] > 1 || kept.contains(part.digest());
+                let sum = if is_shared { &mut share.shared } else { &mut share.unique };
                 *sum += bytes;
                 share
             })
@@ -111,11 +123,14 @@ impl Usage {
         parts.iter().map(share).collect()
     }
 
-    /// What the layers and blobs take that none of these images needs.
-    pub fn unneeded(&self, images: &[Image]) -> u64 {
+    /// What the layers and blobs take that none of these images needs, and that do not go by the digests `kept`.
+    pub fn unneeded(&self, images: &[Image], kept: &HashSet<Digest>) -> u64 {
         let needed: HashMap<Part, u64> = images.iter().flat_map(|image| self.parts(image)).collect();
-        let all = self.blobs.values().chain(self.layers.values()).sum::<u64>();
-        all - needed.values().sum::<u64>()
+        let blobs = self.blobs.iter().map(|(digest, bytes)| (Part::Blob(*digest), bytes));
+        let all = blobs.chain(self.layers.iter().map(|(key, bytes)| (Part::Layer(*key), bytes)));
+        all.filter(|(part, _)| !needed.contains_key(part) && !kept.contains(part.digest()))
+            .map(|(_, bytes)| bytes)
+            .sum()
     }
 
     fn parts(&self, image: &Image) -> HashMap<Part, u64> {
@@ -137,6 +152,13 @@ impl Usage {
 enum Part {
     Blob(Digest),
     Layer(Digest),
+}
+
+impl Part {
+    fn digest(&self) -> &Digest {
+        let (Part::Blob(digest) | Part::Layer(digest)) = self;
+        digest
+    }
 }
 
 fn digests(directory: &Path) -> Result<impl Iterator<Item = Digest>, StoreError> {
@@ -233,14 +255,18 @@ mod tests {
         let own = Raw::default().directory("d/").file("d/own", &[2; 9_000]).end();
         let images = [image_of(&lease, std::slice::from_ref(&base)), image_of(&lease, &[base, own])];
         let usage = sandbox.store.usage().unwrap();
-        let shares = usage.shares(&images);
+        let nothing = HashSet::new();
+        let shares = usage.shares(&images, &nothing);
         assert_eq!(shares[0].shared, shares[1].shared);
         let base = images[0].layers[0].diff_id;
         assert_eq!(shares[0].shared, usage.layers[&base] + usage.blobs[&base]);
         assert!(shares[1].unique > 9_000 && shares[1].unique < 50_000);
-        assert_eq!(usage.unneeded(&images), 0);
-        assert_eq!(usage.unneeded(&images[..1]), shares[1].unique);
-        let alone = usage.shares(&images[..1])[0];
+        assert_eq!(usage.unneeded(&images, &nothing), 0);
+        assert_eq!(usage.unneeded(&images[..1], &nothing), shares[1].unique);
+        let kept = HashSet::from([images[1].layers[1].diff_id]);
+        assert_eq!(usage.shares(&images, &kept)[1].unique, usage.unneeded(&images[..1], &kept));
+        assert!(usage.unneeded(&images[..1], &kept) < 9_000, "what is kept is not the image's alone");
+        let alone = usage.shares(&images[..1], &nothing)[0];
         assert_eq!(alone.shared, 0, "nobody to share with");
         let before = sandbox.store.usage().unwrap().total();
         drop(lease);

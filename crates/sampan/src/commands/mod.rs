@@ -1,5 +1,6 @@
 //! Every command, one file each, and the list of them.
 
+mod builder;
 mod container;
 mod image;
 mod manifest;
@@ -39,6 +40,9 @@ pub const ALL: &[Command] = &[
     Command::of::<image::tree::Tree>(),
     Command::of::<image::prune::Prune>(),
     Command::of::<image::verify::Verify>(),
+    Command::of::<builder::du::DiskUsage>(),
+    Command::of::<builder::prune::Prune>(),
+    Command::of::<builder::prune::BuildxPrune>(),
     Command::of::<manifest::inspect::Inspect>(),
     Command::of::<registry::copy::Copy>(),
     Command::of::<registry::login::Login>(),

@@ -34,6 +34,7 @@ fn the_store_is_sound_whenever_a_command_is_killed() {
         check(&sandbox, kill, command, &killed);
     }
     sandbox.sampan(["image", "prune", "--all", "--force"]).ok();
+    sandbox.sampan(["builder", "prune", "--all", "--force"]).ok();
     for directory in ["blobs/sha256", "layers", "partial"] {
         let left: Vec<_> = fs::read_dir(sandbox.root().join(directory)).unwrap().flatten().collect();
         assert!(left.is_empty(), "{left:?}");
@@ -52,7 +53,14 @@ fn victims(sandbox: &Sandbox, registry: &Registry<'_>) -> Vec<Victim> {
     sandbox.sampan(["save", "-o", archive, &name]).ok();
     let gone = words(&["image", "prune", "--all", "--force"]);
     let there = words(&["load", "-q", "-i", archive]);
+    let context = sandbox.directory().join("killed");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("Dockerfile"), "FROM busybox\nWORKDIR /a\nCOPY Dockerfile b\nRUN cp b c\n")
+        .unwrap();
+    let context = context.to_str().unwrap();
     let list = [
+        (words(&["builder", "prune", "-af"]), words(&["build", "-t", "built", context])),
+        (words(&["build", "-t", "built", context]), words(&["builder", "prune", "-af"])),
         (gone.clone(), words(&["pull", &name])),
         (gone.clone(), words(&["load", "-i", archive])),
         (there.clone(), words(&["rmi", "-f", &name])),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what serves tests may panic as tests do")]
 
 mod build;
+mod build_cache;
 mod copy;
 mod create;
 mod df;

@@ -81,7 +81,7 @@ impl Verb for Build {
         let (quiet, why, iidfile) = (self.quiet, self.why, self.iidfile.clone());
         let mode = self.mode()?;
         let engine = session::open(globals)?;
-        let request = self.into_request(engine.root().join("cache"))?;
+        let request = self.into_request(engine.cache())?;
         let show = Show::new(mode, why);
         let pull = |name: &Reference, platform: &Platform| {
             let client = session::client(globals)

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
+use builder::cache::{self, Entry};
 use clap::Args;
 use engine::{
     Engine,
-    usage::{CacheEntry, ContainerUsage, ImageUsage, Part, Usage, VolumeUsage},
+    usage::{ContainerUsage, ImageUsage, Part, Usage, VolumeUsage},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -42,25 +43,29 @@ impl Verb for DiskUsage {
         let engine = session::open(globals)?;
         engine.sweep()?;
         let usage = engine.usage()?;
+        let cache = cache::usage(&engine)?;
+        let cache = Part { reclaimable: cache.reclaimable(), size: cache.size, items: cache.entries };
         match (self.verbose, self.format.as_deref()) {
-            (false, _) => print!("{}", format.show(FIELDS, &summary(&usage))?),
-            (true, None | Some("table")) => print!("{}", details(&engine, &usage)?),
-            (true, Some("json")) => println!("{}", document(&engine, &usage)?),
-            (true, template) => print!("{}", View::parse(template)?.show(&[document(&engine, &usage)?])?),
+            (false, _) => print!("{}", format.show(FIELDS, &summary(&usage, &cache))?),
+            (true, None | Some("table")) => print!("{}", details(&engine, &usage, &cache)?),
+            (true, Some("json")) => println!("{}", document(&engine, &usage, &cache)?),
+            (true, template) => {
+                print!("{}", View::parse(template)?.show(&[document(&engine, &usage, &cache)?])?)
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// A line for each kind of things.
-fn summary(usage: &Usage) -> Vec<Row> {
-    let Usage { images, containers, volumes, cache } = usage;
+fn summary(usage: &Usage, cache: &Part<Entry>) -> Vec<Row> {
+    let Usage { images, containers, volumes } = usage;
     vec![
         row("Images", images, |image| image.containers > 0, true),
         row("Containers", containers, |container| container.is_running, true),
         row("Local Volumes", volumes, |volume| volume.links > 0, true),
         // As docker has it, without a part in a hundred.
-        row("Build Cache", cache, |_| false, false),
+        row("Build Cache", cache, |entry| entry.in_use, false),
     ]
 }
 
@@ -83,8 +88,8 @@ fn row<T>(kind: &str, part: &Part<T>, is_active: impl Fn(&T) -> bool, with_perce
 }
 
 /// A table for each kind of things, with a line for each.
-fn details(engine: &Engine, usage: &Usage) -> anyhow::Result<String> {
-    let Usage { images, containers, volumes, cache } = usage;
+fn details(engine: &Engine, usage: &Usage, cache: &Part<Entry>) -> anyhow::Result<String> {
+    let Usage { images, containers, volumes } = usage;
     let images: Vec<Vec<String>> = images.items.iter().flat_map(image_lines).collect();
     let containers = containers.items.iter().map(|usage| container_line(engine, usage));
     let containers = containers.collect::<anyhow::Result<Vec<_>>>()?;
@@ -139,14 +144,22 @@ fn volume_line(VolumeUsage { name, links, size }: &VolumeUsage) -> Vec<String> {
     vec![name.clone(), links.to_string(), human::size(*size, 4)]
 }
 
-fn cache_line(entry: &CacheEntry) -> Vec<String> {
-    let id = human::short_id(&entry.name).to_owned();
-    vec![id, "regular".to_owned(), human::size(entry.size, 4)]
+fn cache_line(entry: &Entry) -> Vec<String> {
+    let now = Timestamp::now();
+    vec![
+        format!("{}{}", human::short_id(&entry.id), if entry.in_use { "*" } else { "" }),
+        entry.kind.name().to_owned(),
+        human::size(entry.size, 3),
+        human::since(entry.created, now),
+        human::since(entry.last_used, now),
+        entry.uses.to_string(),
+        entry.shared.to_string(),
+    ]
 }
 
 /// Everything, with sizes in bytes.
-fn document(engine: &Engine, usage: &Usage) -> anyhow::Result<Value> {
-    let Usage { images, containers, volumes, cache } = usage;
+fn document(engine: &Engine, usage: &Usage, cache: &Part<Entry>) -> anyhow::Result<Value> {
+    let Usage { images, containers, volumes } = usage;
     let images: Vec<Value> = images
         .items
         .iter()
@@ -180,7 +193,19 @@ fn document(engine: &Engine, usage: &Usage) -> anyhow::Result<Value> {
         .items
         .iter()
         .map(|volume| json!({ "Name": volume.name, "Links": volume.links, "Size": volume.size }));
-    let cache = cache.items.iter().map(|entry| json!({ "ID": entry.name, "Size": entry.size }));
+    let cache = cache.items.iter().map(|entry| {
+        json!({
+            "ID": entry.id,
+            "CacheType": entry.kind.name(),
+            "Size": entry.size,
+            "CreatedAt": human::local_time(entry.created),
+            "LastUsedAt": human::local_time(entry.last_used),
+            "UsageCount": entry.uses,
+            "InUse": entry.in_use,
+            "Shared": entry.shared,
+            "Description": entry.description,
+        })
+    });
     Ok(json!({
         "Images": images,
         "Containers": containers.collect::<anyhow::Result<Vec<Value>>>()?,
@@ -204,7 +229,7 @@ const IMAGES: &[&str] =
 const CONTAINERS: &[&str] =
     &["CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES"];
 const VOLUMES: &[&str] = &["VOLUME NAME", "LINKS", "SIZE"];
-const CACHE: &[&str] = &["CACHE ID", "CACHE TYPE", "SIZE"];
+const CACHE: &[&str] = &["CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "USAGE", "SHARED"];
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,4 @@
+//! Commands about the cache of builds.
+
+pub mod du;
+pub mod prune;
