@@ -19,7 +19,7 @@ mod prune;
 mod usage;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     io::Write,
     path::{Path, PathBuf},
@@ -29,6 +29,7 @@ use std::{
 
 use image::{Layer, manifest::Descriptor, store::claims_of};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use types::Digest;
 
 pub use budget::{Budget, InvalidBudget, Space, bound};
@@ -92,6 +93,12 @@ pub struct Inputs {
     pub definition: String,
     /// The layers it stands on, lowest first.
     pub below: Vec<Digest>,
+    /// They are those of an image, and no step's.
+    pub stands_on_base: bool,
+    /// The names of the arguments that are declared where it stands.
+    pub arguments: Vec<String>,
+    /// The date that the user chose for everything that is made, in seconds since 1970.
+    pub date: Option<i64>,
     /// The files it takes from the context, for each of its sources.
     pub files: Vec<BTreeMap<String, Digest>>,
 }
@@ -99,27 +106,32 @@ pub struct Inputs {
 /// The inputs of all steps of one build.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    pub steps: Vec<Inputs>,
+    /// By [`crate::graph::Operation::place`].
+    pub steps: BTreeMap<String, Inputs>,
 }
 
 impl Inputs {
     /// The key of the step's record: equal if and only if all that can change its result is.
     pub fn key(&self) -> Digest {
-        let Inputs { title: _, definition, below, files } = self;
-        let all = serde_json::to_vec(&(FORMAT, definition, below, files));
+        let Inputs { title: _, definition, below, stands_on_base: _, arguments: _, date, files } = self;
+        let all = serde_json::to_vec(&(FORMAT, definition, below, date, files));
         Digest::of(&all.expect("strings and digests are serializable"))
     }
 
     /// What is different from `before`, in a few words; `None` if nothing is.
     pub fn difference(&self, before: &Inputs) -> Option<String> {
         if self.definition != before.definition {
-            return Some(match self.title == before.title {
+            return Some(self.changed_variable(before).unwrap_or_else(|| match self.title == before.title {
                 false => "the instruction changed".to_owned(),
-                true => "its environment or settings changed".to_owned(),
-            });
+                true => "its settings changed".to_owned(),
+            }));
+        }
+        if self.date != before.date {
+            return Some("SOURCE_DATE_EPOCH changed".to_owned());
         }
         if self.below != before.below {
-            return Some("what it stands on changed".to_owned());
+            let is_base = self.stands_on_base && before.stands_on_base;
+            return Some(if is_base { "base digest moved" } else { "parent changed" }.to_owned());
         }
         let all = |inputs: &Inputs| -> BTreeMap<String, Digest> {
             inputs.files.iter().flatten().map(|(path, digest)| (path.clone(), *digest)).collect()
@@ -140,6 +152,31 @@ impl Inputs {
             more => format!("{first}, and {more} more"),
         })
     }
+
+    /// The first variable that has another value than before: `ARG VERSION 1.2 → 1.3`.
+    fn changed_variable(&self, before: &Inputs) -> Option<String> {
+        let (now, then) = (self.environment()?, before.environment()?);
+        let all: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
+        let name = all.into_iter().find(|name| now.get(*name) != then.get(*name))?;
+        let kind = if self.arguments.iter().chain(&before.arguments).any(|argument| argument == name) {
+            "ARG"
+        } else {
+            "ENV"
+        };
+        Some(match (then.get(name), now.get(name)) {
+            (Some(then), Some(now)) => format!("{kind} {name} {then} → {now}"),
+            (None, Some(now)) => format!("{kind} {name} is new: {now}"),
+            _ => format!("{kind} {name} is gone"),
+        })
+    }
+
+    /// What a process of the step finds in its environment, if it is one that runs a process.
+    fn environment(&self) -> Option<BTreeMap<String, String>> {
+        let (_, run): (String, Value) = serde_json::from_str(&self.definition).ok()?;
+        let variables = run.get("environment")?.as_array()?.iter().filter_map(Value::as_str);
+        let pairs = variables.filter_map(|variable| variable.split_once('='));
+        Some(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
 }
 
 impl Cache {
@@ -151,14 +188,14 @@ impl Cache {
         read(&self.path(STEPS, key)).map(|kept: Kept| kept.record)
     }
 
-    /// Keeps what the step with these inputs came to, and with it the step's layer.
-    pub fn keep_record(&self, key: &Digest, inputs: &Inputs, record: &Record) -> io::Result<()> {
+    /// Keeps what the step `title` came to and, with it, its layer, which stands on the layers `below`.
+    pub fn keep_record(&self, key: &Digest, title: &str, below: &[Layer], record: &Record) -> io::Result<()> {
         let keeps = record.layer.as_ref().map_or(Vec::new(), |made| {
-            let diff_ids: Vec<Digest> = inputs.below.iter().copied().chain([made.diff_id]).collect();
-            claims_of(&made.blob.digest, &diff_ids)
+            let diff_ids = below.iter().map(|layer| layer.diff_id).chain([made.diff_id]);
+            claims_of(&made.blob.digest, &diff_ids.collect::<Vec<_>>())
         });
         let path = self.path(STEPS, key);
-        write(&path, &Kept { record: record.clone(), title: inputs.title.clone(), keeps })?;
+        write(&path, &Kept { record: record.clone(), title: title.to_owned(), keeps })?;
         self.has_grown.store(true, Ordering::Relaxed);
         fs::File::open(path)?.set_modified(self.began)
     }
@@ -229,7 +266,7 @@ fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
 const STEPS: &str = "steps";
 
 /// Part of every key: a change of what keys or operations mean changes it.
-const FORMAT: &str = "sampan build 1";
+const FORMAT: &str = "sampan build 2";
 
 #[cfg(test)]
 mod tests {
@@ -241,6 +278,9 @@ mod tests {
             title: definition.into(),
             definition: definition.into(),
             below: vec![],
+            stands_on_base: true,
+            arguments: vec!["V".into()],
+            date: None,
             files: vec![files.collect()],
         }
     }
@@ -261,6 +301,27 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_that_changed_is_named_with_both_values() {
+        let run = |environment: &str| inputs(&format!(r#"["run",{{"environment":[{environment}]}}]"#), &[]);
+        let difference = |now: &str, then: &str| run(now).difference(&run(then));
+        assert_eq!(difference(r#""V=2","E=1""#, r#""V=1","E=1""#).as_deref(), Some("ARG V 1 → 2"));
+        assert_eq!(difference(r#""E=2""#, r#""E=1""#).as_deref(), Some("ENV E 1 → 2"));
+        assert_eq!(difference(r#""V=2""#, "").as_deref(), Some("ARG V is new: 2"));
+        assert_eq!(difference("", r#""V=2""#).as_deref(), Some("ARG V is gone"));
+    }
+
+    #[test]
+    fn what_lies_below_is_the_base_or_a_step() {
+        let on = |below: &[u8], stands_on_base| Inputs {
+            below: vec![Digest::of(below)],
+            stands_on_base,
+            ..inputs("RUN", &[])
+        };
+        assert_eq!(on(b"1", true).difference(&on(b"2", true)).as_deref(), Some("base digest moved"));
+        assert_eq!(on(b"1", false).difference(&on(b"2", false)).as_deref(), Some("parent changed"));
+    }
+
+    #[test]
     fn a_damaged_record_is_none() {
         let directory = tempfile::tempdir().expect("temporary directory");
         let cache = Cache::new(directory.path().to_owned());
@@ -268,7 +329,7 @@ mod tests {
         let layer = Layer { diff_id: key, blob: Descriptor::new("x", key, 1) };
         let record = Record { layer: Some(Made::of(&layer)), created: "2026-01-01T00:00:00Z".into() };
         assert_eq!(cache.record(&key), None);
-        cache.keep_record(&key, &inputs("RUN", &[]), &record).expect("kept");
+        cache.keep_record(&key, "RUN", &[], &record).expect("kept");
         assert_eq!(cache.record(&key), Some(record.clone()));
         (0..3).for_each(|_| cache.used(&key));
         assert_eq!(cache.record(&key), Some(record));

@@ -5,7 +5,7 @@
 use image::{Configuration, Image};
 use serde::Serialize;
 
-use crate::{diagnostic::Span, host::Network};
+use crate::{diagnostic::Span, host::Network, mode::Mode};
 
 /// The operations in an order in which each comes after what it stands on, and what to make of the last.
 #[derive(Debug)]
@@ -31,19 +31,35 @@ pub struct Operation {
     pub action: Action,
     /// Where it is counted, as progress shows it: `[build 2/5] `, or nothing.
     pub label: String,
+    /// Where it stands, for comparing it with what stood there in an earlier build: `build 2`.
+    pub place: String,
+    /// What it stands on is an image, and no step's result.
+    pub stands_on_base: bool,
+    /// The names of the arguments that are declared where it stands.
+    pub arguments: Vec<String>,
     /// The instruction as progress shows it.
     pub title: String,
     pub span: Span,
 }
 
 impl Operation {
+    /// One that stands on nothing: an image to begin with.
+    pub fn source(action: Action, label: String, title: String, span: Span) -> Operation {
+        let (place, arguments) = (String::new(), Vec::new());
+        Operation { input: None, action, label, place, stands_on_base: false, arguments, title, span }
+    }
+
     /// The operations that have to be done before.
     pub fn needs(&self) -> impl Iterator<Item = OperationId> {
-        let origin = match &self.action {
+        self.input.into_iter().chain(self.takes_from())
+    }
+
+    /// The operation whose result files are taken from.
+    pub fn takes_from(&self) -> Option<OperationId> {
+        match &self.action {
             Action::Copy(Copy { from: Origin::State(id), .. }) => Some(*id),
             Action::Copy(_) | Action::Base(_) | Action::Run(_) | Action::MakeDirectory(_) => None,
-        };
-        self.input.into_iter().chain(origin)
+        }
     }
 }
 
@@ -85,6 +101,7 @@ pub struct Copy {
     #[serde(skip)]
     pub from: Origin,
     pub sources: Vec<Source>,
+    pub selection: Selection,
     /// Absolute; ends in a slash if it was written so, to say that it is a directory.
     pub destination: String,
     /// `user[:group]`, to be looked up in the image if they are names.
@@ -92,6 +109,17 @@ pub struct Copy {
     pub mode: Option<Mode>,
     /// Archives are unpacked: ADD.
     pub unpack: bool,
+    /// What is there already does not matter: the layer is made as if it were the first.
+    pub link: bool,
+}
+
+/// Which of the files that sources name are taken, and where they go.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Selection {
+    /// Patterns of files to leave out.
+    pub excludes: Vec<String>,
+    /// The directories above a file come along: `--parents`.
+    pub parents: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -101,10 +129,6 @@ pub enum Source {
     /// The text of a here-document.
     Inline { name: String, content: String },
 }
-
-/// Permission bits, set or changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Mode(pub u32);
 
 /// Makes a directory unless it exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -9,7 +9,7 @@ use types::{Platform, Reference};
 /// The engine, as a build sees it.
 ///
 /// Everything a build writes goes into the store, through here, or into the directory it was given for its cache.
-pub trait Host {
+pub trait Host: Sync {
     /// Where layers and images are kept. The cache's directory must be on the same file system.
     fn store(&self) -> &Store;
 

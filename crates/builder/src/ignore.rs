@@ -33,6 +33,11 @@ impl Ignore {
         Ok(Ignore { patterns: patterns.filter_map(Result::transpose).collect::<Result<_, _>>()? })
     }
 
+    /// Whether nothing is ever left out.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// Judges `path`, relative to the context, given the verdict on the directory it is in
     /// (`Verdict::default()` at the top).
     pub fn judge(&self, path: &str, parent: &Verdict) -> Verdict {

@@ -67,6 +67,8 @@ pub struct Input {
     pub file: String,
     pub text: String,
     pub context: Context,
+    /// Where the context is, unpacked if it came as a stream.
+    pub directory: PathBuf,
     /// Tells this pair of Dockerfile and context from others.
     pub identity: Digest,
     /// Holds a context that came as a stream.
@@ -78,7 +80,7 @@ impl Input {
         context: ContextSource,
         dockerfile: DockerfileSource,
         cache: &Cache,
-        progress: &mut Progress<'_>,
+        progress: &Progress<'_>,
     ) -> Result<Input, InputError> {
         let (directory, unpacked, text) = match context {
             ContextSource::Directory(directory) => match directory.canonicalize() {
@@ -90,7 +92,7 @@ impl Input {
             }
             ContextSource::Stream(stream) => {
                 let task = Task::ReadContext;
-                let (scratch, directory, text) = progress.task(&task, |_| receive(stream, cache))?;
+                let (scratch, directory, text) = progress.task(&task, || receive(stream, cache))?;
                 (directory, Some(scratch), text)
             }
         };
@@ -106,8 +108,8 @@ impl Input {
             }
         };
         let task = Task::ReadDockerfile { name: found.name.clone() };
-        let text = progress.task(&task, |_| found.read(&root))?;
-        let ignore = progress.task(&Task::ReadIgnoreFile, |_| found.ignore(&root))?;
+        let text = progress.task(&task, || found.read(&root))?;
+        let ignore = progress.task(&Task::ReadIgnoreFile, || found.ignore(&root))?;
 
         // A stream's directory is another every time; its files are not worth remembering.
         let place = match unpacked {
@@ -125,6 +127,7 @@ impl Input {
             file: found.name,
             text,
             context,
+            directory,
             identity: Digest::of(identity.as_bytes()),
             _unpacked: unpacked,
         })

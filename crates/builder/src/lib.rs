@@ -10,6 +10,7 @@
 pub mod cache;
 mod config;
 mod context;
+mod date;
 mod diagnostic;
 mod event;
 mod expand;
@@ -20,6 +21,7 @@ mod ignore;
 mod input;
 mod instructions;
 mod local;
+mod mode;
 mod owner;
 mod parse;
 mod path;
@@ -30,7 +32,13 @@ mod scratch;
 mod solve;
 mod stack;
 
-use std::{collections::BTreeMap, io, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{Mutex, PoisonError, atomic::AtomicBool},
+    time::Instant,
+};
 
 use image::{Configuration, Image, StoreError, config::History};
 use types::{Digest, Platform, Reference};
@@ -41,11 +49,12 @@ pub use event::{Event, Observer, Task, TaskId};
 pub use host::{Host, HostError, Network, RunStep, Stream};
 pub use ignore::InvalidPattern;
 pub use input::{ContextSource, DockerfileSource, InputError};
-pub use local::Local;
+pub use local::{Local, Pull};
 pub use owner::UnknownOwner;
 pub use solve::CopyError;
 
 use cache::Cache;
+use date::SourceDate;
 use graph::{Entry, Graph};
 use input::Input;
 use plan::{PlanError, Planner, Settings};
@@ -72,6 +81,8 @@ pub struct Build {
     pub network: Network,
     /// The platform to build for, if not this machine's.
     pub platform: Option<Platform>,
+    /// When everything is said to have been made, in seconds since 1970, if that is not for the sources to tell.
+    pub source_date: Option<i64>,
     /// Where results are kept for later builds.
     pub cache: PathBuf,
 }
@@ -134,7 +145,11 @@ impl BuildError {
 }
 
 /// Builds an image and names it. Blocks until it is stored, or cannot be built.
-pub fn build(build: Build, host: &dyn Host, observer: &mut dyn Observer) -> Result<Built, BuildError> {
+pub fn build(
+    build: Build,
+    host: &dyn Host,
+    observer: &mut (dyn Observer + Send),
+) -> Result<Built, BuildError> {
     let cache = Cache::new(build.cache.clone());
     let built = build_with(&cache, build, host, observer);
     if cache.has_grown()
@@ -150,7 +165,7 @@ fn build_with(
     cache: &Cache,
     build: Build,
     host: &dyn Host,
-    observer: &mut dyn Observer,
+    observer: &mut (dyn Observer + Send),
 ) -> Result<Built, BuildError> {
     let Build {
         context,
@@ -163,32 +178,43 @@ fn build_with(
         pull,
         network,
         platform,
+        source_date,
         cache: _,
     } = build;
     let settings = Settings { arguments, labels, target, platform, network, pull };
-    let mut progress = Progress::new(observer);
+    let progress = Progress::new(observer);
 
-    let mut input = Input::read(context, dockerfile, cache, &mut progress)?;
-    let graph = plan(&input, &settings, host, &mut progress)?;
+    let input = Input::read(context, dockerfile, cache, &progress)?;
+    let graph = plan(&input, &settings, host, &progress)?;
     let lease = host.store().lease()?;
-    let states = Solver {
+    let date = SourceDate::of(source_date, &input.directory);
+    let before = cache.trace(&input.identity);
+    let solver = Solver {
         host,
         lease: &lease,
         cache,
-        context: &mut input.context,
-        progress: &mut progress,
+        context: &input.context,
+        progress: &progress,
         ignore_cache: no_cache,
-        identity: input.identity,
+        date,
         file: &input.file,
         source: &input.text,
+        before: &before,
+        trace: Mutex::default(),
+        stop: &AtomicBool::new(false),
+    };
+    let states = solver.solve(&graph)?;
+    let trace = solver.trace.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if trace != before {
+        cache.keep_trace(&input.identity, &trace).map_err(BuildError::Cache)?;
     }
-    .solve(&graph)?;
-    input.context.index().save().map_err(BuildError::Cache)?;
+    input.context.save_index().map_err(BuildError::Cache)?;
 
     let id = progress.start(&Task::Export);
     let began = Instant::now();
     let layers = &states[graph.result].layers;
-    let image = lease.write_image(configuration(graph.config, &graph.history, &states), layers)?;
+    let config = configuration(graph.config, &graph.history, &states, date);
+    let image = lease.write_image(config, layers)?;
     host.record(&lease, &image, &tags)?;
     progress.event(Event::Written { id, image: image.id });
     tags.iter().for_each(|name| progress.event(Event::Named { id, name }));
@@ -201,13 +227,13 @@ fn plan(
     input: &Input,
     settings: &Settings,
     host: &dyn Host,
-    progress: &mut Progress<'_>,
+    progress: &Progress<'_>,
 ) -> Result<Graph, BuildError> {
     let wrong = |problem| BuildError::Dockerfile(input.diagnostic(problem));
     let dockerfile = parse::parse(&input.text).map_err(wrong)?;
     let recipe = Recipe::read(&dockerfile).map_err(wrong)?;
     let planner = Planner::new(host, settings, &dockerfile.directives, &recipe);
-    let graph = progress.task(&Task::FindImages, |_| {
+    let graph = progress.task(&Task::FindImages, || {
         planner.plan().map_err(|error| match error {
             PlanError::Problem(problem) => wrong(problem),
             PlanError::Base(error, span) => {
@@ -223,32 +249,29 @@ fn plan(
     Ok(graph)
 }
 
-/// The image's configuration, with its history. Time comes from the records, so that a build which finds everything
-/// makes the same image again.
-fn configuration(mut config: Configuration, history: &[Entry], states: &[State]) -> Configuration {
-    let mut created = config.created.clone().unwrap_or_else(|| EPOCH.to_owned());
+/// The image's configuration, with its history.
+fn configuration(
+    mut config: Configuration,
+    history: &[Entry],
+    states: &[State],
+    date: SourceDate,
+) -> Configuration {
     for entry in history {
         let record = entry.operation.and_then(|id| states[id].record.as_ref());
-        if let Some(record) = record {
-            created.clone_from(&record.created);
-        }
         config.history.push(History {
-            created: Some(created.clone()),
+            created: Some(date.text()),
             created_by: entry.created_by.clone(),
             author: config.author.clone(),
             comment: "buildkit.dockerfile.v0".to_owned(),
             empty_layer: record.is_none_or(|record| record.layer.is_none()),
         });
     }
-    config.created = Some(created);
+    config.created = Some(date.text());
     config
 }
 
 /// As many as other engines take.
 pub(crate) const MOST_LAYERS: usize = 127;
-
-/// When an image on nothing, with no layer, was made.
-const EPOCH: &str = "1970-01-01T00:00:00Z";
 
 #[cfg(test)]
 mod tests;

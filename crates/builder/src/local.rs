@@ -1,5 +1,10 @@
 //! The engine of this machine as a build's host.
 
+use std::{
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
+
 use engine::{
     Engine, EngineError,
     container::{NetworkMode, Step},
@@ -12,34 +17,59 @@ use crate::{
     host::{Host, HostError, Network, RunStep, Stream},
 };
 
-/// Builds with what `engine` has, and into it.
-#[derive(Clone, Copy)]
+/// Builds with what an engine has, and into it.
 pub struct Local<'a> {
-    pub engine: &'a Engine,
-    /// Brings an image here from its registry.
-    pub pull: &'a dyn Fn(&Reference, &Platform) -> Result<(), EngineError>,
+    store: Store,
+    /// Those that nobody uses just now. One has one connection to the records, so each thread needs its own.
+    idle: Mutex<Vec<Engine>>,
+    root: PathBuf,
+    run: PathBuf,
+    pull: &'a Pull<'a>,
+}
+
+/// Brings an image here from its registry.
+pub type Pull<'a> = dyn Fn(&Engine, &Reference, &Platform) -> Result<(), EngineError> + Sync + 'a;
+
+impl<'a> Local<'a> {
+    pub fn new(engine: Engine, pull: &'a Pull<'a>) -> Local<'a> {
+        let (root, run) = (engine.root().to_owned(), engine.run_directory().to_owned());
+        Local { store: engine.images().clone(), idle: Mutex::new(vec![engine]), root, run, pull }
+    }
+
+    /// Does `work` with an engine that nobody else uses meanwhile.
+    fn with<T>(&self, work: impl FnOnce(&Engine) -> Result<T, EngineError>) -> Result<T, EngineError> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = idle().pop();
+        let engine = match taken {
+            Some(engine) => engine,
+            None => Engine::open(&self.root, &self.run)?,
+        };
+        let done = work(&engine);
+        idle().push(engine);
+        done
+    }
 }
 
 impl Host for Local<'_> {
     fn store(&self) -> &Store {
-        self.engine.images()
+        &self.store
     }
 
     fn resolve(&self, name: &Reference, platform: &Platform, pull: bool) -> Result<Image, HostError> {
         if !pull && let Some(image) = self.at_hand(name, platform)? {
             return Ok(image);
         }
-        (self.pull)(name, platform).map_err(other)?;
+        self.with(|engine| (self.pull)(engine, name, platform)).map_err(other)?;
         self.at_hand(name, platform)?.ok_or_else(|| HostError::NotFound(name.clone()))
     }
 
     fn record(&self, lease: &Lease, image: &Image, names: &[Reference]) -> Result<(), HostError> {
-        self.engine.record_image(lease, image, names).map_err(other)
+        self.with(|engine| engine.record_built_image(lease, image, names)).map_err(other)
     }
 
     fn bound_cache(&self) -> Result<(), HostError> {
         let budget = Budget::from_environment().map_err(other)?;
-        cache::bound(self.engine, &budget).map(drop).map_err(other)
+        self.with(|engine| cache::bound(engine, &budget)).map(drop).map_err(other)
     }
 
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {
@@ -68,7 +98,7 @@ impl Host for Local<'_> {
             };
             output(stream, bytes);
         };
-        match self.engine.run_step(step, pass_on) {
+        match self.with(|engine| engine.run_step(step, pass_on)) {
             Ok(code) => Ok(i32::from(code)),
             // The command is to blame, not the engine.
             Err(EngineError::Start(failure)) if failure.kind != engine::FailureKind::Setup => {
@@ -83,7 +113,7 @@ impl Host for Local<'_> {
 impl Local<'_> {
     /// The image of this name, if it is here and for this platform.
     fn at_hand(&self, name: &Reference, platform: &Platform) -> Result<Option<Image>, HostError> {
-        let (_, image) = match self.engine.stored_image(&name.familiar()) {
+        let (_, image) = match self.with(|engine| engine.stored_image(&name.familiar())) {
             Err(EngineError::NoImage(_)) => return Ok(None),
             found => found.map_err(other)?,
         };

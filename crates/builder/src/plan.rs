@@ -50,7 +50,7 @@ pub struct Planner<'a> {
 enum Planning {
     NotYet,
     Now,
-    Done(Stage),
+    Done(Box<Stage>),
 }
 
 /// A variable that ARG declared, with its value if it has one.
@@ -166,7 +166,7 @@ impl<'a> Planner<'a> {
                 let outer = self.stage.take();
                 let stage = self.plan_stage(number)?;
                 self.stage = outer;
-                self.stages[number] = Planning::Done(stage);
+                self.stages[number] = Planning::Done(Box::new(stage));
             }
         }
         match &self.stages[number] {
@@ -245,7 +245,7 @@ impl<'a> Planner<'a> {
             None => ("FROM scratch".to_owned(), String::new()),
         };
         let action = Action::Base(base.map(|(_, image)| Box::new(image)));
-        self.operations.push(Operation { input: None, action, label, title, span });
+        self.operations.push(Operation::source(action, label, title, span));
         let (arguments, history) = (Vec::new(), Vec::new());
         self.stage = Some(Stage { image, arguments, cmd_is_own: false, history, top, counter });
     }
@@ -281,7 +281,7 @@ impl<'a> Planner<'a> {
         let id = self.operations.len();
         let (action, title) = (Action::Base(Some(Box::new(image))), format!("FROM {name}"));
         let (label, span) = (String::new(), word.span.clone());
-        self.operations.push(Operation { input: None, action, label, title, span });
+        self.operations.push(Operation::source(action, label, title, span));
         Ok(Origin::State(id))
     }
 
@@ -311,8 +311,12 @@ impl<'a> Planner<'a> {
         let stage = self.stage(&statement.span)?;
         let input = Some(std::mem::replace(&mut stage.top, id));
         stage.history.push(Entry { created_by, operation: Some(id) });
-        let label = stage.counter.next();
-        self.operations.push(Operation { input, action, label, title, span: statement.span.clone() });
+        let (label, place) = (stage.counter.next(), stage.counter.place());
+        let arguments = stage.arguments.iter().map(|argument| argument.name.clone()).collect();
+        let stands_on_base = input.is_some_and(|input| self.operations[input].input.is_none());
+        let span = statement.span.clone();
+        let operation = Operation { input, action, label, place, stands_on_base, arguments, title, span };
+        self.operations.push(operation);
         Ok(())
     }
 
@@ -408,6 +412,10 @@ pub fn value_of(arguments: &[Argument], name: &str) -> Option<String> {
 }
 
 impl Counter {
+    fn place(&self) -> String {
+        format!("{} {}", self.stage, self.so_far)
+    }
+
     /// As BuildKit aligns it: the number as wide as the total.
     fn next(&mut self) -> String {
         self.so_far += 1;

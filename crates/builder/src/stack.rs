@@ -8,14 +8,13 @@
 //! A path is followed here, component by component. Inside a layer only paths without links are opened, below the
 //! layer's descriptor.
 
+mod merged;
+
 use std::{
     collections::VecDeque,
     ffi::{OsStr, OsString},
     io::{self, Read},
-    os::{
-        fd::{AsFd, AsRawFd},
-        unix::ffi::OsStringExt,
-    },
+    os::{fd::AsFd, unix::ffi::OsStringExt},
     path::{Component, Path, PathBuf},
 };
 
@@ -300,17 +299,15 @@ fn is_whiteout(stat: &Stat) -> bool {
 
 /// Whether overlayfs hides what lower layers have in this directory.
 fn is_opaque(layer: &Root, path: &Path) -> io::Result<bool> {
-    let directory = layer.open_at(path, READ_DIRECTORY)?;
-    let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
-    for name in ["trusted.overlay.opaque", "user.overlay.opaque"] {
+    Ok(is_marked_opaque(layer.open_at(path, READ_DIRECTORY)?))
+}
+
+/// [`is_opaque`] of an open directory.
+fn is_marked_opaque(directory: impl AsFd) -> bool {
+    ["trusted.overlay.opaque", "user.overlay.opaque"].iter().any(|name| {
         let mut value = [0; 1];
-        if let Ok(1) = rustix::fs::getxattr(&path, name, &mut value)
-            && value[0] == b'y'
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+        rustix::fs::fgetxattr(&directory, *name, &mut value) == Ok(1) && value[0] == b'y'
+    })
 }
 
 /// Sets when `file` was last modified, in seconds since 1970.

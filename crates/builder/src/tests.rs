@@ -1,7 +1,6 @@
 //! Whole builds against an engine of files: layers are directories, and processes are shell scripts in `upper`.
 
 use std::{
-    cell::RefCell,
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
@@ -16,15 +15,15 @@ use super::*;
 struct FakeEngine {
     root: tempfile::TempDir,
     store: Store,
-    names: RefCell<BTreeMap<String, Image>>,
-    runs: RefCell<Vec<RunStep>>,
+    names: Mutex<BTreeMap<String, Image>>,
+    runs: Mutex<Vec<RunStep>>,
 }
 
 impl FakeEngine {
     fn new() -> FakeEngine {
         let root = tempfile::tempdir().expect("temporary directory");
         let store = Store::open(&root.path().join("store")).expect("store");
-        FakeEngine { root, store, names: RefCell::default(), runs: RefCell::default() }
+        FakeEngine { root, store, names: Mutex::default(), runs: Mutex::default() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -41,7 +40,10 @@ impl FakeEngine {
         let mut config = config::scratch(&Platform::host());
         config.created = Some("2020-01-01T00:00:00Z".into());
         let image = lease.write_image(config, &[layer]).expect("written");
-        self.names.borrow_mut().insert("docker.io/library/base:latest".into(), image);
+        self.names
+            .lock()
+            .expect("no test panics holding it")
+            .insert("docker.io/library/base:latest".into(), image);
     }
 
     fn layers(&self) -> usize {
@@ -66,18 +68,18 @@ impl Host for FakeEngine {
     }
 
     fn resolve(&self, name: &Reference, _: &Platform, _: bool) -> Result<Image, HostError> {
-        let image = self.names.borrow().get(&name.to_string()).cloned();
+        let image = self.names.lock().expect("no test panics holding it").get(&name.to_string()).cloned();
         image.ok_or_else(|| HostError::NotFound(name.clone()))
     }
 
     fn record(&self, _: &Lease, image: &Image, names: &[Reference]) -> Result<(), HostError> {
         let named = names.iter().map(|name| (name.to_string(), image.clone()));
-        self.names.borrow_mut().extend(named);
+        self.names.lock().expect("no test panics holding it").extend(named);
         Ok(())
     }
 
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {
-        self.runs.borrow_mut().push(step.clone());
+        self.runs.lock().expect("no test panics holding it").push(step.clone());
         let run = std::process::Command::new(&step.arguments[0])
             .args(&step.arguments[1..])
             .current_dir(&step.upper)
@@ -122,6 +124,10 @@ impl Project {
         self.0.path().join(name)
     }
 
+    fn text(&self) -> String {
+        fs::read_to_string(self.path("Dockerfile")).expect("readable")
+    }
+
     fn settings(&self, engine: &FakeEngine) -> Build {
         Build {
             context: ContextSource::Directory(self.0.path().to_owned()),
@@ -134,6 +140,7 @@ impl Project {
             pull: false,
             network: Network::Default,
             platform: None,
+            source_date: None,
             cache: engine.path("cache"),
         }
     }
@@ -225,7 +232,10 @@ fn a_tutorials_dockerfile_becomes_an_image() {
     assert_eq!(engine.read(&built, "app/sub/x"), "x");
     let ignored = engine.file(&built, "app/app.py").with_file_name("noise.log");
     assert!(!ignored.exists());
-    assert_eq!(engine.names.borrow()["docker.io/library/out:latest"], built.image);
+    assert_eq!(
+        engine.names.lock().expect("no test panics holding it")["docker.io/library/out:latest"],
+        built.image
+    );
     assert_eq!(fs::read_dir(engine.path("cache/scratch")).expect("scratch").count(), 0);
 }
 
@@ -251,7 +261,7 @@ fn an_unchanged_build_makes_the_same_image_and_a_change_says_what_it_was() {
     put(project.0.path(), "src/b", "2");
     let (changed, notes) = project.build(&engine);
     assert!(notes.contains("because src/b changed"), "{notes}");
-    assert!(notes.contains("because what it stands on changed"), "{notes}");
+    assert!(notes.contains("because parent changed"), "{notes}");
     assert_ne!(changed.expect("built"), first);
 
     put(project.0.path(), "src/b", "1");
@@ -319,8 +329,8 @@ fn copies_belong_to_root_or_to_whom_the_image_knows() {
     assert_eq!(about("plain"), (0, 0, 0o755));
     assert_eq!(about("own/a"), (10, 20, 0o751));
     assert_eq!(about("d/x"), (10, 50, 0o640));
-    let source = fs::metadata(project.path("a")).expect("metadata");
-    assert_eq!(fs::metadata(engine.file(&built, "plain/a")).expect("metadata").mtime(), source.mtime());
+    let time = fs::metadata(engine.file(&built, "plain/a")).expect("metadata").mtime();
+    assert_eq!(time, 315_532_800, "whenever the file was written");
 }
 
 #[test]
@@ -486,6 +496,109 @@ fn arguments_that_nobody_takes_are_mentioned() {
     let (built, notes) = run(Build { arguments, ..project.settings(&engine) }, &engine);
     built.expect("built");
     assert!(notes.contains("warning: One or more build-args [B] were not consumed"), "{notes}");
-    let environment = engine.runs.borrow()[0].environment.clone();
-    assert_eq!(environment[1..], ["A=1", "HTTP_PROXY=1"]);
+    let environment = engine.runs.lock().expect("no test panics holding it")[0].environment.clone();
+    assert_eq!(environment[1..], ["A=1", "HTTP_PROXY=1", "SOURCE_DATE_EPOCH=315532800"]);
+}
+
+#[test]
+fn files_come_from_other_stages_as_they_are_there() {
+    if not_root() {
+        return;
+    }
+    let engine = FakeEngine::new();
+    engine.base(|layer| {
+        put(layer, "keep/low", "low");
+        put(layer, "keep/gone", "gone");
+    });
+    let project = Project::new(
+        "FROM base AS one\nCOPY --chown=7:8 a /keep/high\nRUN mkdir -p keep && mknod keep/gone c 0 0\n\
+         FROM scratch\nCOPY --from=one /keep /all\nCOPY --from=0 --chown=3 --chmod=go= /keep/h* /some/\n\
+         COPY --from=base /keep/low /\n",
+        &[("a", "high")],
+    );
+    let built = project.built(&engine);
+    let about = |path: &str| {
+        let metadata = fs::metadata(engine.file(&built, path)).expect("metadata");
+        (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
+    };
+    assert_eq!((engine.read(&built, "all/low"), engine.read(&built, "low")), ("low".into(), "low".into()));
+    assert!(!engine.file(&built, "all").join("gone").exists(), "what was removed does not come back");
+    assert_eq!((about("all/high"), about("some/high")), ((7, 8, 0o644), (3, 3, 0o600)));
+    let (_, notes) = project.build(&engine);
+    assert_eq!(notes.matches("CACHED").count(), 5, "{notes}");
+
+    // What a stage leaves counts, not how it came to that.
+    put(project.0.path(), "Dockerfile", &project.text().replace("RUN mkdir", "RUN true; mkdir"));
+    let (_, notes) = project.build(&engine);
+    assert_eq!(notes.matches("CACHED").count(), 4, "{notes}");
+}
+
+#[test]
+fn independent_stages_are_built_at_the_same_time() {
+    let engine = FakeEngine::new();
+    // Each waits for the other, for a while.
+    let meet = |own: &str, other: &str| {
+        let place = engine.path("meeting").display().to_string();
+        format!(
+            "mkdir -p {place}; touch {place}/{own}; i=0; until [ -e {place}/{other} ]; do \
+             [ $((i+=1)) -lt 500 ] || exit 9; sleep 0.01; done; echo {own} > {own}"
+        )
+    };
+    let dockerfile = format!(
+        "FROM scratch AS a\nRUN {}\nFROM scratch AS b\nRUN {}\nFROM scratch\nCOPY --from=a a /\nCOPY --from=b b /\n",
+        meet("a", "b"),
+        meet("b", "a")
+    );
+    if not_root() {
+        return;
+    }
+    let built = Project::new(&dockerfile, &[]).built(&engine);
+    assert_eq!((engine.read(&built, "a"), engine.read(&built, "b")), ("a\n".into(), "b\n".into()));
+}
+
+#[test]
+fn flags_choose_which_files_are_copied() {
+    if not_root() {
+        return;
+    }
+    let engine = FakeEngine::new();
+    let files = ["x/a.txt", "x/b.md", "y/deep/c.txt", "y/deep/d.md"].map(|name| (name, name));
+    let project = Project::new(
+        "FROM scratch\nCOPY --exclude=*.md x /one/\nCOPY --exclude=**/*.md --exclude=x/a* . /two/\n\
+         COPY --parents x/a.txt y/*/c.txt /three/\nCOPY --parents ./y/./deep/*.md /four/\n",
+        &files,
+    );
+    let built = project.built(&engine);
+    let mut names = Vec::new();
+    for layer in engine.store.layer_directories(&built.image).expect("layers").iter().rev() {
+        let layer = image::tree::Root::open(layer, image::tree::Links::Refused).expect("layer");
+        let note = &mut |found: image::tree::Found<'_>| -> io::Result<bool> {
+            if found.file_type().is_file() && found.name != Path::new("Dockerfile") {
+                names.push(found.path.display().to_string());
+            }
+            Ok(true)
+        };
+        image::tree::walk(&layer, Path::new(""), note).expect("walked");
+    }
+    let expected = ["one/a.txt", "two/y/deep/c.txt", "three/x/a.txt", "three/y/deep/c.txt", "four/deep/d.md"];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn a_linked_copy_does_not_look_at_what_is_there() {
+    if not_root() {
+        return;
+    }
+    let engine = FakeEngine::new();
+    engine.base(|layer| {
+        put(layer, "usr/lib/x", "");
+        symlink("usr/lib", layer.join("lib")).expect("link");
+    });
+    let project = Project::new("FROM base\nCOPY --link a /lib/a\n", &[("a", "1")]);
+    let built = project.built(&engine);
+    let top = engine.store.layer_directories(&built.image).expect("layers").remove(0);
+    assert!(top.join("lib").symlink_metadata().expect("there").is_dir());
+    put(project.0.path(), "Dockerfile", "FROM base\nRUN echo x > y\nCOPY --link a /lib/a\n");
+    let (_, notes) = project.build(&engine);
+    assert!(notes.ends_with("COPY a /lib/a\nCACHED"), "{notes}");
 }

@@ -75,6 +75,11 @@ impl Engine {
         &self.root
     }
 
+    /// Where what dies with the boot is kept.
+    pub fn run_directory(&self) -> &Path {
+        &self.run
+    }
+
     /// The store of images.
     pub fn images(&self) -> &::image::store::Store {
         &self.images

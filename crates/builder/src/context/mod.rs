@@ -1,39 +1,45 @@
-//! The build context: the directory that COPY and ADD take files from.
+//! Where COPY and ADD take files from: the build context, or a file system that the build has made.
 //!
 //! Nothing outside it is ever reached: paths and links are resolved as if it were the root. What the ignore file leaves
-//! out is not there at all. Files are known by content, mode and link target; not by owner, and not by time.
+//! out is not there at all. Files are known by content, mode, extended attributes and link target, those of a file
+//! system also by owner: in the build context it is whoever the user is. They are not known by time.
 
 mod index;
+mod sieve;
 
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
     io::{self, Read},
-    os::unix::ffi::OsStrExt,
+    os::{fd::AsFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
-use image::tree::{self, Found, Links, Root};
-use rustix::fs::{FileType, Stat};
+use image::tree::{self, Attributes, Found, Root};
+use rustix::fs::{FileType, OFlags, Stat};
 use types::{
     Digest,
     wildcard::{self, BadPattern},
 };
 
 use crate::{
-    ignore::{Ignore, Verdict},
+    graph::Selection,
+    ignore::{Ignore, InvalidPattern},
     path,
     stack::Stack,
 };
 pub use index::{Fingerprint, Index};
+use sieve::Sieve;
 
-/// A directory to copy from.
+/// Something to copy from.
 pub struct Context {
-    /// For following links.
-    paths: Stack,
-    root: Root,
+    /// The context's directory, or a file system's layers.
+    stack: Stack,
     ignore: Ignore,
-    index: Index,
+    index: Mutex<Index>,
+    /// Files belong to whom they belong to here.
+    pub keeps_owners: bool,
 }
 
 /// A file, or a directory with what is in it, as one source of a COPY.
@@ -51,8 +57,10 @@ pub struct Tree {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub kind: FileType,
+    /// Which layer it comes from, the topmost being 0.
+    pub layer: usize,
     pub fingerprint: Fingerprint,
-    /// Of its content, mode and link target.
+    /// Of all that it is known by.
     pub digest: Digest,
 }
 
@@ -64,6 +72,8 @@ pub enum ContextError {
     NotFound { path: String, hidden: bool },
     #[error("{pattern:?}: {reason}")]
     Pattern { pattern: String, reason: BadPattern },
+    #[error("--exclude: {0}")]
+    Exclude(#[from] InvalidPattern),
     #[error("cannot copy {path}: it is neither a file, a directory nor a link", path = .0.display())]
     Special(PathBuf),
     #[error("{path} changed while it was being copied", path = .0.display())]
@@ -73,27 +83,39 @@ pub enum ContextError {
 }
 
 impl Context {
-    /// Opens `directory`. Digests that an earlier build noted are taken from `index`.
+    /// Opens `directory` as the build context. Digests that an earlier build noted are taken from `index`.
     pub fn open(directory: &Path, ignore: Ignore, index: Index) -> io::Result<Context> {
-        let root = Root::open(directory, Links::Refused)?;
-        Ok(Context { paths: Stack::open([directory])?, root, ignore, index })
+        let stack = Stack::open([directory])?;
+        Ok(Context { stack, ignore, index: Mutex::new(index), keeps_owners: false })
     }
 
-    /// The directory, for reading below it.
-    pub fn root(&self) -> &Root {
-        &self.root
+    /// Opens a file system of these layers' directories, the topmost first. What is known of its files is kept at
+    /// `index`.
+    pub fn of_state(layers: &[PathBuf], index: &Path) -> io::Result<Context> {
+        let stack = Stack::open(layers.iter().map(PathBuf::as_path))?;
+        let index = Mutex::new(Index::load(index));
+        Ok(Context { stack, ignore: Ignore::default(), index, keeps_owners: true })
     }
 
-    /// What digests are known now.
-    pub fn index(&self) -> &Index {
-        &self.index
+    /// The layer with this index, for reading what comes from it.
+    pub fn layer(&self, index: usize) -> &Root {
+        self.stack.layer(index)
+    }
+
+    /// Keeps the digests that are known now for the next build.
+    pub fn save_index(&self) -> io::Result<()> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner).save()
     }
 
     /// The sources that `pattern` names. A pattern with wildcards may name none.
-    pub fn select(&mut self, pattern: &str) -> Result<Vec<Tree>, ContextError> {
+    pub fn select(&self, pattern: &str, selection: &Selection) -> Result<Vec<Tree>, ContextError> {
+        let excluded = Ignore::parse(&selection.excludes.join("\n"))?;
+        if selection.parents {
+            return self.select_with_parents(pattern, &excluded).map(|tree| vec![tree]);
+        }
         let cleaned = path::join("/", pattern);
         if !wildcard::is_wild(&cleaned) {
-            return Ok(vec![self.tree(Path::new(&cleaned))?]);
+            return Ok(vec![self.tree(Path::new(&cleaned), &excluded)?]);
         }
         let mut paths = vec![PathBuf::from("/")];
         for component in cleaned.split('/').filter(|component| !component.is_empty()) {
@@ -102,15 +124,51 @@ impl Context {
                 Narrow::Read(path, source) => ContextError::Read { path, source },
             })?;
         }
-        let trees = paths.iter().map(|path| self.tree(path));
+        let trees = paths.iter().map(|path| self.tree(path, &excluded));
         trees.filter(|tree| !matches!(tree, Err(ContextError::NotFound { .. }))).collect()
+    }
+
+    /// All that `pattern` names, in the directories it is in: those after `/./`, or else all.
+    fn select_with_parents(&self, pattern: &str, excluded: &Ignore) -> Result<Tree, ContextError> {
+        let pattern = format!("/{}", pattern.trim_start_matches('/'));
+        let (base, names) = pattern.rsplit_once("/./").unwrap_or(("/", &pattern));
+        let names = path::join("/", names);
+        let names = names.trim_start_matches('/');
+        let mut tree = self.place(Path::new(&path::join("/", base)))?;
+        // Everything is left out but what the pattern names.
+        let others =
+            if names.is_empty() { Ignore::default() } else { Ignore::parse(&format!("**\n!{names}"))? };
+        let place = tree.path.clone();
+        let sieve = Sieve::new().through(&self.ignore, &place).through(excluded, Path::new(""));
+        self.fill(&mut tree, sieve.through(&others, Path::new("")))?;
+        if tree.entries.is_empty() && !wildcard::is_wild(names) {
+            return Err(ContextError::NotFound { path: format!("/{names}"), hidden: false });
+        }
+        self.add_parents(&mut tree)?;
+        Ok(tree)
+    }
+
+    /// Adds the directories that what is in the tree stands in.
+    fn add_parents(&self, tree: &mut Tree) -> Result<(), ContextError> {
+        let above = tree.entries.keys().flat_map(|below| below.ancestors().skip(1).map(Path::to_owned));
+        let missing: Vec<PathBuf> =
+            above.filter(|path| path != Path::new("") && !tree.entries.contains_key(path)).collect();
+        for below in missing {
+            let path = tree.path.join(&below);
+            let found =
+                self.stack.find(&path).map_err(|source| ContextError::Read { path: path.clone(), source })?;
+            let Some((layer, stat)) = found else { continue };
+            let entry = self.entry(layer, &path, &stat)?;
+            tree.entries.extend(entry.map(|entry| (below, entry)));
+        }
+        Ok(())
     }
 
     /// Fails if anything of `tree` is not what it was when its digest was taken.
     pub fn check_unchanged(&self, tree: &Tree) -> Result<(), ContextError> {
         for (below, entry) in &tree.entries {
-            let path = if below.as_os_str().is_empty() { tree.path.clone() } else { tree.path.join(below) };
-            match self.root.stat(&path) {
+            let path = tree.place(below);
+            match self.layer(entry.layer).stat(&path) {
                 Ok(stat) if Fingerprint::of(&stat) == entry.fingerprint => {}
                 _ => return Err(ContextError::Changed(path)),
             }
@@ -127,12 +185,12 @@ impl Context {
                 continue;
             }
             let read = |error| Narrow::Read(directory.clone(), error);
-            let Ok(resolved) = self.paths.resolve(&directory, true) else { continue };
+            let Ok(resolved) = self.stack.resolve(&directory, true) else { continue };
             if resolved.kind() != Some(FileType::Directory) {
                 continue;
             }
             let mut names = Vec::new();
-            tree::walk(&self.root, &resolved.path, &mut |found: Found<'_>| -> io::Result<bool> {
+            self.walk(&resolved.path, &mut |_, found| {
                 names.push(found.name.to_owned());
                 Ok(false)
             })
@@ -146,112 +204,164 @@ impl Context {
         Ok(narrowed)
     }
 
-    fn tree(&mut self, path: &Path) -> Result<Tree, ContextError> {
-        let not_found = |hidden| ContextError::NotFound { path: path.display().to_string(), hidden };
-        let resolved = self.paths.resolve(path, true).map_err(|error| match error.kind() {
-            io::ErrorKind::NotADirectory => not_found(false),
+    /// Where `path` leads, as a tree that nothing is in yet.
+    fn place(&self, path: &Path) -> Result<Tree, ContextError> {
+        let not_found = || ContextError::NotFound { path: path.display().to_string(), hidden: false };
+        let resolved = self.stack.resolve(path, true).map_err(|error| match error.kind() {
+            io::ErrorKind::NotADirectory => not_found(),
             _ => ContextError::Read { path: path.to_owned(), source: error },
         })?;
-        let Some(stat) = resolved.stat else { return Err(not_found(false)) };
-        let at = resolved.path;
-        let text = at.to_string_lossy().into_owned();
-        let verdict = if text.is_empty() { Verdict::default() } else { self.ignore.judge_deep(&text) };
-        let is_directory = FileType::from_raw_mode(stat.st_mode).is_dir();
-        let mut tree = Tree { path: at, is_directory, entries: BTreeMap::new() };
-        if is_directory {
-            let ignored = verdict.ignored;
-            if !ignored && !text.is_empty() {
-                let entry = self.entry(&tree.path, &stat)?;
-                tree.entries.extend(entry.map(|entry| (PathBuf::new(), entry)));
-            }
-            self.fill(&mut tree, verdict)?;
-            if ignored && tree.entries.is_empty() {
-                return Err(not_found(true));
-            }
-        } else {
-            if verdict.ignored {
-                return Err(not_found(true));
-            }
-            let entry = self.entry(&tree.path, &stat)?;
-            tree.entries.extend(entry.map(|entry| (PathBuf::new(), entry)));
-        }
-        Ok(tree)
+        let Some(kind) = resolved.kind() else { return Err(not_found()) };
+        Ok(Tree { path: resolved.path, is_directory: kind.is_dir(), entries: BTreeMap::new() })
     }
 
-    /// Finds what is in a directory and not ignored.
-    fn fill(&mut self, tree: &mut Tree, verdict: Verdict) -> Result<(), ContextError> {
+    fn tree(&self, path: &Path, excluded: &Ignore) -> Result<Tree, ContextError> {
+        let mut tree = self.place(path)?;
+        let place = tree.path.clone();
+        let hidden = || ContextError::NotFound { path: path.display().to_string(), hidden: true };
+        let mut sieve = Sieve::new().through(&self.ignore, &place);
+        let taken = sieve.start().taken;
+        if !tree.is_directory {
+            let is_excluded = excluded.judge_deep(&place.to_string_lossy()).ignored
+                || excluded.judge_deep(&tree.name().to_string_lossy()).ignored;
+            match taken {
+                false => return Err(hidden()),
+                true if is_excluded => {}
+                true => self.add(&mut tree, PathBuf::new())?,
+            }
+            return Ok(tree);
+        }
+        if taken && !place.as_os_str().is_empty() {
+            self.add(&mut tree, PathBuf::new())?;
+        }
+        sieve = sieve.through(excluded, Path::new(""));
+        self.fill(&mut tree, sieve)?;
+        match !taken && tree.entries.is_empty() {
+            true => Err(hidden()),
+            false => Ok(tree),
+        }
+    }
+
+    /// Adds what is at `below` to the tree.
+    fn add(&self, tree: &mut Tree, below: PathBuf) -> Result<(), ContextError> {
+        let path = tree.place(&below);
+        let found =
+            self.stack.find(&path).map_err(|source| ContextError::Read { path: path.clone(), source })?;
+        if let Some((layer, stat)) = found {
+            let entry = self.entry(layer, &path, &stat)?;
+            tree.entries.extend(entry.map(|entry| (below, entry)));
+        }
+        Ok(())
+    }
+
+    /// Adds what is in a directory and passes the sieve.
+    fn fill(&self, tree: &mut Tree, mut sieve: Sieve<'_>) -> Result<(), ContextError> {
+        if !sieve.start().enter {
+            return Ok(());
+        }
         let mut found = Vec::new();
-        // The directories the walk is in, with what the patterns said of them.
-        let mut above = vec![(PathBuf::new(), verdict)];
-        let visit = &mut |item: Found<'_>| -> io::Result<bool> {
-            let parent = item.path.parent().unwrap_or(Path::new(""));
-            while above.len() > 1 && above.last().is_some_and(|(path, _)| path != parent) {
-                above.pop();
+        self.walk(&tree.path, &mut |layer, item| {
+            let passage = sieve.judge(item.path);
+            if passage.taken {
+                found.push((layer, item.path.to_owned(), item.stat));
             }
-            let full = tree.path.join(item.path);
-            let full = full.to_string_lossy();
-            let verdict =
-                above.last().map(|(_, parent)| self.ignore.judge(&full, parent)).unwrap_or_default();
-            let ignored = verdict.ignored;
-            if !ignored {
-                found.push((item.path.to_owned(), item.stat));
-            }
-            let enter = item.file_type().is_dir() && (!ignored || self.ignore.may_reach_into(&full));
-            if enter {
-                above.push((item.path.to_owned(), verdict));
-            }
-            Ok(enter)
-        };
-        tree::walk(&self.root, &tree.path, visit)
-            .map_err(|source| ContextError::Read { path: tree.path.clone(), source })?;
-        for (below, stat) in found {
-            if let Some(entry) = self.entry(&tree.path.join(&below), &stat)? {
+            Ok(passage.enter && item.file_type().is_dir())
+        })
+        .map_err(|source| ContextError::Read { path: tree.path.clone(), source })?;
+        for (layer, below, stat) in found {
+            if let Some(entry) = self.entry(layer, &tree.path.join(&below), &stat)? {
                 tree.entries.insert(below, entry);
             }
         }
         Ok(())
     }
 
+    /// Visits what is in a directory, with the layer that each thing comes from.
+    fn walk(
+        &self,
+        start: &Path,
+        visit: &mut dyn FnMut(usize, Found<'_>) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        match self.keeps_owners {
+            true => self.stack.walk(start, visit),
+            // The context is one directory, and what would be a whiteout in a layer is none.
+            false => tree::walk(self.layer(0), start, &mut |found| visit(0, found)),
+        }
+    }
+
     /// What is at `path`; `None` for a socket, which nobody can copy and docker leaves out too.
-    fn entry(&mut self, path: &Path, stat: &Stat) -> Result<Option<Entry>, ContextError> {
+    fn entry(&self, layer: usize, path: &Path, stat: &Stat) -> Result<Option<Entry>, ContextError> {
         let fingerprint = Fingerprint::of(stat);
         let kind = FileType::from_raw_mode(stat.st_mode);
         let read = |source| ContextError::Read { path: path.to_owned(), source };
         let content = match kind {
-            FileType::RegularFile => match self.index.digest(&fingerprint) {
-                Some(digest) => digest,
-                None => {
-                    let digest = self.hash(path).map_err(read)?;
-                    self.index.note(fingerprint, digest);
-                    digest
-                }
-            },
+            FileType::RegularFile => self.content(layer, path, fingerprint).map_err(read)?,
+            FileType::Directory if self.keeps_owners => self.attributes(layer, path).map_err(read)?,
             FileType::Directory => Digest::of(b""),
-            FileType::Symlink => Digest::of(&self.link(path).map_err(read)?),
+            FileType::Symlink => Digest::of(&self.link(layer, path).map_err(read)?),
             FileType::Socket => return Ok(None),
+            _ if self.keeps_owners => Digest::of(&stat.st_rdev.to_le_bytes()),
             _ => return Err(ContextError::Special(path.to_owned())),
         };
-        let description = format!("{:o} {content}", stat.st_mode & 0o177777);
-        Ok(Some(Entry { kind, fingerprint, digest: Digest::of(description.as_bytes()) }))
+        let mut description = format!("{:o} {content}", stat.st_mode & 0o177777);
+        if self.keeps_owners {
+            description.push_str(&format!(" {}:{}", stat.st_uid, stat.st_gid));
+        }
+        Ok(Some(Entry { kind, layer, fingerprint, digest: Digest::of(description.as_bytes()) }))
     }
 
-    fn hash(&self, path: &Path) -> io::Result<Digest> {
-        let mut file = self.root.file(path)?;
+    /// The digest of a file's content, known or taken now.
+    fn content(&self, layer: usize, path: &Path, fingerprint: Fingerprint) -> io::Result<Digest> {
+        let index = || self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(digest) = index().digest(&fingerprint) {
+            return Ok(digest);
+        }
+        let digest = self.hash(layer, path)?;
+        index().note(fingerprint, digest);
+        Ok(digest)
+    }
+
+    fn hash(&self, layer: usize, path: &Path) -> io::Result<Digest> {
+        let mut file = self.layer(layer).file(path)?;
         let mut hasher = Digest::hasher();
         let mut buffer = vec![0; 128 << 10];
         loop {
             match file.read(&mut buffer)? {
-                0 => return Ok(hasher.finish()),
+                0 => break,
                 length => hasher.update(&buffer[..length]),
             }
         }
+        let content = hasher.finish();
+        let attributes = extended(file.as_fd())?;
+        Ok(if attributes.is_empty() {
+            content
+        } else {
+            Digest::of(&[content.hex().into_bytes(), attributes].concat())
+        })
     }
 
-    fn link(&self, path: &Path) -> io::Result<Vec<u8>> {
-        use rustix::fs::OFlags;
-        let link = self.root.open_at(path, OFlags::PATH | OFlags::NOFOLLOW)?;
+    fn attributes(&self, layer: usize, path: &Path) -> io::Result<Digest> {
+        let directory =
+            self.layer(layer).open_at(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)?;
+        Ok(Digest::of(&extended(directory.as_fd())?))
+    }
+
+    fn link(&self, layer: usize, path: &Path) -> io::Result<Vec<u8>> {
+        let link = self.layer(layer).open_at(path, OFlags::PATH | OFlags::NOFOLLOW)?;
         Ok(rustix::fs::readlinkat(link, "", Vec::new())?.into_bytes())
     }
+}
+
+/// A file's extended attributes, each name and value with its length before it.
+fn extended(file: std::os::fd::BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    for (name, value) in Attributes::of(file)?.xattrs {
+        for part in [name, value] {
+            all.extend((part.len() as u64).to_le_bytes());
+            all.extend(part);
+        }
+    }
+    Ok(all)
 }
 
 enum Narrow {
@@ -260,6 +370,11 @@ enum Narrow {
 }
 
 impl Tree {
+    /// Where something in the tree is, from the context.
+    pub fn place(&self, below: &Path) -> PathBuf {
+        if below.as_os_str().is_empty() { self.path.clone() } else { self.path.join(below) }
+    }
+
     /// The name the source has when it is put into a directory.
     pub fn name(&self) -> &OsStr {
         self.path.file_name().unwrap_or(OsStr::new(""))
@@ -268,7 +383,7 @@ impl Tree {
     /// Each path from the context with the digest of what is there: what a cache key is made of.
     pub fn files(&self) -> impl Iterator<Item = (String, Digest)> {
         let display = |below: &Path| {
-            let path = if below.as_os_str().is_empty() { self.path.clone() } else { self.path.join(below) };
+            let path = self.place(below);
             String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned()
         };
         self.entries.iter().map(move |(below, entry)| (display(below), entry.digest))

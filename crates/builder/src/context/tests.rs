@@ -15,8 +15,8 @@ fn context(files: &[&str], ignore: &str) -> (tempfile::TempDir, Context) {
 }
 
 /// The files, not directories, that a pattern selects.
-fn selected(context: &mut Context, pattern: &str) -> String {
-    match context.select(pattern) {
+fn selected(context: &Context, pattern: &str) -> String {
+    match context.select(pattern, &Selection::default()) {
         Err(error) => error.to_string(),
         Ok(trees) => {
             let mut names = Vec::new();
@@ -35,32 +35,34 @@ fn selected(context: &mut Context, pattern: &str) -> String {
 #[test]
 fn what_is_ignored_is_not_there() {
     let files = ["a.txt", "node_modules/big/x", "keep/me", "keep/not", "README.md"];
-    let (_root, mut context) = context(&files, "node_modules\nkeep\n!keep/me\n*.md\n");
-    assert_eq!(selected(&mut context, "."), "a.txt keep/me");
-    assert_eq!(selected(&mut context, "keep"), "keep/me");
-    assert_eq!(selected(&mut context, "*"), "a.txt keep/me");
+    let (_root, context) = context(&files, "node_modules\nkeep\n!keep/me\n*.md\n");
+    assert_eq!(selected(&context, "."), "a.txt keep/me");
+    assert_eq!(selected(&context, "keep"), "keep/me");
+    assert_eq!(selected(&context, "*"), "a.txt keep/me");
     let missing = "failed to compute cache key: \"/README.md\": not found";
-    assert_eq!(selected(&mut context, "README.md"), missing);
+    assert_eq!(selected(&context, "README.md"), missing);
     let missing = "failed to compute cache key: \"/node_modules\": not found";
-    assert_eq!(selected(&mut context, "node_modules"), missing);
+    assert_eq!(selected(&context, "node_modules"), missing);
 }
 
 #[test]
 fn patterns_and_paths_stay_inside() {
-    let (_root, mut context) = context(&["a/x1", "a/x2", "b/x1"], "");
-    assert_eq!(selected(&mut context, "*/x1"), "a/x1 b/x1");
-    assert_eq!(selected(&mut context, "a/x?"), "a/x1 a/x2");
-    assert_eq!(selected(&mut context, "../../b/x1"), "b/x1");
-    assert_eq!(selected(&mut context, "nothing*"), "");
-    assert_eq!(selected(&mut context, "a/[x"), "\"a/[x\": syntax error in pattern");
-    assert_eq!(selected(&mut context, "a/x1/y"), "failed to compute cache key: \"/a/x1/y\": not found");
+    let (_root, context) = context(&["a/x1", "a/x2", "b/x1"], "");
+    assert_eq!(selected(&context, "*/x1"), "a/x1 b/x1");
+    assert_eq!(selected(&context, "a/x?"), "a/x1 a/x2");
+    assert_eq!(selected(&context, "../../b/x1"), "b/x1");
+    assert_eq!(selected(&context, "nothing*"), "");
+    assert_eq!(selected(&context, "a/[x"), "\"a/[x\": syntax error in pattern");
+    assert_eq!(selected(&context, "a/x1/y"), "failed to compute cache key: \"/a/x1/y\": not found");
 }
 
 #[test]
 fn a_digest_tells_of_content_and_mode_but_not_of_time() {
     use std::os::unix::fs::PermissionsExt;
-    let (root, mut context) = context(&["f"], "");
-    let mut digest = || context.select("f").expect("there")[0].files().next().map(|(_, digest)| digest);
+    let (root, context) = context(&["f"], "");
+    let digest = || {
+        context.select("f", &Selection::default()).expect("there")[0].files().next().map(|(_, digest)| digest)
+    };
     let first = digest();
     let file = fs::File::options().append(true).open(root.path().join("f")).expect("file");
     file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("time");
@@ -71,8 +73,8 @@ fn a_digest_tells_of_content_and_mode_but_not_of_time() {
 
 #[test]
 fn a_change_after_the_digest_is_noticed() {
-    let (root, mut context) = context(&["d/f"], "");
-    let trees = context.select("d").expect("there");
+    let (root, context) = context(&["d/f"], "");
+    let trees = context.select("d", &Selection::default()).expect("there");
     assert!(context.check_unchanged(&trees[0]).is_ok());
     fs::write(root.path().join("d/f"), "other content").expect("written");
     assert!(matches!(context.check_unchanged(&trees[0]), Err(ContextError::Changed(_))));

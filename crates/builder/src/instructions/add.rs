@@ -9,7 +9,7 @@ use crate::{
 pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction>, Problem> {
     let known = ["chown", "chmod", "link", "unpack", "keep-git-dir", "checksum", "exclude"];
     let flags = Flags::checked(&statement.flags, &known)?;
-    flags.refuse(&["keep-git-dir", "checksum", "exclude"])?;
+    flags.refuse(&["keep-git-dir", "checksum"])?;
     let mut copy = CopyFiles::read(statement, &flags)?;
     copy.unpack = flags.value("unpack")?.is_none_or(|word| word.text != "false");
     if let Some(remote) = copy.sources.iter().find(|source| is_remote(&source.text)) {

@@ -3,7 +3,8 @@
 use super::Instruction;
 use crate::{
     diagnostic::Problem,
-    graph::{Action, Copy, Mode, Source},
+    graph::{Action, Copy, Selection, Source},
+    mode::Mode,
     parse::{Directives, Flags, Heredoc, Statement, Word, announced_heredoc, words},
     path,
     plan::{PlanError, Planner},
@@ -17,14 +18,20 @@ pub struct CopyFiles {
     heredocs: Vec<Heredoc>,
     owner: Option<Word>,
     mode: Option<Word>,
+    excludes: Vec<Word>,
+    parents: bool,
+    link: bool,
     pub unpack: bool,
 }
 
 pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction>, Problem> {
     let known = ["chown", "chmod", "link", "from", "parents", "exclude"];
     let flags = Flags::checked(&statement.flags, &known)?;
-    flags.refuse(&["parents", "exclude"])?;
-    let copy = CopyFiles { from: flags.value("from")?, ..CopyFiles::read(statement, &flags)? };
+    let copy = CopyFiles {
+        from: flags.value("from")?,
+        parents: flags.switch("parents")?,
+        ..CopyFiles::read(statement, &flags)?
+    };
     let is_url = |word: &&Word| word.text.starts_with("http://") || word.text.starts_with("https://");
     match copy.sources.iter().find(is_url) {
         Some(url) => Err(Problem::new("source can't be a URL for COPY", url.span.clone())),
@@ -35,8 +42,6 @@ pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction
 impl CopyFiles {
     /// What COPY and ADD have in common.
     pub fn read(statement: &Statement, flags: &Flags<'_>) -> Result<CopyFiles, Problem> {
-        // A layer of its own is what every copy makes here, so --link changes nothing.
-        flags.switch("link")?;
         let mut sources = words::json_or_plain(&statement.arguments)?;
         let name = statement.name();
         let Some(destination) = sources.pop().filter(|_| !sources.is_empty()) else {
@@ -57,6 +62,9 @@ impl CopyFiles {
             heredocs: statement.heredocs.clone(),
             owner: flags.value("chown")?,
             mode: flags.value("chmod")?,
+            excludes: flags.values("exclude")?,
+            parents: false,
+            link: flags.switch("link")?,
             unpack: false,
         })
     }
@@ -87,6 +95,8 @@ impl Instruction for CopyFiles {
             (Some(text), Some(word)) => Some(parse_mode(text, word)?),
             _ => None,
         };
+        let excludes = self.excludes.iter().map(|word| planner.expand(word)).collect::<Result<_, _>>()?;
+        let selection = Selection { excludes, parents: self.parents };
         let is_directory = path::names_directory(&written);
         if sources.len() > 1 && !is_directory {
             let message = format!(
@@ -117,19 +127,18 @@ impl Instruction for CopyFiles {
             None => created_by.clone(),
         };
         created_by.push_str(" # buildkit");
-        let copy = Copy { from, sources, destination, owner, mode, unpack: self.unpack };
+        let (unpack, link) = (self.unpack, self.link);
+        let copy = Copy { from, sources, selection, destination, owner, mode, unpack, link };
         Ok(planner.operate(at, Action::Copy(copy), title, created_by)?)
     }
 }
 
 fn parse_mode(text: &str, word: &Word) -> Result<Mode, Problem> {
-    match u32::from_str_radix(text, 8) {
-        Ok(bits) if bits <= 0o7777 && !text.starts_with('+') => Ok(Mode(bits)),
-        _ => Err(Problem::new(
-            format!("invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777"),
-            word.span.clone(),
-        )),
-    }
+    Mode::parse(text).ok_or_else(|| {
+        let message =
+            format!("invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777");
+        Problem::new(message, word.span.clone())
+    })
 }
 
 #[cfg(test)]
@@ -183,8 +192,8 @@ mod tests {
         check_problem("COPY --from=x a b", "docker.io/library/x:latest: not found");
         check_problem("COPY http://a/b c", "source can't be a URL for COPY");
         check_problem(
-            "COPY --chmod=u+x a b",
-            "invalid chmod parameter: 'u+x'. it should be octal string and between 0 and 07777",
+            "COPY --chmod=u+q a b",
+            "invalid chmod parameter: 'u+q'. it should be octal string and between 0 and 07777",
         );
     }
 }

@@ -40,6 +40,16 @@ impl<'a> Flags<'a> {
         }
     }
 
+    /// The values of a flag that may be given several times.
+    pub fn values(&self, name: &str) -> Result<Vec<Word>, Problem> {
+        let given = self.0.iter().filter(|flag| flag.name == name);
+        let values = given.map(|flag| match &flag.value {
+            Some(value) => Ok(Word { text: value.clone(), span: flag.span.clone() }),
+            None => Err(Problem::new(format!("missing a value on flag: --{name}"), flag.span.clone())),
+        });
+        values.collect()
+    }
+
     /// Whether a flag that takes no value, or `true` or `false`, is set.
     pub fn switch(&self, name: &str) -> Result<bool, Problem> {
         let Some(flag) = self.once(name)? else { return Ok(false) };

@@ -5,7 +5,7 @@
 //! something that is none never take each other's place.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fs::File,
     io,
     os::fd::AsFd,
@@ -14,7 +14,7 @@ use std::{
 
 use image::{
     ArchiveError, archive,
-    tree::{self, Choice, CopyOptions, Links, Owner, Root},
+    tree::{self, Choice, CopyOptions, Links, Owner, Root, Time},
 };
 use rustix::fs::{FileType, Mode, OFlags};
 
@@ -68,12 +68,14 @@ pub fn copy(
     time: i64,
 ) -> Result<(), CopyError> {
     let owner = copy.owner.as_ref().map(|owner| owner::find(owner, stack)).transpose()?;
+    let change =
+        |kind: FileType, bits: u32| copy.mode.as_ref().map_or(bits, |mode| mode.apply(bits, kind.is_dir()));
     let files = Files {
         context,
         stack,
         scratch,
         owner,
-        mode: copy.mode.as_ref().map(|mode| mode.0),
+        mode: &change,
         time,
         into_directory: copy.destination.ends_with('/'),
     };
@@ -83,7 +85,9 @@ pub fn copy(
         }
         for tree in trees {
             files.tree(tree, &copy.destination, copy.unpack)?;
-            context.check_unchanged(tree)?;
+            if !context.keeps_owners {
+                context.check_unchanged(tree)?;
+            }
         }
     }
     Ok(())
@@ -95,7 +99,7 @@ struct Files<'a> {
     /// Where archives are unpacked before their files are copied like any others.
     scratch: &'a Scratch,
     owner: Option<Owner>,
-    mode: Option<u32>,
+    mode: &'a dyn Fn(FileType, u32) -> u32,
     time: i64,
     /// The destination is written as a directory.
     into_directory: bool,
@@ -106,16 +110,19 @@ impl Files<'_> {
         if tree.is_directory {
             return self.directory(tree, destination);
         }
+        // One that is left out, by a flag, is no reason to fail.
+        let Some(entry) = tree.entries.get(Path::new("")) else { return Ok(()) };
+        let layer = self.context.layer(entry.layer);
         let file = || {
-            let file = self.context.root().file(&tree.path);
+            let file = layer.file(&tree.path);
             file.map_err(|source| ContextError::Read { path: tree.path.clone(), source })
         };
-        if unpack && archive::is_archive(file()?) {
+        if unpack && entry.kind.is_file() && archive::is_archive(file()?) {
             return self.archive(file()?, destination);
         }
         let target = self.file_target(destination, tree.name().as_ref())?;
         self.prepare_parent(&target)?;
-        self.take(self.context.root(), &tree.path, &target, self.options())
+        self.take(layer, &tree.path, &target, self.options())
     }
 
     fn directory(&self, tree: &Tree, destination: &str) -> Result<(), CopyError> {
@@ -128,16 +135,27 @@ impl Files<'_> {
                 .make_directory(&target, self.new_owner(), self.time)
                 .map_err(CopyError::at(&target))?;
         }
-        let mut choices: HashMap<PathBuf, Choice> = HashMap::new();
-        for below in tree.entries.keys() {
-            // Directories that the ignore file leaves out, but not all of what is in them, are walked through.
-            let above = below.ancestors().skip(1).take_while(|above| !tree.entries.contains_key(*above));
-            choices.extend(above.map(|above| (above.to_owned(), Choice::Descend)));
-            choices.insert(below.clone(), Choice::Take);
+        // The layer of the directory itself comes first: what it is like there is what it will be like.
+        let first = tree.entries.get(Path::new("")).map(|entry| entry.layer);
+        let others: BTreeSet<usize> = tree.entries.values().map(|entry| entry.layer).collect();
+        for layer in first.into_iter().chain(others.into_iter().filter(|layer| Some(*layer) != first)) {
+            self.take_from_layer(layer, tree, &target)?;
         }
-        let choose = move |below: &Path, _: FileType| choices.get(below).copied().unwrap_or(Choice::Skip);
+        Ok(())
+    }
+
+    /// Copies those things in a directory that come from one layer.
+    fn take_from_layer(&self, layer: usize, tree: &Tree, target: &Path) -> Result<(), CopyError> {
+        let own = || tree.entries.iter().filter(|(_, entry)| entry.layer == layer).map(|(below, _)| below);
+        let mut choices: HashMap<&Path, Choice> = HashMap::new();
+        for below in own() {
+            // Directories that are not taken themselves, or come from another layer, are walked through.
+            choices.extend(below.ancestors().skip(1).map(|above| (above, Choice::Descend)));
+        }
+        choices.extend(own().map(|below| (below.as_path(), Choice::Take)));
+        let choose = |below: &Path, _: FileType| choices.get(below).copied().unwrap_or(Choice::Skip);
         let options = CopyOptions { choose: Some(&choose), ..self.options() };
-        self.take(self.context.root(), &tree.path, &target, options)
+        self.take(self.context.layer(layer), &tree.path, target, options)
     }
 
     /// Unpacks an archive aside and copies what was in it; its files keep their owners unless told otherwise.
@@ -154,7 +172,8 @@ impl Files<'_> {
         let things: Vec<(&Path, FileType)> =
             things.iter().map(|(path, kind)| (path.as_path(), *kind)).collect();
         let target = self.prepare_directory(&things, destination)?;
-        self.take(&root, Path::new(""), &target, CopyOptions { owner: self.owner, ..self.options() })
+        let options = CopyOptions { owner: self.owner, mtime: None, ..self.options() };
+        self.take(&root, Path::new(""), &target, options)
     }
 
     /// Makes way for a directory's content, and returns the resolved path it goes to.
@@ -188,7 +207,8 @@ impl Files<'_> {
             let mut file = File::from(rustix::fs::openat(&parent, name, flags, Mode::RUSR | Mode::WUSR)?);
             io::Write::write_all(&mut file, content.as_bytes())?;
             self.new_owner().give(file.as_fd())?;
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(self.mode.unwrap_or(0o644)))?;
+            let bits = (self.mode)(FileType::RegularFile, 0o644);
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(bits))?;
             crate::stack::set_time(&file, self.time)
         };
         write().map_err(CopyError::at(&target))?;
@@ -246,7 +266,12 @@ impl Files<'_> {
     }
 
     fn options(&self) -> CopyOptions<'_> {
-        CopyOptions { owner: Some(self.new_owner()), mode: self.mode, ..CopyOptions::default() }
+        let (owner, mtime) = match self.context.keeps_owners {
+            // What the build has made has its owners and its times.
+            true => (self.owner, None),
+            false => (Some(self.new_owner()), Some(Time { seconds: self.time, nanoseconds: 0 })),
+        };
+        CopyOptions { owner, mode: Some(self.mode), mtime, choose: None }
     }
 
     fn prepare_parent(&self, target: &Path) -> Result<(), CopyError> {

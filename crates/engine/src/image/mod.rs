@@ -128,12 +128,29 @@ impl Engine {
         names: &[Reference],
     ) -> Result<(), EngineError> {
         let created = image.config.created.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        let row = ImageRow {
-            manifest: image.manifest,
-            id: image.id,
-            created: created.map_or(0, |at| at.as_nanosecond() as i64),
-            size: lease.store().size(image)?,
-        };
+        self.record_image_of(lease, image, names, created.map_or(0, |at| at.as_nanosecond() as i64))
+    }
+
+    /// [`Engine::record_image`] for one that was built here, just now. What it says itself of when it was made is the
+    /// same wherever it is built; those who list images or prune old ones want to know when this was.
+    pub fn record_built_image(
+        &self,
+        lease: &Lease,
+        image: &image::store::Image,
+        names: &[Reference],
+    ) -> Result<(), EngineError> {
+        self.record_image_of(lease, image, names, crate::now())
+    }
+
+    fn record_image_of(
+        &self,
+        lease: &Lease,
+        image: &image::store::Image,
+        names: &[Reference],
+        created: i64,
+    ) -> Result<(), EngineError> {
+        let size = lease.store().size(image)?;
+        let row = ImageRow { manifest: image.manifest, id: image.id, created, size };
         self.state.write(Durability::Synced, |state| {
             state.insert_image(&row)?;
             names.iter().try_for_each(|name| state.set_tag(name, &row.manifest))

@@ -19,15 +19,16 @@ use crate::tarball::Time;
 #[derive(Clone, Copy, Default)]
 pub struct CopyOptions<'a> {
     pub owner: Option<Owner>,
-    pub mode: Option<u32>,
+    /// The permission bits of a copy of something of this kind with these bits.
+    pub mode: Option<&'a dyn Fn(FileType, u32) -> u32>,
     pub mtime: Option<Time>,
     /// What to do with each thing found below a source directory, by its path from there; all are taken if
     /// there is no such choice.
-    pub choose: Option<&'a Choose>,
+    pub choose: Option<&'a Choose<'a>>,
 }
 
 /// Decides about one thing below a source directory by its path from there.
-pub type Choose = dyn Fn(&Path, FileType) -> Choice;
+pub type Choose<'a> = dyn Fn(&Path, FileType) -> Choice + 'a;
 
 /// What becomes of one thing below a directory that is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +85,8 @@ fn copy_directory(
     // Filling a directory changes its times, so they are set when all is copied.
     let mut times = Vec::new();
     if is_new {
-        let attributes = options.over(Attributes::of(from.open_at(source, READ_DIRECTORY)?.as_fd())?);
+        let attributes = Attributes::of(from.open_at(source, READ_DIRECTORY)?.as_fd())?;
+        let attributes = options.over(FileType::Directory, attributes);
         let directory = into.open_at(Path::new(""), READ_DIRECTORY)?;
         attributes.apply_untimed(directory.as_fd())?;
         times.push((Path::new("").to_owned(), attributes.mtime));
@@ -106,7 +108,7 @@ fn copy_directory(
             Err(error) => return Err(error.into()),
         }
         let source = open_child_directory(found.parent, found.name)?;
-        let attributes = options.over(Attributes::of(source.as_fd())?);
+        let attributes = options.over(FileType::Directory, Attributes::of(source.as_fd())?);
         attributes.apply_untimed(open_child_directory(&parent, found.name)?.as_fd())?;
         times.push((found.path.to_owned(), attributes.mtime));
         Ok(true)
@@ -135,7 +137,7 @@ fn copy_one(
             if !FileType::from_raw_mode(rustix::fs::fstat(&source)?.st_mode).is_file() {
                 return Err(io::Error::other("the file changed while it was copied"));
             }
-            let attributes = options.over(Attributes::of(source.as_fd())?);
+            let attributes = options.over(FileType::RegularFile, Attributes::of(source.as_fd())?);
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let target = rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?;
             let (mut source, mut target) = (File::from(source), File::from(target));
@@ -147,12 +149,12 @@ fn copy_one(
         FileType::Symlink => {
             let link = rustix::fs::readlinkat(found.parent, found.name, Vec::new())?;
             rustix::fs::symlinkat(link, parent, name)?;
-            let attributes = options.over(Attributes::of_child(found.parent, found.name)?);
+            let attributes = options.over(found.file_type(), Attributes::of_child(found.parent, found.name)?);
             attributes.apply_to_child(parent, name, true)
         }
         kind @ (FileType::CharacterDevice | FileType::BlockDevice | FileType::Fifo) => {
             rustix::fs::mknodat(parent, name, kind, Mode::RUSR | Mode::WUSR, found.stat.st_rdev)?;
-            let attributes = options.over(Attributes::of_child(found.parent, found.name)?);
+            let attributes = options.over(found.file_type(), Attributes::of_child(found.parent, found.name)?);
             attributes.apply_to_child(parent, name, false)
         }
         _ => Ok(()),
@@ -161,9 +163,9 @@ fn copy_one(
 
 impl CopyOptions<'_> {
     /// What a copy gets whose source has `attributes`.
-    fn over(&self, attributes: Attributes) -> Attributes {
+    fn over(&self, kind: FileType, attributes: Attributes) -> Attributes {
         Attributes {
-            mode: self.mode.unwrap_or(attributes.mode),
+            mode: self.mode.map_or(attributes.mode, |mode| mode(kind, attributes.mode)),
             owner: self.owner.unwrap_or(attributes.owner),
             mtime: self.mtime.unwrap_or(attributes.mtime),
             xattrs: attributes.xattrs,

@@ -23,6 +23,8 @@ pub use copy::{Choice, Choose, CopyOptions, copy};
 pub use metadata::{Attributes, Owner, is_kept_xattr, touch_child};
 pub use walk::{Found, walk};
 
+pub use crate::tarball::Time;
+
 /// A directory by its `O_PATH` descriptor, and how links below it are treated.
 #[derive(Debug)]
 pub struct Root {

@@ -18,7 +18,7 @@ use builder::{
     Build as Request, BuildError, ContextSource, DockerfileSource, Event, HostError, Local, Network, Observer,
 };
 use clap::Args;
-use engine::{EngineError, transfer::Unwatched};
+use engine::{Engine, EngineError, transfer::Unwatched};
 use rustix::termios::tcgetwinsize;
 use types::{Platform, Reference};
 
@@ -83,12 +83,12 @@ impl Verb for Build {
         let engine = session::open(globals)?;
         let request = self.into_request(engine.cache())?;
         let show = Show::new(mode, why);
-        let pull = |name: &Reference, platform: &Platform| {
+        let pull = |engine: &Engine, name: &Reference, platform: &Platform| {
             let client = session::client(globals)
                 .map_err(|error| EngineError::Invalid(report::chain(error.as_ref())))?;
             engine.pull(&client, name, platform, &Unwatched).map(drop)
         };
-        let host = Local { engine: &engine, pull: &pull };
+        let host = Local::new(engine, &pull);
         let built = show.during(|observer| builder::build(request, &host, observer));
         match built {
             Ok(built) => {
@@ -162,6 +162,10 @@ impl Build {
             let (key, value) = label.split_once('=').unwrap_or((label, ""));
             (key.to_owned(), value.to_owned())
         });
+        let epoch = arguments.get(EPOCH).cloned().or_else(|| env::var(EPOCH).ok());
+        let epoch = epoch
+            .filter(|epoch| !epoch.is_empty())
+            .map(|epoch| epoch.parse().map_err(|error| anyhow::anyhow!("invalid {EPOCH}: {epoch}: {error}")));
         Ok(Request {
             context,
             dockerfile,
@@ -173,10 +177,14 @@ impl Build {
             pull: self.pull,
             network,
             platform: self.platform.as_deref().map(str::parse::<Platform>).transpose()?,
+            source_date: epoch.transpose()?,
             cache,
         })
     }
 }
+
+/// When the sources are from, in seconds since 1970: <https://reproducible-builds.org/specs/source-date-epoch/>.
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// Shows what happens during a build.
 struct Show {
@@ -197,7 +205,7 @@ impl Show {
     }
 
     /// Lets an observer see `work`, and shows it to the end.
-    fn during<T>(&self, work: impl FnOnce(&mut dyn Observer) -> T) -> T {
+    fn during<T>(&self, work: impl FnOnce(&mut (dyn Observer + Send)) -> T) -> T {
         let mut watcher = Watcher { show: self, warnings: Vec::new() };
         let (end, ended) = mpsc::channel();
         let done = thread::scope(|scope| {

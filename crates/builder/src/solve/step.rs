@@ -1,0 +1,322 @@
+//! One operation: looked up by the content of what goes into it, and done only if it is not known.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::PoisonError,
+    time::Instant,
+};
+
+use image::{Configuration, Image, Layer};
+use types::Digest;
+
+use super::{CopyError, Given, Solver, State, chain, copy, dates};
+use crate::{
+    BuildError, MOST_LAYERS,
+    cache::{Inputs, Made, Record},
+    context::{Context, ContextError, Tree},
+    diagnostic::{Diagnostic, Problem},
+    event::{Event, Task, TaskId},
+    graph::{Action, Copy, MakeDirectory, Operation, Origin, Run, Source},
+    host::RunStep,
+    owner,
+    scratch::Scratch,
+    stack::Stack,
+};
+
+/// The files that an operation takes, as they are found.
+#[derive(Default)]
+struct Files {
+    /// For each of its sources.
+    trees: Vec<Vec<Tree>>,
+    /// The state they are in, unless it is the build context.
+    state: Option<Context>,
+}
+
+impl Solver<'_> {
+    /// Carries out one operation.
+    pub(super) fn carry_out(&self, operation: &Operation, given: Given) -> Result<State, BuildError> {
+        if let Action::Base(None) = &operation.action {
+            return Ok(State::default());
+        }
+        let task = Task::Step { label: operation.label.clone(), title: operation.title.clone() };
+        let task = self.progress.start(&task);
+        let result = match &operation.action {
+            Action::Base(base) => self.base(base.as_deref(), task),
+            _ => self.step(operation, given, task),
+        };
+        if let Err(error) = &result {
+            self.progress.event(Event::Failed { id: task, error: &error.to_string() });
+        }
+        result
+    }
+
+    fn base(&self, base: Option<&Image>, task: TaskId) -> Result<State, BuildError> {
+        let layers = base.map(|base| base.layers.clone()).unwrap_or_default();
+        for (height, layer) in layers.iter().enumerate() {
+            if !self.hold(layer, &layers[..height])? {
+                return Err(BuildError::LayerMissing(layer.diff_id));
+            }
+        }
+        self.progress.finish(task, Instant::now());
+        Ok(State { layers, record: None })
+    }
+
+    fn step(&self, operation: &Operation, given: Given, task: TaskId) -> Result<State, BuildError> {
+        let began = Instant::now();
+        let files = self.files(operation, &given.from)?;
+        let inputs = Inputs {
+            title: operation.title.clone(),
+            definition: definition(&operation.action),
+            below: match &operation.action {
+                // What stands on nothing is the same on everything.
+                Action::Copy(Copy { link: true, .. }) => Vec::new(),
+                _ => given.below.iter().map(|layer| layer.diff_id).collect(),
+            },
+            stands_on_base: operation.stands_on_base,
+            arguments: operation.arguments.clone(),
+            files: files.trees.iter().map(|trees| trees.iter().flat_map(Tree::files).collect()).collect(),
+            date: self.date.chosen(),
+        };
+        let key = inputs.key();
+        let mut known = self.cache.record(&key);
+        let mut usable = self.is_usable(known.as_ref(), &given.below)?;
+        let mut turn = None;
+        if !usable && !self.ignore_cache {
+            turn = Some(self.cache.turn(&key).map_err(BuildError::Cache)?);
+            // Another build may have had the turn before.
+            known = self.cache.record(&key);
+            usable = self.is_usable(known.as_ref(), &given.below)?;
+        }
+        let reason = match &known {
+            Some(_) if self.ignore_cache => Some("the cache is not used (--no-cache)".to_owned()),
+            Some(_) if usable => None,
+            Some(_) => Some("the layer it made is gone".to_owned()),
+            None => Some(match self.before.steps.get(&operation.place) {
+                None => "it was never built".to_owned(),
+                Some(before) => {
+                    inputs.difference(before).unwrap_or_else(|| "its result was removed".to_owned())
+                }
+            }),
+        };
+        let mut trace = self.trace.lock().unwrap_or_else(PoisonError::into_inner);
+        trace.steps.insert(operation.place.clone(), inputs);
+        drop(trace);
+        let record = match (reason, known) {
+            (None, Some(record)) => {
+                self.cache.used(&key);
+                self.progress.event(Event::Cached { id: task });
+                record
+            }
+            (reason, _) => {
+                self.progress.event(Event::Missed { id: task, reason: &reason.unwrap_or_default() });
+                let layer = self.make(operation, &given.below, &files, task)?;
+                let layer = layer.as_ref().map(Made::of);
+                let record = Record { layer, created: jiff::Timestamp::now().to_string() };
+                self.cache
+                    .keep_record(&key, &operation.title, &given.below, &record)
+                    .map_err(BuildError::Cache)?;
+                self.progress.finish(task, began);
+                record
+            }
+        };
+        drop(turn);
+        let made = record.layer.as_ref().map(Made::layer);
+        let layers: Vec<Layer> = given.below.into_iter().chain(made).collect();
+        match layers.len() > MOST_LAYERS {
+            true => Err(BuildError::TooManyLayers),
+            false => Ok(State { layers, record: Some(record) }),
+        }
+    }
+
+    /// Whether what a record tells of is there; from now on it stays.
+    fn is_usable(&self, record: Option<&Record>, below: &[Layer]) -> Result<bool, BuildError> {
+        match record {
+            Some(Record { layer: Some(made), .. }) => self.hold(&made.layer(), below),
+            other => Ok(other.is_some()),
+        }
+    }
+
+    /// Finds the files that the operation takes.
+    fn files(&self, operation: &Operation, from: &[Layer]) -> Result<Files, BuildError> {
+        let Action::Copy(copy) = &operation.action else { return Ok(Files::default()) };
+        let state = match copy.from {
+            Origin::Context => None,
+            Origin::State(_) => Some(self.open_state(from)?),
+        };
+        let place = state.as_ref().unwrap_or(self.context);
+        let trees = copy.sources.iter().map(|source| match source {
+            Source::Files(pattern) => place.select(pattern, &copy.selection),
+            Source::Inline { .. } => Ok(Vec::new()),
+        });
+        let trees = trees.collect::<Result<Vec<_>, _>>().map_err(|error| {
+            let mut problem = Problem::new(error.to_string(), operation.span.clone());
+            if let ContextError::NotFound { hidden: true, .. } = error {
+                problem = problem.helped("the ignore file (.dockerignore) leaves it out");
+            }
+            BuildError::Context { error, diagnostic: self.diagnostic(problem) }
+        })?;
+        if let Some(state) = &state {
+            state.save_index().map_err(BuildError::Cache)?;
+        }
+        Ok(Files { trees, state })
+    }
+
+    /// A state's file system as a place to copy from.
+    fn open_state(&self, layers: &[Layer]) -> Result<Context, BuildError> {
+        let directories = self.directories(layers)?;
+        let index = self.cache.index_path(&chain(layers));
+        Context::of_state(&directories, &index).map_err(BuildError::Cache)
+    }
+
+    /// Does what the operation says; the answer is the layer with the changes, if there are any.
+    fn make(
+        &self,
+        operation: &Operation,
+        below: &[Layer],
+        files: &Files,
+        task: TaskId,
+    ) -> Result<Option<Layer>, BuildError> {
+        let scratch = Scratch::new(&self.cache.scratch_path()).map_err(BuildError::Cache)?;
+        let upper = scratch.directory("upper").map_err(BuildError::Cache)?;
+        let lower = match &operation.action {
+            Action::Copy(Copy { link: true, .. }) => Vec::new(),
+            _ => self.directories(below)?,
+        };
+        let directories = std::iter::once(upper.as_path()).chain(lower.iter().map(PathBuf::as_path));
+        let stack = Stack::open(directories).map_err(BuildError::Cache)?;
+        let date = self.date.seconds();
+        stack.adopt_root(date).map_err(BuildError::Cache)?;
+        match &operation.action {
+            Action::Base(_) => return Ok(None),
+            Action::Run(run) => {
+                let work = scratch.directory("work").map_err(BuildError::Cache)?;
+                self.run(run, operation, lower, &upper, work, task)?;
+            }
+            Action::Copy(copy) => {
+                let place = files.state.as_ref().unwrap_or(self.context);
+                copy::copy(copy, &files.trees, place, &stack, &scratch, date)
+                    .map_err(|error| self.failed(operation, error))?;
+            }
+            Action::MakeDirectory(make) => {
+                make_directory(make, &stack, date).map_err(|error| self.failed(operation, error))?;
+                if is_empty(&upper) {
+                    return Ok(None);
+                }
+            }
+        }
+        dates::limit(&upper, date).map_err(BuildError::Cache)?;
+        Ok(Some(self.lease.commit_layer(&upper)?))
+    }
+
+    fn run(
+        &self,
+        run: &Run,
+        operation: &Operation,
+        layers: Vec<PathBuf>,
+        upper: &Path,
+        work: PathBuf,
+        task: TaskId,
+    ) -> Result<(), BuildError> {
+        let mut environment = [run.environment.as_slice(), &run.ambient].concat();
+        if !environment.iter().any(|variable| variable.starts_with("SOURCE_DATE_EPOCH=")) {
+            // Compilers and archivers that know it write it instead of the time (reproducible-builds.org).
+            environment.push(format!("SOURCE_DATE_EPOCH={}", self.date.seconds()));
+        }
+        let step = RunStep {
+            layers,
+            upper: upper.to_owned(),
+            work,
+            arguments: run.arguments.clone(),
+            environment,
+            directory: run.directory.clone(),
+            user: run.user.clone(),
+            hostname: HOSTNAME.to_owned(),
+            network: run.network,
+        };
+        let mut tail = Vec::new();
+        let code = self.host.run(&step, &mut |stream, bytes| {
+            self.progress.event(Event::Output { id: task, stream, bytes });
+            tail.extend_from_slice(bytes);
+            if tail.len() > 2 * LONGEST_TAIL {
+                tail.drain(..tail.len() - LONGEST_TAIL);
+            }
+        })?;
+        if code == 0 {
+            return Ok(());
+        }
+        let command = run.arguments.join(" ");
+        let message = format!("process {command:?} did not complete successfully: exit code: {code}");
+        let start = tail.len().saturating_sub(LONGEST_TAIL);
+        Err(BuildError::Run {
+            command,
+            code,
+            output: String::from_utf8_lossy(&tail[start..]).into_owned(),
+            diagnostic: self.diagnostic(Problem::new(message, operation.span.clone())),
+        })
+    }
+
+    /// The layers' directories, topmost first.
+    fn directories(&self, layers: &[Layer]) -> Result<Vec<PathBuf>, BuildError> {
+        let nothing = Digest::of(b"");
+        // The store knows directories by image, because what a layer's is may depend on those below it.
+        let image = Image {
+            manifest: nothing,
+            id: nothing,
+            config: Configuration::default(),
+            layers: layers.to_vec(),
+        };
+        Ok(self.host.store().layer_directories(&image)?)
+    }
+
+    /// Whether the store has `layer` on top of `below`; from now on it stays.
+    fn hold(&self, layer: &Layer, below: &[Layer]) -> Result<bool, BuildError> {
+        let diff_ids: Vec<Digest> = below.iter().chain([layer]).map(|layer| layer.diff_id).collect();
+        let held = self.lease.hold(&layer.blob, &diff_ids)?;
+        Ok(held.blob && held.tree)
+    }
+
+    fn failed(&self, operation: &Operation, error: CopyError) -> BuildError {
+        let problem = Problem::new(error.to_string(), operation.span.clone());
+        BuildError::Copy { diagnostic: self.diagnostic(problem), error }
+    }
+
+    fn diagnostic(&self, problem: Problem) -> Box<Diagnostic> {
+        Box::new(Diagnostic { file: self.file.to_owned(), source: self.source.to_owned(), problem })
+    }
+}
+
+/// WORKDIR: the directory, unless something is there.
+fn make_directory(make: &MakeDirectory, stack: &Stack, time: i64) -> Result<(), CopyError> {
+    let path = Path::new(&make.path);
+    let resolved = stack.resolve(path, true).map_err(CopyError::at(path))?;
+    match resolved.kind() {
+        Some(kind) if kind.is_dir() => return Ok(()),
+        Some(_) => return Err(CopyError::NotDirectory(resolved.path)),
+        None => {}
+    }
+    let owner = make.owner.as_ref().map(|owner| owner::find(owner, stack)).transpose()?.unwrap_or_default();
+    stack.make_directory(&resolved.path, owner, time).map_err(CopyError::at(path))?;
+    stack.restore_times(&resolved.path, time).map_err(CopyError::at(path))
+}
+
+/// All that can change an operation's result, but for what it stands on and the files it takes.
+fn definition(action: &Action) -> String {
+    let json = match action {
+        Action::Base(_) => Ok(String::new()),
+        Action::Run(run) => serde_json::to_string(&("run", run)),
+        Action::Copy(copy) => serde_json::to_string(&("copy", copy)),
+        Action::MakeDirectory(make) => serde_json::to_string(&("directory", make)),
+    };
+    json.expect("strings are serializable")
+}
+
+fn is_empty(directory: &Path) -> bool {
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// What processes of RUN see as the machine's name.
+const HOSTNAME: &str = "build";
+
+/// How many bytes of a failed process's output its error carries.
+const LONGEST_TAIL: usize = 8 << 10;
