@@ -268,11 +268,13 @@ impl Context {
             Ok(passage.enter && item.file_type().is_dir())
         })
         .map_err(|source| ContextError::Read { path: tree.path.clone(), source })?;
+        let mut entries = Vec::with_capacity(found.len());
         for (layer, below, stat) in found {
-            if let Some(entry) = self.entry(layer, &tree.path.join(&below), &stat)? {
-                tree.entries.insert(below, entry);
-            }
+            let entry = self.entry(layer, &tree.path.join(&below), &stat)?;
+            entries.extend(entry.map(|entry| (below, entry)));
         }
+        // All at once: they are in order.
+        tree.entries.append(&mut entries.into_iter().collect());
         Ok(())
     }
 
@@ -293,32 +295,41 @@ impl Context {
     fn entry(&self, layer: usize, path: &Path, stat: &Stat) -> Result<Option<Entry>, ContextError> {
         let fingerprint = Fingerprint::of(stat);
         let kind = FileType::from_raw_mode(stat.st_mode);
-        let read = |source| ContextError::Read { path: path.to_owned(), source };
-        let content = match kind {
-            FileType::RegularFile => self.content(layer, path, fingerprint).map_err(read)?,
-            FileType::Directory if self.keeps_owners => self.attributes(layer, path).map_err(read)?,
-            FileType::Directory => Digest::of(b""),
-            FileType::Symlink => Digest::of(&self.link(layer, path).map_err(read)?),
+        let is_special = !matches!(kind, FileType::RegularFile | FileType::Directory | FileType::Symlink);
+        match kind {
             FileType::Socket => return Ok(None),
-            _ if self.keeps_owners => Digest::of(&stat.st_rdev.to_le_bytes()),
-            _ => return Err(ContextError::Special(path.to_owned())),
+            _ if is_special && !self.keeps_owners => return Err(ContextError::Special(path.to_owned())),
+            _ => {}
+        }
+        let index = || self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = index().digest(&fingerprint);
+        let digest = match known {
+            Some(digest) => digest,
+            None => {
+                let digest = self
+                    .digest(layer, path, stat)
+                    .map_err(|source| ContextError::Read { path: path.to_owned(), source })?;
+                index().note(fingerprint, digest);
+                digest
+            }
+        };
+        Ok(Some(Entry { kind, layer, fingerprint, digest }))
+    }
+
+    /// Of all that what is at `path` is known by.
+    fn digest(&self, layer: usize, path: &Path, stat: &Stat) -> io::Result<Digest> {
+        let content = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => self.hash(layer, path)?,
+            FileType::Directory if self.keeps_owners => self.attributes(layer, path)?,
+            FileType::Directory => Digest::of(b""),
+            FileType::Symlink => Digest::of(&self.link(layer, path)?),
+            _ => Digest::of(&stat.st_rdev.to_le_bytes()),
         };
         let mut description = format!("{:o} {content}", stat.st_mode & 0o177777);
         if self.keeps_owners {
             description.push_str(&format!(" {}:{}", stat.st_uid, stat.st_gid));
         }
-        Ok(Some(Entry { kind, layer, fingerprint, digest: Digest::of(description.as_bytes()) }))
-    }
-
-    /// The digest of a file's content, known or taken now.
-    fn content(&self, layer: usize, path: &Path, fingerprint: Fingerprint) -> io::Result<Digest> {
-        let index = || self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(digest) = index().digest(&fingerprint) {
-            return Ok(digest);
-        }
-        let digest = self.hash(layer, path)?;
-        index().note(fingerprint, digest);
-        Ok(digest)
+        Ok(Digest::of(description.as_bytes()))
     }
 
     fn hash(&self, layer: usize, path: &Path) -> io::Result<Digest> {
