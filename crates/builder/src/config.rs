@@ -9,6 +9,7 @@ pub fn scratch(platform: &Platform) -> Configuration {
         architecture: platform.architecture.clone(),
         os: platform.os.clone(),
         variant: platform.variant.clone().unwrap_or_default(),
+        config: Execution { working_dir: "/".to_owned(), ..Execution::default() },
         ..Configuration::default()
     }
 }

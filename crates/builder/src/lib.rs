@@ -50,7 +50,6 @@ pub use host::{Host, HostError, Network, RunStep, Stream};
 pub use ignore::InvalidPattern;
 pub use input::{ContextSource, DockerfileSource, InputError};
 pub use local::{Local, Pull};
-pub use owner::UnknownOwner;
 pub use solve::CopyError;
 
 use cache::Cache;

@@ -6,26 +6,28 @@ use image::tree::Owner;
 
 use crate::stack::Stack;
 
-/// Why `user[:group]` names nobody.
+/// A name that nobody has.
 #[derive(Debug, thiserror::Error)]
 pub enum UnknownOwner {
-    #[error("unable to find user {0}: no matching entries in passwd file")]
+    #[error("there is no user {0} in the image: files belong to root")]
     User(String),
-    #[error("unable to find group {0}: no matching entries in group file")]
+    #[error("there is no group {0} in the image: files belong to group root")]
     Group(String),
-    #[error("cannot read {0} in the image")]
-    Read(&'static str, #[source] io::Error),
 }
 
-/// Whom `text` means in the image that `stack` shows. Without a group it is the user's own; for a number that no user
-/// has, the group of the same number.
-pub fn find(text: &str, stack: &Stack) -> Result<Owner, UnknownOwner> {
+/// Whom `text`, `user[:group]`, means in the image that `stack` shows. Without a group it is the user's own; for a number
+/// that no user has, the group of the same number. A name that nobody has means root, as BuildKit has it: `unknown` is
+/// told.
+pub fn find(text: &str, stack: &Stack, unknown: &dyn Fn(UnknownOwner)) -> io::Result<Owner> {
     let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
     let (uid, own_group) = match number(user) {
         Some(uid) => (uid, None),
+        None if user.is_empty() => (0, Some(0)),
         None => {
-            let entries = read(stack, "/etc/passwd")?;
-            let (uid, gid) = user_entry(&entries, user).ok_or_else(|| UnknownOwner::User(user.to_owned()))?;
+            let (uid, gid) = user_entry(&read(stack, "/etc/passwd")?, user).unwrap_or_else(|| {
+                unknown(UnknownOwner::User(user.to_owned()));
+                (0, 0)
+            });
             (uid, Some(gid))
         }
     };
@@ -33,10 +35,10 @@ pub fn find(text: &str, stack: &Stack) -> Result<Owner, UnknownOwner> {
         None => own_group.unwrap_or(uid),
         Some(group) => match number(group) {
             Some(gid) => gid,
-            None => {
-                let entries = read(stack, "/etc/group")?;
-                group_entry(&entries, group).ok_or_else(|| UnknownOwner::Group(group.to_owned()))?
-            }
+            None => group_entry(&read(stack, "/etc/group")?, group).unwrap_or_else(|| {
+                unknown(UnknownOwner::Group(group.to_owned()));
+                0
+            }),
         },
     };
     Ok(Owner { uid, gid })
@@ -59,8 +61,8 @@ fn group_entry(group: &str, name: &str) -> Option<u32> {
     number(entries.find(|fields| fields.len() >= 3 && fields[0] == name)?[2])
 }
 
-fn read(stack: &Stack, path: &'static str) -> Result<String, UnknownOwner> {
-    let content = stack.read(Path::new(path), LARGEST).map_err(|error| UnknownOwner::Read(path, error))?;
+fn read(stack: &Stack, path: &str) -> io::Result<String> {
+    let content = stack.read(Path::new(path), LARGEST)?;
     Ok(String::from_utf8_lossy(&content.unwrap_or_default()).into_owned())
 }
 
@@ -79,19 +81,21 @@ mod tests {
             .expect("passwd");
         std::fs::write(layer.path().join("etc/group"), "staff:x:50:\n").expect("group");
         let stack = Stack::open([layer.path()]).expect("layer");
-        for (text, expected) in [
-            ("app", Ok((10, 20))),
-            ("app:staff", Ok((10, 50))),
-            ("7", Ok((7, 7))),
-            ("1", Ok((1, 1))),
-            ("7:8", Ok((7, 8))),
-            ("app:", Ok((10, 20))),
-            ("nobody", Err("unable to find user nobody: no matching entries in passwd file")),
-            ("0:nobody", Err("unable to find group nobody: no matching entries in group file")),
-            ("4294967295", Err("unable to find user 4294967295: no matching entries in passwd file")),
+        for (text, expected, said) in [
+            ("app", (10, 20), ""),
+            ("app:staff", (10, 50), ""),
+            ("7", (7, 7), ""),
+            ("1", (1, 1), ""),
+            ("7:8", (7, 8), ""),
+            (":8", (0, 8), ""),
+            ("app:", (10, 20), ""),
+            ("nobody", (0, 0), "there is no user nobody in the image: files belong to root"),
+            ("4:nobody", (4, 0), "there is no group nobody in the image: files belong to group root"),
         ] {
-            let found = find(text, &stack).map(|owner| (owner.uid, owner.gid)).map_err(|e| e.to_string());
-            assert_eq!(found, expected.map_err(str::to_owned), "{text}");
+            let told = std::cell::RefCell::new(String::new());
+            let unknown = &|owner: UnknownOwner| told.borrow_mut().push_str(&owner.to_string());
+            let found = find(text, &stack, unknown).expect("readable");
+            assert_eq!(((found.uid, found.gid), told.borrow().as_str()), (expected, said), "{text}");
         }
     }
 }

@@ -38,8 +38,8 @@ pub struct Planner<'a> {
     pub recipe: &'a Recipe,
     /// ARG before the first FROM, in order.
     pub global_arguments: Vec<Argument>,
-    /// How far each stage of the recipe is.
-    stages: Vec<Planning>,
+    /// Those of the recipe that are planned, each in its place.
+    stages: Vec<Option<Stage>>,
     /// The one that is being planned.
     stage: Option<Stage>,
     operations: Vec<Operation>,
@@ -47,22 +47,19 @@ pub struct Planner<'a> {
     pub consumed: Vec<String>,
 }
 
-enum Planning {
-    NotYet,
-    Now,
-    Done(Box<Stage>),
-}
-
 /// A variable that ARG declared, with its value if it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Argument {
     pub name: String,
     pub value: Option<String>,
+    /// It was declared after ENV set a variable of its name, which it hides until ENV sets it again.
+    pub hides: bool,
 }
 
 /// The part of the Dockerfile from one FROM on.
 #[derive(Debug, Clone)]
 pub struct Stage {
+    number: usize,
     pub image: Configuration,
     pub arguments: Vec<Argument>,
     /// A CMD stood in this stage, so an ENTRYPOINT does not reset it.
@@ -109,7 +106,7 @@ impl<'a> Planner<'a> {
             directives,
             recipe,
             global_arguments: Vec::new(),
-            stages: recipe.stages.iter().map(|_| Planning::NotYet).collect(),
+            stages: vec![None; recipe.stages.len()],
             stage: None,
             operations: Vec::new(),
             consumed: Vec::new(),
@@ -122,7 +119,7 @@ impl<'a> Planner<'a> {
             step.instruction.plan(&step.statement, &mut self)?;
         }
         let target = self.target()?;
-        let mut stage = self.require(target, &(0..0))?.clone();
+        let mut stage = self.require(target)?.clone();
         for (name, value) in &self.settings.labels {
             stage.image.config.labels.insert(name.clone(), value.clone());
         }
@@ -144,34 +141,24 @@ impl<'a> Planner<'a> {
         let Some(target) = self.settings.target.as_deref().filter(|target| !target.is_empty()) else {
             return Ok(stages - 1);
         };
-        let number = || target.parse().ok().filter(|number| *number < stages);
-        self.recipe.stage(target, stages).or_else(number).ok_or_else(|| {
+        self.recipe.stage(&target.to_lowercase(), stages).ok_or_else(|| {
             let names = self.recipe.stages.iter().filter_map(|stage| stage.from.name.as_deref());
             Problem::new(format!("target stage {target:?} could not be found"), 0..0)
                 .suggesting(target, names)
         })
     }
 
-    /// The stage with this number, planned now if it is not yet. `span` is where it is needed.
-    fn require(&mut self, number: usize, span: &Span) -> Result<&Stage, PlanError> {
-        match self.stages[number] {
-            Planning::Done(_) => {}
-            Planning::Now => {
-                let label = self.recipe.label(number);
-                let message = format!("circular dependency detected on stage: {label}");
-                return Err(Problem::new(message, span.clone()).into());
-            }
-            Planning::NotYet => {
-                self.stages[number] = Planning::Now;
-                let outer = self.stage.take();
-                let stage = self.plan_stage(number)?;
-                self.stage = outer;
-                self.stages[number] = Planning::Done(Box::new(stage));
-            }
+    /// The stage with this number, planned now if it is not yet. A stage needs only those before it.
+    fn require(&mut self, number: usize) -> Result<&Stage, PlanError> {
+        if self.stages[number].is_none() {
+            let outer = self.stage.take();
+            let stage = self.plan_stage(number)?;
+            self.stage = outer;
+            self.stages[number] = Some(stage);
         }
         match &self.stages[number] {
-            Planning::Done(stage) => Ok(stage),
-            Planning::NotYet | Planning::Now => unreachable!("it was just planned"),
+            Some(stage) => Ok(stage),
+            None => unreachable!("it was just planned"),
         }
     }
 
@@ -200,10 +187,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Begins stage `number` where another one ends: with its files, configuration, arguments and history.
-    pub fn begin_on_stage(&mut self, number: usize, base: usize, span: &Span) -> Result<(), PlanError> {
+    pub fn begin_on_stage(&mut self, number: usize, base: usize) -> Result<(), PlanError> {
         let counter = self.counter(number);
-        let base = self.require(base, span)?.clone();
-        self.stage = Some(Stage { cmd_is_own: false, counter, ..base });
+        let base = self.require(base)?.clone();
+        self.stage = Some(Stage { number, cmd_is_own: false, counter, ..base });
         Ok(())
     }
 
@@ -219,18 +206,19 @@ impl<'a> Planner<'a> {
         let mut counter = self.counter(number);
         counter.total += 1;
         let place = self.recipe.stages[number].statement.span.clone();
-        self.begin(image.config.clone(), counter, Some((name, image)), place);
+        self.begin(number, image.config.clone(), counter, Some((name, image)), place);
         Ok(())
     }
 
     /// Begins stage `number` without any file.
     pub fn begin_on_nothing(&mut self, number: usize) {
         let place = self.recipe.stages[number].statement.span.clone();
-        self.begin(config::scratch(&self.platform()), self.counter(number), None, place);
+        self.begin(number, config::scratch(&self.platform()), self.counter(number), None, place);
     }
 
     fn begin(
         &mut self,
+        number: usize,
         mut image: Configuration,
         mut counter: Counter,
         base: Option<(&Reference, Image)>,
@@ -247,7 +235,7 @@ impl<'a> Planner<'a> {
         let action = Action::Base(base.map(|(_, image)| Box::new(image)));
         self.operations.push(Operation::source(action, label, title, span));
         let (arguments, history) = (Vec::new(), Vec::new());
-        self.stage = Some(Stage { image, arguments, cmd_is_own: false, history, top, counter });
+        self.stage = Some(Stage { number, image, arguments, cmd_is_own: false, history, top, counter });
     }
 
     fn counter(&self, number: usize) -> Counter {
@@ -268,13 +256,21 @@ impl<'a> Planner<'a> {
                     .into(),
             );
         }
-        let stage = match word.text.parse::<usize>() {
-            Ok(number) if number >= stages => return refuse(format!("invalid stage index {number}")),
-            Ok(number) => Some(number),
-            Err(_) => self.recipe.stage(&word.text, stages),
-        };
-        if let Some(stage) = stage {
-            return Ok(Origin::State(self.require(stage, &word.span)?.top));
+        if let Some(stage) = self.recipe.stage_of_flag(&word.text) {
+            let here = self.stage.as_ref().map_or(stages, |stage| stage.number);
+            if stage >= here && self.recipe.needs(stage, here) || stage == here {
+                return refuse(format!("circular dependency detected on stage: {}", self.recipe.label(here)));
+            }
+            if stage > here {
+                let (from, to) = (self.recipe.label(stage), self.recipe.label(here));
+                return refuse(format!(
+                    "cannot copy from stage {from:?}, it needs to be defined before current stage {to:?}"
+                ));
+            }
+            return Ok(Origin::State(self.require(stage)?.top));
+        }
+        if let Ok(number) = word.text.parse::<usize>() {
+            return refuse(format!("invalid stage index {number}"));
         }
         let name = from::reference(&word.text, word)?;
         let image = self.resolve(&name, &self.platform(), &word.span)?;
@@ -390,19 +386,49 @@ impl<'a> Planner<'a> {
     fn variable(&self, name: &str) -> Option<String> {
         match &self.stage {
             None => value_of(&self.global_arguments, name).or_else(|| self.platform_argument(name)),
-            Some(stage) => {
-                let own = config::variable(&stage.image.config, name).map(str::to_owned);
-                own.or_else(|| value_of(&stage.arguments, name))
-            }
+            Some(stage) => stage.variable(name).map(str::to_owned),
         }
     }
 }
 
 impl Stage {
-    /// Declares an argument, or gives it a new value.
-    pub fn declare(&mut self, argument: Argument) {
-        self.arguments.retain(|a| a.name != argument.name);
-        self.arguments.push(argument);
+    /// Declares an argument, or gives it a new value; without one it keeps what it has.
+    pub fn declare(&mut self, name: String, value: Option<String>) {
+        let before = value_of(&self.arguments, &name);
+        self.arguments.retain(|argument| argument.name != name);
+        let hides = value.is_some() && config::variable(&self.image.config, &name).is_some();
+        self.arguments.push(Argument { name, value: value.or(before), hides });
+    }
+
+    /// Sets a variable of the environment.
+    pub fn set(&mut self, name: &str, value: &str) {
+        config::set_variable(&mut self.image.config, name, value);
+        self.arguments.iter_mut().filter(|argument| argument.name == name).for_each(|it| it.hides = false);
+    }
+
+    /// A variable's value for the instructions that follow: of ENV and ARG, the later.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let argument = self.arguments.iter().find(|argument| argument.name == name);
+        let own = config::variable(&self.image.config, name);
+        match argument {
+            Some(Argument { value: Some(value), hides, .. }) if *hides || own.is_none() => Some(value),
+            _ => own,
+        }
+    }
+
+    /// All variables that a process finds.
+    pub fn environment(&self) -> Vec<String> {
+        let of_env = self.image.config.env.iter().map(|entry| match entry.split_once('=') {
+            Some((name, value)) => format!("{name}={}", self.variable(name).unwrap_or(value)),
+            None => entry.clone(),
+        });
+        let of_arg = self
+            .arguments
+            .iter()
+            .filter(|argument| config::variable(&self.image.config, &argument.name).is_none());
+        let of_arg =
+            of_arg.filter_map(|argument| Some(format!("{}={}", argument.name, argument.value.as_ref()?)));
+        of_env.chain(of_arg).collect()
     }
 }
 

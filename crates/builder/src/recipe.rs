@@ -51,10 +51,37 @@ impl Recipe {
         }
     }
 
-    /// The last stage before number `end` that is called `name`, whatever the case.
+    /// The last stage before number `end` that is called `name`, which is in lower case.
     pub fn stage(&self, name: &str, end: usize) -> Option<usize> {
-        let name = name.to_lowercase();
-        self.stages[..end].iter().rposition(|stage| stage.from.name.as_ref() == Some(&name))
+        self.stages[..end].iter().rposition(|stage| stage.from.name.as_deref() == Some(name))
+    }
+
+    /// The stage that `--from=text` means: by its number, or by its name, whatever the case.
+    pub fn stage_of_flag(&self, text: &str) -> Option<usize> {
+        match text.parse() {
+            Ok(number) => Some(number).filter(|number| *number < self.stages.len()),
+            Err(_) => self.stage(&text.to_lowercase(), self.stages.len()),
+        }
+    }
+
+    /// Whether stage `from` needs stage `to`, itself or through others, as far as the text tells.
+    pub fn needs(&self, from: usize, to: usize) -> bool {
+        let mut seen = vec![false; self.stages.len()];
+        let mut rest = vec![from];
+        while let Some(stage) = rest.pop() {
+            if std::mem::replace(&mut seen[stage], true) {
+                continue;
+            }
+            let recipe = &self.stages[stage];
+            let flags = recipe.steps.iter().flat_map(|step| &step.statement.flags);
+            let sources = flags.filter(|flag| flag.name == "from").filter_map(|flag| flag.value.as_deref());
+            rest.extend(sources.filter_map(|text| self.stage_of_flag(text)));
+            rest.extend(self.stage(&recipe.from.image.text, stage));
+            if rest.contains(&to) {
+                return true;
+            }
+        }
+        false
     }
 
     /// What a stage is called where it has to be called something: its name, or `stage-1`.

@@ -44,6 +44,15 @@ impl Resolved {
     }
 }
 
+/// What directories are like that are made on the way.
+#[derive(Debug, Clone, Copy)]
+pub struct NewDirectory {
+    pub owner: Owner,
+    pub mode: u32,
+    /// Of modification, in seconds since 1970.
+    pub time: i64,
+}
+
 /// What one component of a path is. A directory's content comes from the first `depth` layers only; below those it is
 /// hidden.
 enum Seen {
@@ -158,8 +167,8 @@ impl Stack {
     }
 
     /// Makes sure that the directory `path`, a resolved one, is in the topmost layer: what exists below keeps its
-    /// attributes, what is missing is made with `owner` and the modification time `time` (seconds since 1970).
-    pub fn make_directory(&self, path: &Path, owner: Owner, time: i64) -> io::Result<()> {
+    /// attributes, what is missing is made as `new` says.
+    pub fn make_directory(&self, path: &Path, new: NewDirectory) -> io::Result<()> {
         let mut here = PathBuf::new();
         for name in path {
             let parent = self.top().directory(&here)?;
@@ -173,9 +182,9 @@ impl Stack {
             match below {
                 Some(attributes) => attributes.apply(made.as_fd())?,
                 None => {
-                    owner.give(made.as_fd())?;
-                    rustix::fs::fchmod(&made, Mode::from_raw_mode(0o755))?;
-                    set_time(made.as_fd(), time)?;
+                    new.owner.give(made.as_fd())?;
+                    rustix::fs::fchmod(&made, Mode::from_raw_mode(new.mode))?;
+                    set_time(made.as_fd(), new.time)?;
                 }
             }
         }

@@ -334,7 +334,7 @@ fn copies_belong_to_root_or_to_whom_the_image_knows() {
 }
 
 #[test]
-fn a_copied_directory_keeps_its_mode_but_the_contexts_own_is_nobodys_business() {
+fn directories_keep_their_modes_but_the_one_whose_content_is_copied_does_not() {
     if not_root() {
         return;
     }
@@ -346,7 +346,7 @@ fn a_copied_directory_keeps_its_mode_but_the_contexts_own_is_nobodys_business() 
     chmod(&project.path("d"), 0o750);
     let built = project.built(&engine);
     let mode = |path: &str| fs::metadata(engine.file(&built, path)).expect("there").mode() & 0o7777;
-    assert_eq!((mode("all"), mode("all/d"), mode("new")), (0o755, 0o750, 0o750));
+    assert_eq!((mode("all"), mode("all/d"), mode("new")), (0o755, 0o750, 0o755));
     assert_eq!(mode(""), 0o755);
     chmod(&project.path("d"), 0o755);
     let (_, notes) = project.build(&engine);

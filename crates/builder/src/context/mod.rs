@@ -1,8 +1,8 @@
 //! Where COPY and ADD take files from: the build context, or a file system that the build has made.
 //!
 //! Nothing outside it is ever reached: paths and links are resolved as if it were the root. What the ignore file leaves
-//! out is not there at all. Files are known by content, mode, extended attributes and link target, those of a file
-//! system also by owner: in the build context it is whoever the user is. They are not known by time.
+//! out is not there at all. Files are known by content, mode and link target, those of a file system also by owner and
+//! extended attributes: in the build context these are the user's machine's. They are not known by time.
 
 mod index;
 mod sieve;
@@ -47,9 +47,11 @@ pub struct Context {
 pub struct Tree {
     /// From the context, without links.
     pub path: PathBuf,
+    /// The same as it was asked for: what it is called when it is put into a directory.
+    asked: PathBuf,
     pub is_directory: bool,
-    /// The thing itself by an empty path, and what is in it by the path from it. The context's own directory is not
-    /// among its entries: it is wherever a user put it, with whatever mode.
+    /// A file itself by an empty path, and what is in a directory by the path from it. The directory itself is not among
+    /// its entries: its content is what is copied.
     pub entries: BTreeMap<PathBuf, Entry>,
 }
 
@@ -74,8 +76,10 @@ pub enum ContextError {
     Pattern { pattern: String, reason: BadPattern },
     #[error("--exclude: {0}")]
     Exclude(#[from] InvalidPattern),
-    #[error("cannot copy {path}: it is neither a file, a directory nor a link", path = .0.display())]
+    #[error("cannot copy {path}: it is a device", path = .0.display())]
     Special(PathBuf),
+    #[error("lstat {0}: no such file or directory")]
+    NotInState(String),
     #[error("{path} changed while it was being copied", path = .0.display())]
     Changed(PathBuf),
     #[error("cannot read {path} in the build context", path = path.display())]
@@ -125,7 +129,9 @@ impl Context {
             })?;
         }
         let trees = paths.iter().map(|path| self.tree(path, &excluded));
-        trees.filter(|tree| !matches!(tree, Err(ContextError::NotFound { .. }))).collect()
+        trees
+            .filter(|tree| !matches!(tree, Err(ContextError::NotFound { .. } | ContextError::NotInState(_))))
+            .collect()
     }
 
     /// All that `pattern` names, in the directories it is in: those after `/./`, or else all.
@@ -206,13 +212,17 @@ impl Context {
 
     /// Where `path` leads, as a tree that nothing is in yet.
     fn place(&self, path: &Path) -> Result<Tree, ContextError> {
-        let not_found = || ContextError::NotFound { path: path.display().to_string(), hidden: false };
+        let not_found = || match self.keeps_owners {
+            true => ContextError::NotInState(path.display().to_string()),
+            false => ContextError::NotFound { path: path.display().to_string(), hidden: false },
+        };
         let resolved = self.stack.resolve(path, true).map_err(|error| match error.kind() {
             io::ErrorKind::NotADirectory => not_found(),
             _ => ContextError::Read { path: path.to_owned(), source: error },
         })?;
         let Some(kind) = resolved.kind() else { return Err(not_found()) };
-        Ok(Tree { path: resolved.path, is_directory: kind.is_dir(), entries: BTreeMap::new() })
+        let asked = path.strip_prefix("/").unwrap_or(path).to_owned();
+        Ok(Tree { path: resolved.path, asked, is_directory: kind.is_dir(), entries: BTreeMap::new() })
     }
 
     fn tree(&self, path: &Path, excluded: &Ignore) -> Result<Tree, ContextError> {
@@ -230,9 +240,6 @@ impl Context {
                 true => self.add(&mut tree, PathBuf::new())?,
             }
             return Ok(tree);
-        }
-        if taken && !place.as_os_str().is_empty() {
-            self.add(&mut tree, PathBuf::new())?;
         }
         sieve = sieve.through(excluded, Path::new(""));
         self.fill(&mut tree, sieve)?;
@@ -295,11 +302,11 @@ impl Context {
     fn entry(&self, layer: usize, path: &Path, stat: &Stat) -> Result<Option<Entry>, ContextError> {
         let fingerprint = Fingerprint::of(stat);
         let kind = FileType::from_raw_mode(stat.st_mode);
-        let is_special = !matches!(kind, FileType::RegularFile | FileType::Directory | FileType::Symlink);
         match kind {
+            FileType::RegularFile | FileType::Directory | FileType::Symlink | FileType::Fifo => {}
             FileType::Socket => return Ok(None),
-            _ if is_special && !self.keeps_owners => return Err(ContextError::Special(path.to_owned())),
-            _ => {}
+            _ if self.keeps_owners => {}
+            _ => return Err(ContextError::Special(path.to_owned())),
         }
         let index = || self.index.lock().unwrap_or_else(PoisonError::into_inner);
         let known = index().digest(&fingerprint);
@@ -323,6 +330,7 @@ impl Context {
             FileType::Directory if self.keeps_owners => self.attributes(layer, path)?,
             FileType::Directory => Digest::of(b""),
             FileType::Symlink => Digest::of(&self.link(layer, path)?),
+            FileType::Fifo => Digest::of(b""),
             _ => Digest::of(&stat.st_rdev.to_le_bytes()),
         };
         let mut description = format!("{:o} {content}", stat.st_mode & 0o177777);
@@ -343,7 +351,7 @@ impl Context {
             }
         }
         let content = hasher.finish();
-        let attributes = extended(file.as_fd())?;
+        let attributes = if self.keeps_owners { extended(file.as_fd())? } else { Vec::new() };
         Ok(if attributes.is_empty() {
             content
         } else {
@@ -388,13 +396,13 @@ impl Tree {
 
     /// The name the source has when it is put into a directory.
     pub fn name(&self) -> &OsStr {
-        self.path.file_name().unwrap_or(OsStr::new(""))
+        self.asked.file_name().unwrap_or(OsStr::new(""))
     }
 
     /// Each path from the context with the digest of what is there: what a cache key is made of.
     pub fn files(&self) -> impl Iterator<Item = (String, Digest)> {
         let display = |below: &Path| {
-            let path = self.place(below);
+            let path = if below.as_os_str().is_empty() { self.asked.clone() } else { self.asked.join(below) };
             String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned()
         };
         self.entries.iter().map(move |(below, entry)| (display(below), entry.digest))

@@ -33,7 +33,7 @@ impl Instruction for Arg {
             let default = default.as_ref().map(|word| planner.expand(word)).transpose()?;
             let value = planner.given(&name).or(default);
             if !planner.has_stage() {
-                planner.global_arguments.push(Argument { name, value });
+                planner.global_arguments.push(Argument { name, value, hides: false });
                 continue;
             }
             let value = value
@@ -43,7 +43,7 @@ impl Instruction for Arg {
                 Some(value) => format!("{name}={value}"),
                 None => name.clone(),
             });
-            planner.stage(&at.span)?.declare(Argument { name, value });
+            planner.stage(&at.span)?.declare(name, value);
         }
         match planner.has_stage() {
             true => Ok(planner.configured(at, format!("ARG {}", shown.join(" ")))?),
@@ -73,9 +73,16 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_wins_over_an_argument() {
-        let graph = planned("FROM scratch\nENV V=env\nARG V=arg\nLABEL v=$V").expect("valid");
-        assert_eq!(graph.config.config.labels["v"], "env");
+    fn of_an_argument_and_the_environment_the_later_wins() {
+        let label = |text: &str| {
+            let text = format!("FROM scratch\n{text}\nLABEL v=$V");
+            planned(&text).expect("valid").config.config.labels["v"].clone()
+        };
+        assert_eq!(label("ARG V=arg\nENV V=env"), "env");
+        assert_eq!(label("ENV V=env\nARG V=arg"), "arg");
+        assert_eq!(label("ENV V=env\nARG V"), "env");
+        assert_eq!(label("ENV V=env\nARG V=arg\nENV V=again"), "again");
+        assert_eq!(label("ARG V=arg\nARG V"), "arg", "what has a value keeps it");
     }
 
     #[test]

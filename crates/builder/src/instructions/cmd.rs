@@ -27,6 +27,8 @@ impl Instruction for Cmd {
         let arguments = arguments(&self.0, &stage.image.config);
         let created_by = format!("CMD {}", history::quoted_list(&arguments));
         stage.image.config.cmd = Some(arguments);
+        // A field that only Windows ever read, and that docker still writes.
+        stage.image.config.other.insert("ArgsEscaped".to_owned(), true.into());
         stage.cmd_is_own = true;
         Ok(planner.configured(at, created_by)?)
     }

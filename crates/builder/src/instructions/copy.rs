@@ -98,13 +98,6 @@ impl Instruction for CopyFiles {
         let excludes = self.excludes.iter().map(|word| planner.expand(word)).collect::<Result<_, _>>()?;
         let selection = Selection { excludes, parents: self.parents };
         let is_directory = path::names_directory(&written);
-        if sources.len() > 1 && !is_directory {
-            let message = format!(
-                "When using {} with more than one source file, the destination must be a directory and end with a /",
-                at.name()
-            );
-            return Err(Problem::new(message, self.destination.span.clone()).into());
-        }
         let directory = &planner.config(&at.span)?.working_dir;
         let absolute = path::join(directory, &written);
         let destination = match is_directory && absolute != "/" {
@@ -183,10 +176,6 @@ mod tests {
             "COPY a",
             "COPY requires at least two arguments, but only one was provided. \
              Destination could not be determined.",
-        );
-        check_problem(
-            "COPY a b c",
-            "When using COPY with more than one source file, the destination must be a directory and end with a /",
         );
         check_problem("COPY --frm=x a b", "unknown flag: --frm");
         check_problem("COPY --from=x a b", "docker.io/library/x:latest: not found");

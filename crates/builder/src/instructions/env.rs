@@ -2,7 +2,6 @@
 
 use super::Instruction;
 use crate::{
-    config,
     diagnostic::Problem,
     parse::{Directives, Flags, Statement, Word, words},
     plan::{PlanError, Planner},
@@ -20,10 +19,10 @@ impl Instruction for Env {
         // All values are read before any is set: `ENV A=2 B=$A` gives B the value A had before.
         let pairs = self.0.iter().map(|(name, value)| Ok((planner.expand(name)?, planner.expand(value)?)));
         let pairs: Vec<(String, String)> = pairs.collect::<Result<_, Problem>>()?;
-        let config = planner.config(&at.span)?;
+        let stage = planner.stage(&at.span)?;
         let mut created_by = String::from("ENV");
         for (name, value) in pairs {
-            config::set_variable(config, &name, &value);
+            stage.set(&name, &value);
             created_by.push_str(&format!(" {name}={value}"));
         }
         Ok(planner.configured(at, created_by)?)

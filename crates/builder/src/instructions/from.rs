@@ -56,7 +56,7 @@ impl From {
             return Err(Problem::new(message, self.image.span.clone()).into());
         }
         if let Some(stage) = planner.recipe.stage(&image, number) {
-            return planner.begin_on_stage(number, stage, &self.image.span);
+            return planner.begin_on_stage(number, stage);
         }
         if image == "scratch" {
             planner.begin_on_nothing(number);
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_stage_goes_on_where_the_one_it_stands_on_ends() {
         let dockerfile = "FROM base AS One\nARG V=1\nENV A=2\nUSER u\nWORKDIR /w\n\
-                          FROM oNE\nWORKDIR x\nLABEL v=$V$A";
+                          FROM one\nWORKDIR x\nLABEL v=$V$A";
         let graph = planned(dockerfile).expect("valid");
         assert_eq!(graph.config.config.labels["v"], "12");
         assert_eq!(
@@ -144,7 +144,9 @@ mod tests {
         check_file("ARG A=1", "dockerfile contains no stages to build");
         check_file("FROM base AS b\nCOPY --from=b x y", "circular dependency detected on stage: b");
         let cycle = "FROM base AS a\nCOPY --from=b x y\nFROM base AS b\nCOPY --from=a x y";
-        check_file(cycle, "circular dependency detected on stage: b");
+        check_file(cycle, "circular dependency detected on stage: a");
+        let late = "FROM base AS a\nCOPY --from=b x y\nFROM base AS b\nFROM a";
+        check_file(late, "cannot copy from stage \"b\", it needs to be defined before current stage \"a\"");
         check_file("FROM base\nCOPY --from=7 x y", "invalid stage index 7");
     }
 }

@@ -2,7 +2,6 @@
 
 use super::{Instruction, cmd::arguments};
 use crate::{
-    config,
     diagnostic::Problem,
     graph::{Action, Run},
     host::Network,
@@ -69,17 +68,11 @@ impl Instruction for RunCommand {
         let stage = planner.stage(&at.span)?;
         let config = &stage.image.config;
         let arguments = arguments(&self.command, config);
-
-        let mut environment = config.env.clone();
-        let mut declared = Vec::new();
-        for argument in &stage.arguments {
-            let own = config::variable(config, &argument.name);
-            if let (None, Some(value)) = (own, &argument.value) {
-                environment.push(format!("{}={value}", argument.name));
-            }
-            let value = own.or(argument.value.as_deref()).unwrap_or_default();
-            declared.push(format!("{}={value}", argument.name));
-        }
+        let environment = stage.environment();
+        let declared = stage.arguments.iter().map(|argument| {
+            format!("{}={}", argument.name, stage.variable(&argument.name).unwrap_or_default())
+        });
+        let declared: Vec<String> = declared.collect();
         let mut created_by = String::from("RUN ");
         if !declared.is_empty() {
             created_by.push_str(&format!("|{} {} ", declared.len(), declared.join(" ")));
@@ -138,7 +131,7 @@ mod tests {
     #[test]
     fn a_process_sees_the_environment_and_declared_arguments() {
         let run = run(&[("B", "2")], "ENV A=1\nARG B\nARG A=other\nARG C\nUSER u\nWORKDIR /w\nRUN x");
-        assert_eq!(run.environment[1..], ["A=1", "B=2"]);
+        assert_eq!(run.environment[1..], ["A=other", "B=2"]);
         assert_eq!((run.user.as_str(), run.directory.as_str()), ("u", "/w"));
     }
 

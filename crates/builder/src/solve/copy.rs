@@ -23,21 +23,21 @@ use crate::{
     graph::{Copy, Source},
     owner::{self, UnknownOwner},
     scratch::Scratch,
-    stack::Stack,
+    stack::{NewDirectory, Stack},
 };
 
 /// Why files could not be copied.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    #[error(transparent)]
-    Owner(#[from] UnknownOwner),
+    #[error("cannot read who is who in the image")]
+    Owner(#[from] io::Error),
     #[error(transparent)]
     Context(#[from] ContextError),
     #[error(transparent)]
     Unpack(#[from] ArchiveError),
     #[error("cannot copy to non-directory: /{path}", path = .0.display())]
     NotDirectory(PathBuf),
-    #[error("cannot replace a directory with a file: /{path}", path = .0.display())]
+    #[error("cannot replace to directory /{path} with file", path = .0.display())]
     IsDirectory(PathBuf),
     #[error("cannot unpack an archive aside")]
     Scratch(#[source] io::Error),
@@ -66,8 +66,9 @@ pub fn copy(
     stack: &Stack,
     scratch: &Scratch,
     time: i64,
+    unknown: &dyn Fn(UnknownOwner),
 ) -> Result<(), CopyError> {
-    let owner = copy.owner.as_ref().map(|owner| owner::find(owner, stack)).transpose()?;
+    let owner = copy.owner.as_ref().map(|owner| owner::find(owner, stack, unknown)).transpose()?;
     let change =
         |kind: FileType, bits: u32| copy.mode.as_ref().map_or(bits, |mode| mode.apply(bits, kind.is_dir()));
     let files = Files {
@@ -77,7 +78,7 @@ pub fn copy(
         owner,
         mode: &change,
         time,
-        into_directory: copy.destination.ends_with('/'),
+        into_directory: copy.destination.ends_with('/') || copy.sources.len() > 1,
     };
     for (source, trees) in copy.sources.iter().zip(trees) {
         if let Source::Inline { name, content } = source {
@@ -129,19 +130,10 @@ impl Files<'_> {
         let things: Vec<(&Path, FileType)> =
             tree.entries.iter().map(|(below, entry)| (below.as_path(), entry.kind)).collect();
         let target = self.prepare_directory(&things, destination)?;
-        if !tree.entries.contains_key(Path::new("")) {
-            // Its attributes are no content, so the directory it becomes is like any that is made on the way.
-            self.stack
-                .make_directory(&target, self.new_owner(), self.time)
-                .map_err(CopyError::at(&target))?;
-        }
-        // The layer of the directory itself comes first: what it is like there is what it will be like.
-        let first = tree.entries.get(Path::new("")).map(|entry| entry.layer);
-        let others: BTreeSet<usize> = tree.entries.values().map(|entry| entry.layer).collect();
-        for layer in first.into_iter().chain(others.into_iter().filter(|layer| Some(*layer) != first)) {
-            self.take_from_layer(layer, tree, &target)?;
-        }
-        Ok(())
+        // Its attributes are no content, so the directory it becomes is like any that is made on the way.
+        self.stack.make_directory(&target, self.new_directory()).map_err(CopyError::at(&target))?;
+        let layers: BTreeSet<usize> = tree.entries.values().map(|entry| entry.layer).collect();
+        layers.into_iter().try_for_each(|layer| self.take_from_layer(layer, tree, &target))
     }
 
     /// Copies those things in a directory that come from one layer.
@@ -172,7 +164,7 @@ impl Files<'_> {
         let things: Vec<(&Path, FileType)> =
             things.iter().map(|(path, kind)| (path.as_path(), *kind)).collect();
         let target = self.prepare_directory(&things, destination)?;
-        let options = CopyOptions { owner: self.owner, mtime: None, ..self.options() };
+        let options = CopyOptions { owner: self.owner, mtime: None, xattrs: true, ..self.options() };
         self.take(&root, Path::new(""), &target, options)
     }
 
@@ -187,7 +179,7 @@ impl Files<'_> {
             Some(kind) if kind.is_dir() => {
                 self.check_places(things, &target.path)?;
                 self.stack
-                    .make_directory(&target.path, self.new_owner(), self.time)
+                    .make_directory(&target.path, self.new_directory())
                     .map_err(CopyError::at(&target.path))?;
             }
             Some(_) => return Err(CopyError::NotDirectory(target.path)),
@@ -271,12 +263,12 @@ impl Files<'_> {
             true => (self.owner, None),
             false => (Some(self.new_owner()), Some(Time { seconds: self.time, nanoseconds: 0 })),
         };
-        CopyOptions { owner, mode: Some(self.mode), mtime, choose: None }
+        CopyOptions { owner, mode: Some(self.mode), mtime, xattrs: self.context.keeps_owners, choose: None }
     }
 
     fn prepare_parent(&self, target: &Path) -> Result<(), CopyError> {
         let parent = target.parent().unwrap_or(Path::new(""));
-        self.stack.make_directory(parent, self.new_owner(), self.time).map_err(CopyError::at(parent))
+        self.stack.make_directory(parent, self.new_directory()).map_err(CopyError::at(parent))
     }
 
     fn settle(&self, target: &Path) -> Result<(), CopyError> {
@@ -286,6 +278,12 @@ impl Files<'_> {
 
     fn resolve(&self, path: &Path) -> Result<crate::stack::Resolved, CopyError> {
         self.stack.resolve(path, true).map_err(CopyError::at(path))
+    }
+
+    /// Those on the way are made as what is copied is.
+    fn new_directory(&self) -> NewDirectory {
+        let mode = (self.mode)(FileType::Directory, 0o755);
+        NewDirectory { owner: self.new_owner(), mode, time: self.time }
     }
 
     /// Who owns what is copied: root, whoever owns the source.

@@ -19,9 +19,9 @@ use crate::{
     event::{Event, Task, TaskId},
     graph::{Action, Copy, MakeDirectory, Operation, Origin, Run, Source},
     host::RunStep,
-    owner,
+    owner::{self, UnknownOwner},
     scratch::Scratch,
-    stack::Stack,
+    stack::{NewDirectory, Stack},
 };
 
 /// The files that an operation takes, as they are found.
@@ -186,6 +186,7 @@ impl Solver<'_> {
         let directories = std::iter::once(upper.as_path()).chain(lower.iter().map(PathBuf::as_path));
         let stack = Stack::open(directories).map_err(BuildError::Cache)?;
         let date = self.date.seconds();
+        let unknown = &|owner: UnknownOwner| self.progress.event(Event::Warning(&owner.to_string()));
         stack.adopt_root(date).map_err(BuildError::Cache)?;
         match &operation.action {
             Action::Base(_) => return Ok(None),
@@ -195,11 +196,11 @@ impl Solver<'_> {
             }
             Action::Copy(copy) => {
                 let place = files.state.as_ref().unwrap_or(self.context);
-                copy::copy(copy, &files.trees, place, &stack, &scratch, date)
+                copy::copy(copy, &files.trees, place, &stack, &scratch, date, unknown)
                     .map_err(|error| self.failed(operation, error))?;
             }
             Action::MakeDirectory(make) => {
-                make_directory(make, &stack, date).map_err(|error| self.failed(operation, error))?;
+                make_directory(make, &stack, date, unknown).map_err(|error| self.failed(operation, error))?;
                 if is_empty(&upper) {
                     return Ok(None);
                 }
@@ -287,7 +288,12 @@ impl Solver<'_> {
 }
 
 /// WORKDIR: the directory, unless something is there.
-fn make_directory(make: &MakeDirectory, stack: &Stack, time: i64) -> Result<(), CopyError> {
+fn make_directory(
+    make: &MakeDirectory,
+    stack: &Stack,
+    time: i64,
+    unknown: &dyn Fn(UnknownOwner),
+) -> Result<(), CopyError> {
     let path = Path::new(&make.path);
     let resolved = stack.resolve(path, true).map_err(CopyError::at(path))?;
     match resolved.kind() {
@@ -295,8 +301,9 @@ fn make_directory(make: &MakeDirectory, stack: &Stack, time: i64) -> Result<(), 
         Some(_) => return Err(CopyError::NotDirectory(resolved.path)),
         None => {}
     }
-    let owner = make.owner.as_ref().map(|owner| owner::find(owner, stack)).transpose()?.unwrap_or_default();
-    stack.make_directory(&resolved.path, owner, time).map_err(CopyError::at(path))?;
+    let owner = make.owner.as_ref().map(|owner| owner::find(owner, stack, unknown)).transpose()?;
+    let new = NewDirectory { owner: owner.unwrap_or_default(), mode: 0o755, time };
+    stack.make_directory(&resolved.path, new).map_err(CopyError::at(path))?;
     stack.restore_times(&resolved.path, time).map_err(CopyError::at(path))
 }
 

@@ -95,7 +95,9 @@ fn a_directory_is_made_with_the_attributes_its_parents_have_below() {
     let below = root.path().join("1/usr");
     fs::set_permissions(&below, fs::Permissions::from_mode(0o1711)).expect("mode");
     let owner = Owner { uid: rustix::process::getuid().as_raw(), gid: rustix::process::getgid().as_raw() };
-    stack.make_directory(Path::new("usr/local/new"), owner, 1000).expect("made");
+    stack
+        .make_directory(Path::new("usr/local/new"), NewDirectory { owner, mode: 0o755, time: 1000 })
+        .expect("made");
     stack.restore_times(Path::new("usr/local/new"), 1000).expect("times");
     let made = |path: &str| fs::metadata(root.path().join("0").join(path)).expect("made");
     assert_eq!(made("usr").mode() & 0o7777, 0o1711);

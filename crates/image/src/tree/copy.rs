@@ -1,10 +1,11 @@
 //! Copies files and directories from one tree into another, as COPY and ADD do.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -22,6 +23,8 @@ pub struct CopyOptions<'a> {
     /// The permission bits of a copy of something of this kind with these bits.
     pub mode: Option<&'a dyn Fn(FileType, u32) -> u32>,
     pub mtime: Option<Time>,
+    /// Extended attributes are copied too.
+    pub xattrs: bool,
     /// What to do with each thing found below a source directory, by its path from there; all are taken if
     /// there is no such choice.
     pub choose: Option<&'a Choose<'a>>,
@@ -84,6 +87,8 @@ fn copy_directory(
     let into = Root { directory: to.directory(target)?, links: super::Links::Refused };
     // Filling a directory changes its times, so they are set when all is copied.
     let mut times = Vec::new();
+    // Where the copies are of files that have several names.
+    let mut copies: HashMap<(u64, u64), PathBuf> = HashMap::new();
     if is_new {
         let attributes = Attributes::of(from.open_at(source, READ_DIRECTORY)?.as_fd())?;
         let attributes = options.over(FileType::Directory, attributes);
@@ -100,7 +105,14 @@ fn copy_directory(
         let parent_path = found.path.parent().unwrap_or(Path::new(""));
         let parent = into.make_directories(parent_path, NEW_DIRECTORY_MODE, owner, &mut |_| {})?;
         if !found.file_type().is_dir() {
-            copy_one(&found, parent.as_fd(), found.name, options)?;
+            let file = (found.stat.st_dev, found.stat.st_ino);
+            match copies.get(&file).filter(|_| found.stat.st_nlink > 1) {
+                Some(copy) => link(&into, copy, parent.as_fd(), found.name)?,
+                None => copy_one(&found, parent.as_fd(), found.name, options)?,
+            }
+            if found.stat.st_nlink > 1 {
+                copies.entry(file).or_insert_with(|| found.path.to_owned());
+            }
             return Ok(false);
         }
         match rustix::fs::mkdirat(&parent, found.name, Mode::RWXU) {
@@ -117,6 +129,13 @@ fn copy_directory(
         super::metadata::touch_child(into.open_at(&path, READ_DIRECTORY)?, Path::new("."), mtime)?;
     }
     Ok(())
+}
+
+/// Makes `name` another name of the file at `first`.
+fn link(into: &Root, first: &Path, parent: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
+    let directory = into.directory(first.parent().unwrap_or(Path::new("")))?;
+    super::remove(parent, name)?;
+    Ok(rustix::fs::linkat(directory, first.file_name().unwrap_or_default(), parent, name, AtFlags::empty())?)
 }
 
 /// Copies anything but a directory.
@@ -168,7 +187,7 @@ impl CopyOptions<'_> {
             mode: self.mode.map_or(attributes.mode, |mode| mode(kind, attributes.mode)),
             owner: self.owner.unwrap_or(attributes.owner),
             mtime: self.mtime.unwrap_or(attributes.mtime),
-            xattrs: attributes.xattrs,
+            xattrs: if self.xattrs { attributes.xattrs } else { Vec::new() },
         }
     }
 }
