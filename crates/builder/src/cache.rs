@@ -21,9 +21,12 @@ mod usage;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    io::Write,
+    io::{Read, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -108,7 +111,13 @@ pub struct Inputs {
 pub struct Trace {
     /// By [`crate::graph::Operation::place`].
     pub steps: BTreeMap<String, Inputs>,
+    /// The steps' keys, by which one trace is told from another without reading all of it.
+    #[serde(skip)]
+    pub keys: BTreeMap<String, Digest>,
 }
+
+/// The trace of the build before, read when the first step is not known.
+pub type Before<'a> = LazyLock<Trace, Box<dyn FnOnce() -> Trace + Send + 'a>>;
 
 impl Inputs {
     /// The key of the step's record: equal if and only if all that can change its result is.
@@ -215,13 +224,26 @@ impl Cache {
         drop(noted);
     }
 
-    /// The trace of the last build that `identity` names.
+    /// The trace of the last build that `identity` names. Of large contexts it is large.
     pub fn trace(&self, identity: &Digest) -> Trace {
-        read(&self.path("traces", identity)).unwrap_or_default()
+        let text = fs::read(self.path("traces", identity)).unwrap_or_default();
+        let trace = text.splitn(2, |byte| *byte == b'\n').nth(1);
+        trace.and_then(|trace| serde_json::from_slice(trace).ok()).unwrap_or_default()
     }
 
+    /// Keeps the trace, after a line with the keys of its steps, unless it is there.
     pub fn keep_trace(&self, identity: &Digest, trace: &Trace) -> io::Result<()> {
-        write(&self.path("traces", identity), trace)
+        let path = self.path("traces", identity);
+        let mut text = serde_json::to_vec(&trace.keys)?;
+        text.push(b'\n');
+        let mut there = Vec::new();
+        let read =
+            fs::File::open(&path).and_then(|file| file.take(text.len() as u64).read_to_end(&mut there));
+        if read.is_ok() && there == text {
+            return Ok(());
+        }
+        serde_json::to_writer(&mut text, trace)?;
+        replace(&path, &text)
     }
 
     /// Where the digests of the files of the context `identity` names are kept.
@@ -270,6 +292,8 @@ const FORMAT: &str = "sampan build 2";
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     fn inputs(definition: &str, files: &[(&str, &str)]) -> Inputs {
@@ -335,5 +359,27 @@ mod tests {
         assert_eq!(cache.record(&key), Some(record));
         fs::write(cache.path("steps", &key), b"{\"lay").expect("damaged");
         assert_eq!(cache.record(&key), None);
+    }
+
+    #[test]
+    fn a_trace_is_written_when_its_keys_change() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let cache = Cache::new(directory.path().to_owned());
+        let identity = Digest::of(b"identity");
+        let trace = |step: &Inputs| Trace {
+            steps: [("a".to_owned(), step.clone())].into(),
+            keys: [("a".to_owned(), step.key())].into(),
+        };
+        let (one, other) = (inputs("RUN", &[("a", "1")]), inputs("RUN", &[("a", "2")]));
+        assert_eq!(cache.trace(&identity), Trace::default());
+        cache.keep_trace(&identity, &trace(&one)).expect("kept");
+        assert_eq!(cache.trace(&identity).steps, trace(&one).steps);
+        let written = || fs::metadata(cache.path("traces", &identity)).expect("written").ino();
+        let before = written();
+        cache.keep_trace(&identity, &trace(&one)).expect("kept");
+        assert_eq!(written(), before);
+        cache.keep_trace(&identity, &trace(&other)).expect("kept");
+        assert_ne!(written(), before);
+        assert_eq!(cache.trace(&identity).steps, trace(&other).steps);
     }
 }

@@ -51,6 +51,11 @@ pub enum Event<'a> {
         id: TaskId,
         name: &'a Reference,
     },
+    /// A registry has it under this name.
+    Pushed {
+        id: TaskId,
+        name: &'a Reference,
+    },
     Warning(&'a str),
 }
 
@@ -69,7 +74,17 @@ pub enum Task {
         label: String,
         title: String,
     },
-    Export,
+    Export(Exporter),
+}
+
+/// What a result is exported as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exporter {
+    Image,
+    Oci,
+    Docker,
+    Tar,
+    Local,
 }
 
 impl fmt::Display for Task {
@@ -80,7 +95,19 @@ impl fmt::Display for Task {
             Task::FindImages => write!(f, "[internal] load metadata of base images"),
             Task::ReadContext => write!(f, "[internal] load build context"),
             Task::Step { label, title } => write!(f, "{label}{title}"),
-            Task::Export => write!(f, "exporting to image"),
+            Task::Export(exporter) => write!(f, "exporting to {exporter}"),
         }
+    }
+}
+
+impl fmt::Display for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Exporter::Image => "image",
+            Exporter::Oci => "oci image format",
+            Exporter::Docker => "docker image format",
+            Exporter::Tar => "client tarball",
+            Exporter::Local => "client directory",
+        })
     }
 }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use image::{Image, Lease, Store};
+use image::{Image, Lease, Store, manifest::Descriptor};
 use serde::Serialize;
-use types::{Platform, Reference};
+use types::{Digest, Platform, Reference};
 
 /// The engine, as a build sees it.
 ///
@@ -25,9 +25,27 @@ pub trait Host: Sync {
         Ok(())
     }
 
+    /// Gives the registry of `name` these images, and lets `name` stand there for the one, or for `index`, which lists
+    /// them. Layers are compressed on the way. The answer is what `name` stands for then.
+    fn push(
+        &self,
+        lease: &Lease,
+        images: &[Image],
+        index: Option<&Descriptor>,
+        name: &Reference,
+    ) -> Result<Pushed, HostError>;
+
     /// Runs a process in a container of its own to its end, passing on what it writes, and returns its exit code.
     /// What it changed is in `step.upper` then, nothing of the engine's own among it, and nothing is mounted.
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError>;
+}
+
+/// A manifest or an index that a registry has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pushed {
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
 }
 
 /// A process to run for RUN.

@@ -12,8 +12,10 @@ mod config;
 mod context;
 mod date;
 mod diagnostic;
+mod emulation;
 mod event;
 mod expand;
+mod export;
 mod graph;
 mod history;
 mod host;
@@ -30,35 +32,40 @@ mod progress;
 mod recipe;
 mod scratch;
 mod solve;
+mod squash;
 mod stack;
 
 use std::{
     collections::BTreeMap,
     io,
     path::PathBuf,
-    sync::{Mutex, PoisonError, atomic::AtomicBool},
-    time::Instant,
+    sync::{LazyLock, Mutex, PoisonError, atomic::AtomicBool},
 };
 
-use image::{Configuration, Image, StoreError, config::History};
+use image::{Configuration, Image, Lease, StoreError, config::History};
 use types::{Digest, Platform, Reference};
 
 pub use context::ContextError;
 pub use diagnostic::{Diagnostic, Problem, Span};
-pub use event::{Event, Observer, Task, TaskId};
-pub use host::{Host, HostError, Network, RunStep, Stream};
+pub use event::{Event, Exporter, Observer, Task, TaskId};
+pub use export::{
+    Annotation, Annotations, ExportError, Exported, Family, Output, Package, Place, Split, Target,
+};
+pub use host::{Host, HostError, Network, Pushed, RunStep, Stream};
 pub use ignore::InvalidPattern;
 pub use input::{ContextSource, DockerfileSource, InputError};
-pub use local::{Local, Pull};
+pub use local::Local;
 pub use solve::CopyError;
 
-use cache::Cache;
+use cache::{Before, Cache};
 use date::SourceDate;
+use export::Results;
 use graph::{Entry, Graph};
 use input::Input;
 use plan::{PlanError, Planner, Settings};
 use progress::Progress;
 use recipe::Recipe;
+use scratch::Scratch;
 use solve::{Solver, State};
 
 /// An image to be built.
@@ -78,18 +85,50 @@ pub struct Build {
     pub pull: bool,
     /// The network of RUN steps that do not say.
     pub network: Network,
-    /// The platform to build for, if not this machine's.
-    pub platform: Option<Platform>,
+    /// The platforms to build for; this machine's if there are none.
+    pub platforms: Vec<Platform>,
+    /// One layer for all that is built on the base.
+    pub squash: bool,
+    pub annotations: Annotations,
+    /// What becomes of the result, perhaps nothing; an image in the store if nothing is said.
+    pub outputs: Option<Vec<Output>>,
     /// When everything is said to have been made, in seconds since 1970, if that is not for the sources to tell.
     pub source_date: Option<i64>,
     /// Where results are kept for later builds.
     pub cache: PathBuf,
 }
 
-/// A finished image.
+impl Build {
+    /// A build of `dockerfile` in `context` with nothing special about it.
+    pub fn new(context: ContextSource, dockerfile: DockerfileSource, cache: PathBuf) -> Build {
+        Build {
+            context,
+            dockerfile,
+            tags: Vec::new(),
+            arguments: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            target: None,
+            no_cache: false,
+            pull: false,
+            network: Network::Default,
+            platforms: Vec::new(),
+            squash: false,
+            annotations: Annotations::default(),
+            outputs: None,
+            source_date: None,
+            cache,
+        }
+    }
+}
+
+/// What was built.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Built {
+    /// The image for the only platform, or the first.
     pub image: Image,
+    /// Those for further platforms.
+    pub others: Vec<Image>,
+    pub exported: Exported,
 }
 
 /// Why there is no image.
@@ -112,6 +151,11 @@ pub enum BuildError {
     /// A process of RUN failed. `output` is the last of what it wrote.
     #[error("process {command:?} did not complete successfully: exit code: {code}")]
     Run { command: String, code: i32, output: String, diagnostic: Box<Diagnostic> },
+    /// RUN needs another processor.
+    #[error("this machine cannot run programs for {platform}")]
+    Foreign { platform: Platform, diagnostic: Box<Diagnostic> },
+    #[error(transparent)]
+    Export(#[from] ExportError),
     #[error("the image would have more than {MOST_LAYERS} layers")]
     TooManyLayers,
     #[error("layer {0} is not in the store")]
@@ -132,8 +176,10 @@ impl BuildError {
             | BuildError::Base { diagnostic, .. }
             | BuildError::Context { diagnostic, .. }
             | BuildError::Copy { diagnostic, .. }
+            | BuildError::Foreign { diagnostic, .. }
             | BuildError::Run { diagnostic, .. } => Some(diagnostic),
             BuildError::Input(_)
+            | BuildError::Export(_)
             | BuildError::TooManyLayers
             | BuildError::LayerMissing(_)
             | BuildError::Store(_)
@@ -143,7 +189,7 @@ impl BuildError {
     }
 }
 
-/// Builds an image and names it. Blocks until it is stored, or cannot be built.
+/// Builds an image for each platform and exports them. Blocks until that is done, or cannot be done.
 pub fn build(
     build: Build,
     host: &dyn Host,
@@ -176,49 +222,84 @@ fn build_with(
         no_cache,
         pull,
         network,
-        platform,
+        platforms,
+        squash,
+        annotations,
+        outputs,
         source_date,
         cache: _,
     } = build;
-    let settings = Settings { arguments, labels, target, platform, network, pull };
     let progress = Progress::new(observer);
-
     let input = Input::read(context, dockerfile, cache, &progress)?;
-    let graph = plan(&input, &settings, host, &progress)?;
-    let lease = host.store().lease()?;
     let date = SourceDate::of(source_date, &input.directory);
-    let before = cache.trace(&input.identity);
-    let solver = Solver {
-        host,
-        lease: &lease,
-        cache,
-        context: &input.context,
-        progress: &progress,
-        ignore_cache: no_cache,
-        date,
-        file: &input.file,
-        source: &input.text,
-        before: &before,
-        trace: Mutex::default(),
-        stop: &AtomicBool::new(false),
-    };
-    let states = solver.solve(&graph)?;
-    let trace = solver.trace.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if trace != before {
-        cache.keep_trace(&input.identity, &trace).map_err(BuildError::Cache)?;
+    let lease = host.store().lease()?;
+    let work = Work { host, lease: &lease, cache, input: &input, progress: &progress, no_cache, date };
+
+    let mut settings = Settings { arguments, labels, target, platform: None, network, pull };
+    let platforms: Vec<_> = platforms.into_iter().map(Some).collect();
+    let platforms = if platforms.is_empty() { vec![None] } else { platforms };
+    let mut images = Vec::new();
+    for platform in platforms {
+        settings.platform = platform;
+        let graph = plan(&input, &settings, host, &progress)?;
+        emulation::check(&graph, &input)?;
+        let states = work.solve(&graph, settings.platform.as_ref())?;
+        let config = configuration(graph.config.clone(), &graph.history, &states, date);
+        let mut image = lease.write_image(config, &states[graph.result].layers)?;
+        if squash {
+            let scratch = Scratch::new(&cache.scratch_path()).map_err(BuildError::Cache)?;
+            image = squash::squash(&image, &graph, &states, &lease, &scratch)?;
+        }
+        images.push(annotations.put(image, &lease)?);
     }
     input.context.save_index().map_err(BuildError::Cache)?;
 
-    let id = progress.start(&Task::Export);
-    let began = Instant::now();
-    let layers = &states[graph.result].layers;
-    let config = configuration(graph.config, &graph.history, &states, date);
-    let image = lease.write_image(config, layers)?;
-    host.record(&lease, &image, &tags)?;
-    progress.event(Event::Written { id, image: image.id });
-    tags.iter().for_each(|name| progress.event(Event::Named { id, name }));
-    progress.finish(id, began);
-    Ok(Built { image })
+    let outputs = outputs.unwrap_or_else(|| vec![Output::stored()]);
+    let results = Results { host, lease: &lease, images: &images, tags: &tags, annotations: &annotations };
+    let exported = results.export(outputs, &progress)?;
+    let image = images.remove(0);
+    Ok(Built { image, others: images, exported })
+}
+
+/// What the builds for all platforms have in common.
+struct Work<'a, 'p> {
+    host: &'a dyn Host,
+    lease: &'a Lease,
+    cache: &'a Cache,
+    input: &'a Input,
+    progress: &'a Progress<'p>,
+    no_cache: bool,
+    date: SourceDate,
+}
+
+impl Work<'_, '_> {
+    /// Carries out a graph, and remembers how that went.
+    fn solve(&self, graph: &Graph, platform: Option<&Platform>) -> Result<Vec<State>, BuildError> {
+        let Work { host, lease, cache, input, progress, no_cache, date } = *self;
+        let identity = match platform {
+            Some(platform) => Digest::of(format!("{} {platform}", input.identity).as_bytes()),
+            None => input.identity,
+        };
+        let before: Before<'_> = LazyLock::new(Box::new(|| cache.trace(&identity)));
+        let solver = Solver {
+            host,
+            lease,
+            cache,
+            context: &input.context,
+            progress,
+            ignore_cache: no_cache,
+            date,
+            file: &input.file,
+            source: &input.text,
+            before: &before,
+            trace: Mutex::default(),
+            stop: &AtomicBool::new(false),
+        };
+        let states = solver.solve(graph)?;
+        let trace = solver.trace.into_inner().unwrap_or_else(PoisonError::into_inner);
+        cache.keep_trace(&identity, &trace).map_err(BuildError::Cache)?;
+        Ok(states)
+    }
 }
 
 /// Reads all instructions, then plans those that are needed; nothing is fetched for a Dockerfile that is wrong.

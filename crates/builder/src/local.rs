@@ -8,13 +8,14 @@ use std::{
 use engine::{
     Engine, EngineError,
     container::{NetworkMode, Step},
+    transfer::{self, Client, Unwatched},
 };
-use image::{Image, Lease, Store};
+use image::{Image, Lease, Store, manifest::Descriptor};
 use types::{Platform, Reference};
 
 use crate::{
     cache::{self, Budget},
-    host::{Host, HostError, Network, RunStep, Stream},
+    host::{Host, HostError, Network, Pushed, RunStep, Stream},
 };
 
 /// Builds with what an engine has, and into it.
@@ -24,16 +25,16 @@ pub struct Local<'a> {
     idle: Mutex<Vec<Engine>>,
     root: PathBuf,
     run: PathBuf,
-    pull: &'a Pull<'a>,
+    client: &'a Connect<'a>,
 }
 
-/// Brings an image here from its registry.
-pub type Pull<'a> = dyn Fn(&Engine, &Reference, &Platform) -> Result<(), EngineError> + Sync + 'a;
+/// Makes a client of registries, with the user's credentials.
+pub type Connect<'a> = dyn Fn() -> Result<Client, EngineError> + Sync + 'a;
 
 impl<'a> Local<'a> {
-    pub fn new(engine: Engine, pull: &'a Pull<'a>) -> Local<'a> {
+    pub fn new(engine: Engine, client: &'a Connect<'a>) -> Local<'a> {
         let (root, run) = (engine.root().to_owned(), engine.run_directory().to_owned());
-        Local { store: engine.images().clone(), idle: Mutex::new(vec![engine]), root, run, pull }
+        Local { store: engine.images().clone(), idle: Mutex::new(vec![engine]), root, run, client }
     }
 
     /// Does `work` with an engine that nobody else uses meanwhile.
@@ -59,7 +60,8 @@ impl Host for Local<'_> {
         if !pull && let Some(image) = self.at_hand(name, platform)? {
             return Ok(image);
         }
-        self.with(|engine| (self.pull)(engine, name, platform)).map_err(other)?;
+        let pull = |engine: &Engine| engine.pull(&(self.client)()?, name, platform, &Unwatched);
+        self.with(pull).map_err(other)?;
         self.at_hand(name, platform)?.ok_or_else(|| HostError::NotFound(name.clone()))
     }
 
@@ -70,6 +72,18 @@ impl Host for Local<'_> {
     fn bound_cache(&self) -> Result<(), HostError> {
         let budget = Budget::from_environment().map_err(other)?;
         self.with(|engine| cache::bound(engine, &budget)).map(drop).map_err(other)
+    }
+
+    fn push(
+        &self,
+        lease: &Lease,
+        images: &[Image],
+        index: Option<&Descriptor>,
+        name: &Reference,
+    ) -> Result<Pushed, HostError> {
+        let push = |engine: &Engine| engine.push_images(&(self.client)()?, lease, images, index, name);
+        let transfer::Pushed { digest, size } = self.with(push).map_err(other)?;
+        Ok(Pushed { digest, size })
     }
 
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {

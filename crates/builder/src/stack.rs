@@ -8,6 +8,7 @@
 //! A path is followed here, component by component. Inside a layer only paths without links are opened, below the
 //! layer's descriptor.
 
+mod copy;
 mod merged;
 
 use std::{
@@ -23,6 +24,8 @@ use rustix::{
     fs::{FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT},
     io::Errno,
 };
+
+pub use copy::Copier;
 
 /// Directories stacked as overlayfs would, the topmost first.
 pub struct Stack {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use image::{Image, Lease, Store};
+use image::{Image, Lease, Store, manifest::Descriptor};
 use types::{Platform, Reference};
 
 use super::*;
@@ -17,13 +17,15 @@ struct FakeEngine {
     store: Store,
     names: Mutex<BTreeMap<String, Image>>,
     runs: Mutex<Vec<RunStep>>,
+    pushed: Mutex<Vec<String>>,
 }
 
 impl FakeEngine {
     fn new() -> FakeEngine {
         let root = tempfile::tempdir().expect("temporary directory");
         let store = Store::open(&root.path().join("store")).expect("store");
-        FakeEngine { root, store, names: Mutex::default(), runs: Mutex::default() }
+        let (names, runs, pushed) = Default::default();
+        FakeEngine { root, store, names, runs, pushed }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -78,6 +80,19 @@ impl Host for FakeEngine {
         Ok(())
     }
 
+    fn push(
+        &self,
+        lease: &Lease,
+        images: &[Image],
+        index: Option<&Descriptor>,
+        name: &Reference,
+    ) -> Result<Pushed, HostError> {
+        let digest = index.map_or(images[0].manifest, |index| index.digest);
+        let bytes = lease.store().read_blob(&digest, 1 << 20).expect("in the store");
+        self.pushed.lock().expect("no test panics holding it").push(name.familiar());
+        Ok(Pushed { digest, size: bytes.len() as u64 })
+    }
+
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {
         self.runs.lock().expect("no test panics holding it").push(step.clone());
         let run = std::process::Command::new(&step.arguments[0])
@@ -129,20 +144,10 @@ impl Project {
     }
 
     fn settings(&self, engine: &FakeEngine) -> Build {
-        Build {
-            context: ContextSource::Directory(self.0.path().to_owned()),
-            dockerfile: DockerfileSource::Default,
-            tags: vec!["out".parse().expect("reference")],
-            arguments: BTreeMap::new(),
-            labels: BTreeMap::new(),
-            target: None,
-            no_cache: false,
-            pull: false,
-            network: Network::Default,
-            platform: None,
-            source_date: None,
-            cache: engine.path("cache"),
-        }
+        let context = ContextSource::Directory(self.0.path().to_owned());
+        let mut build = Build::new(context, DockerfileSource::Default, engine.path("cache"));
+        build.tags.push("out".parse().expect("reference"));
+        build
     }
 
     fn build(&self, engine: &FakeEngine) -> (Result<Built, BuildError>, String) {

@@ -1,12 +1,12 @@
 //! Planning without an engine, for the tests of single instructions.
 
-use image::{Image, Lease, Store, config::Execution};
+use image::{Image, Lease, Store, config::Execution, manifest::Descriptor};
 use types::{Digest, Platform, Reference};
 
 use crate::{
     config,
     graph::{Action, Copy, Graph},
-    host::{Host, HostError, RunStep, Stream},
+    host::{Host, HostError, Pushed, RunStep, Stream},
     parse,
     plan::{PlanError, Planner, Settings},
     recipe::Recipe,
@@ -31,6 +31,16 @@ impl Host for OneImage {
     }
 
     fn record(&self, _: &Lease, _: &Image, _: &[Reference]) -> Result<(), HostError> {
+        unreachable!("planning makes no image")
+    }
+
+    fn push(
+        &self,
+        _: &Lease,
+        _: &[Image],
+        _: Option<&Descriptor>,
+        _: &Reference,
+    ) -> Result<Pushed, HostError> {
         unreachable!("planning makes no image")
     }
 

@@ -19,7 +19,7 @@ use types::Digest;
 
 use crate::{
     BuildError,
-    cache::{Cache, Record, Trace},
+    cache::{Before, Cache, Record, Trace},
     context::Context,
     date::SourceDate,
     graph::{Graph, OperationId},
@@ -30,12 +30,12 @@ use crate::{
 pub use copy::CopyError;
 
 /// What operations are carried out with.
-pub struct Solver<'a> {
+pub struct Solver<'a, 'p> {
     pub host: &'a dyn Host,
     pub lease: &'a Lease,
     pub cache: &'a Cache,
     pub context: &'a Context,
-    pub progress: &'a Progress<'a>,
+    pub progress: &'a Progress<'p>,
     /// Known results are not used for RUN, nor for anything else: `--no-cache`.
     pub ignore_cache: bool,
     /// When everything that is made here is said to have been made.
@@ -44,7 +44,7 @@ pub struct Solver<'a> {
     pub file: &'a str,
     pub source: &'a str,
     /// What earlier builds of this Dockerfile went through: tells why a step is not known.
-    pub before: &'a Trace,
+    pub before: &'a Before<'a>,
     /// What this one does.
     pub trace: Mutex<Trace>,
     /// An operation failed, or nobody wants the result any more: those that are under way end.
@@ -66,7 +66,7 @@ pub struct Given {
     from: Vec<Layer>,
 }
 
-impl Solver<'_> {
+impl Solver<'_, '_> {
     /// Carries out all operations; the answer has a state for each. Returns the first failure when everything that
     /// was under way has ended.
     pub fn solve(&self, graph: &Graph) -> Result<Vec<State>, BuildError> {

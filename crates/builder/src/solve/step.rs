@@ -33,7 +33,7 @@ struct Files {
     state: Option<Context>,
 }
 
-impl Solver<'_> {
+impl Solver<'_, '_> {
     /// Carries out one operation.
     pub(super) fn carry_out(&self, operation: &Operation, given: Given) -> Result<State, BuildError> {
         if let Action::Base(None) = &operation.action {
@@ -100,6 +100,7 @@ impl Solver<'_> {
             }),
         };
         let mut trace = self.trace.lock().unwrap_or_else(PoisonError::into_inner);
+        trace.keys.insert(operation.place.clone(), key);
         trace.steps.insert(operation.place.clone(), inputs);
         drop(trace);
         let record = match (reason, known) {

@@ -17,7 +17,7 @@ use std::{
 };
 
 use image::tree::{Found, Root, open_child_directory};
-use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, OFlags, Stat};
 
 use super::{READ_DIRECTORY, Seen, Stack, absent, is_directory, is_marked_opaque, is_whiteout};
 
@@ -34,13 +34,31 @@ impl Stack {
         start: &Path,
         visit: &mut dyn FnMut(usize, Found<'_>) -> Result<bool, E>,
     ) -> Result<(), E> {
+        self.visit(start, Meaning::Files, &mut |layer, found, _| visit(layer, found))
+    }
+
+    /// Visits what these layers, taken together, say of others below them: as [`Stack::walk`], and whiteouts too.
+    /// `visit` also learns whether what it gets hides what is below it.
+    pub fn walk_changes<E: From<io::Error>>(
+        &self,
+        visit: &mut dyn FnMut(Found<'_>, bool) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        self.visit(Path::new(""), Meaning::Changes, &mut |_, found, hides| visit(found, hides))
+    }
+
+    fn visit<E: From<io::Error>>(
+        &self,
+        start: &Path,
+        meaning: Meaning,
+        visit: &mut dyn FnMut(usize, Found<'_>, bool) -> Result<bool, E>,
+    ) -> Result<(), E> {
         let mut levels = vec![Level::read(self, PathBuf::new(), start, self.merged_at(start)?)?];
         while let Some(level) = levels.last_mut() {
             let Some((name, layers)) = level.names.pop() else {
                 levels.pop();
                 continue;
             };
-            let Some(child) = level.child(self, &name, &layers)? else { continue };
+            let Some(child) = level.child(self, &name, &layers, meaning)? else { continue };
             let path = level.path.join(&name);
             let top = child.layers[0];
             let found = Found {
@@ -49,7 +67,7 @@ impl Stack {
                 name: Path::new(&name),
                 stat: child.stat,
             };
-            if visit(top, found)? && is_directory(&child.stat) {
+            if visit(top, found, child.hides)? && is_directory(&child.stat) {
                 let place = level.place.join(&name);
                 // Only the deepest directory is open: a stack may be higher, and a tree deeper, than a process may have
                 // files open.
@@ -64,7 +82,9 @@ impl Stack {
     pub fn find(&self, path: &Path) -> io::Result<Option<(usize, Stat)>> {
         let depth = match self.depth(path.parent().unwrap_or(Path::new(""))) {
             Ok(depth) => depth,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         for (index, layer) in self.layers[..depth].iter().enumerate() {
@@ -111,6 +131,15 @@ impl Stack {
     }
 }
 
+/// What a stack is seen as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// All there is: what is deleted is not there.
+    Files,
+    /// Something said of layers below.
+    Changes,
+}
+
 /// A directory being visited.
 struct Level {
     /// From where the walk began.
@@ -128,6 +157,8 @@ struct Child {
     stat: Stat,
     /// The layer it comes from; for a directory also those it is merged with.
     layers: Vec<usize>,
+    /// Whether what is below the stack is not seen: told for [`Meaning::Changes`] only.
+    hides: bool,
 }
 
 impl Level {
@@ -147,22 +178,37 @@ impl Level {
         Ok(Level { path, place: place.to_owned(), names: names.into_iter().rev().collect(), open })
     }
 
-    /// What `name`, which only `layers` have, stands for; `None` for something deleted.
-    fn child(&mut self, stack: &Stack, name: &OsString, layers: &[usize]) -> io::Result<Option<Child>> {
+    /// What `name`, which only `layers` have, stands for; `None` if that is nothing.
+    fn child(
+        &mut self,
+        stack: &Stack,
+        name: &OsString,
+        layers: &[usize],
+        meaning: Meaning,
+    ) -> io::Result<Option<Child>> {
         let mut child: Option<Child> = None;
         for (position, index) in layers.iter().enumerate() {
             let directory = self.directory(stack, *index)?;
             let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            let is_directory = FileType::from_raw_mode(stat.st_mode).is_dir();
-            match &mut child {
-                None if is_whiteout(&stat) => return Ok(None),
-                None => child = Some(Child { stat, layers: vec![*index] }),
-                Some(child) if is_directory => child.layers.push(*index),
-                Some(_) => break,
+            let is_directory = is_directory(&stat);
+            let child = match &mut child {
+                None if meaning == Meaning::Files && is_whiteout(&stat) => return Ok(None),
+                None => child.insert(Child { stat, layers: vec![*index], hides: !is_directory }),
+                Some(child) if is_directory => {
+                    child.layers.push(*index);
+                    child
+                }
+                Some(child) => {
+                    child.hides = true;
+                    break;
+                }
+            };
+            let is_last = position + 1 == layers.len() && meaning == Meaning::Files;
+            if !is_directory || is_last {
+                break;
             }
-            let is_last = position + 1 == layers.len();
-            if !is_directory || is_last || is_marked_opaque(open_child_directory(directory, Path::new(name))?)
-            {
+            if is_marked_opaque(open_child_directory(directory, Path::new(name))?) {
+                child.hides = true;
                 break;
             }
         }

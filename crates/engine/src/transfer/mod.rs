@@ -9,6 +9,8 @@ mod push;
 
 use types::Digest;
 
+pub use distribution::Client;
+
 pub use self::{
     inspect::{Remote, inspect},
     pull::Pulled,

@@ -15,7 +15,7 @@ use image::{
 };
 use types::{Digest, Platform, Reference};
 
-use super::{Event, Observer, Step};
+use super::{Event, Observer, Step, Unwatched};
 use crate::{Engine, error::EngineError};
 
 /// What came of a push.
@@ -52,18 +52,62 @@ impl Engine {
         for layer in &image.layers {
             observer.event(Event::Layer { layer: &layer.diff_id, step: Step::Waiting });
         }
+        let pushed =
+            self.send(client, &lease, &image, reference, Some(&Selector::from(reference)), observer)?;
+        self.record_digest(reference, &pushed.digest, &row.manifest)?;
+        self.write_index()?;
+        Ok(pushed)
+    }
 
-        let repository = client.repository(reference.registry(), reference.path());
-        let push =
-            Push { lease: &lease, repository: &repository, elsewhere: self.known_in(reference)?, observer };
+    /// Gives a registry images that `lease` holds, recorded or not, and lets `reference` stand there for the only one, or
+    /// for `index`, which lists them by the manifests that they have here.
+    pub fn push_images(
+        &self,
+        client: &Client,
+        lease: &Lease,
+        images: &[image::Image],
+        index: Option<&Descriptor>,
+        reference: &Reference,
+    ) -> Result<Pushed, EngineError> {
         let selector = Selector::from(reference);
-        if let Some(manifest) = push.finished_manifest(&image)?
-            && repository.find_manifest(&selector)?.is_some_and(|there| there.digest == manifest.digest)
-        {
-            for layer in &image.layers {
-                observer.event(Event::Layer { layer: &layer.diff_id, step: Step::There });
+        let Some(index) = index else {
+            let [image] = images else {
+                return Err(EngineError::Invalid("several images need an index".into()));
+            };
+            let pushed = self.send(client, lease, image, reference, Some(&selector), &Unwatched)?;
+            self.record_digest(reference, &pushed.digest, &image.manifest)?;
+            return Ok(pushed);
+        };
+        for image in images {
+            self.send(client, lease, image, reference, None, &Unwatched)?;
+            self.record_digest(reference, &image.manifest, &image.manifest)?;
+        }
+        let bytes = lease.store().read_blob(&index.digest, MANIFEST_LIMIT)?;
+        let repository = client.repository(reference.registry(), reference.path());
+        repository.put_manifest(&selector, &index.media_type, &bytes)?;
+        Ok(Pushed { digest: index.digest, size: index.size })
+    }
+
+    /// Sends what the registry does not have of an image, and its manifest last, as `selector` says, or by its digest.
+    fn send(
+        &self,
+        client: &Client,
+        lease: &Lease,
+        image: &image::Image,
+        reference: &Reference,
+        selector: Option<&Selector>,
+        observer: &dyn Observer,
+    ) -> Result<Pushed, EngineError> {
+        let repository = client.repository(reference.registry(), reference.path());
+        let push = Push { lease, repository: &repository, elsewhere: self.known_in(reference)?, observer };
+        if let Some(manifest) = push.finished_manifest(image)? {
+            let selector = selector.cloned().unwrap_or(Selector::Digest(manifest.digest));
+            if repository.find_manifest(&selector)?.is_some_and(|there| there.digest == manifest.digest) {
+                for layer in &image.layers {
+                    observer.event(Event::Layer { layer: &layer.diff_id, step: Step::There });
+                }
+                return Ok(manifest.pushed());
             }
-            return self.record_pushed(reference, &manifest, &row.manifest);
         }
 
         // The largest first: what is left to send when all is compressed should be little.
@@ -81,21 +125,10 @@ impl Engine {
         )?;
 
         let layers = image.layers.iter().map(|layer| sent[&layer.diff_id].clone()).collect();
-        let manifest = push.manifest(&image, layers)?;
+        let manifest = push.manifest(image, layers)?;
+        let selector = selector.cloned().unwrap_or(Selector::Digest(manifest.digest));
         repository.put_manifest(&selector, &manifest.media_type, &manifest.bytes)?;
-        self.record_pushed(reference, &manifest, &row.manifest)
-    }
-
-    /// Remembers by which digest the registry knows the image, and that it has its blobs.
-    fn record_pushed(
-        &self,
-        reference: &Reference,
-        manifest: &PushedManifest,
-        image: &Digest,
-    ) -> Result<Pushed, EngineError> {
-        self.record_digest(reference, &manifest.digest, image)?;
-        self.write_index()?;
-        Ok(Pushed { digest: manifest.digest, size: manifest.bytes.len() as u64 })
+        Ok(manifest.pushed())
     }
 
     /// All names that are tags of the same repository as `reference`.
@@ -146,6 +179,12 @@ struct PushedManifest {
     digest: Digest,
     media_type: String,
     bytes: Vec<u8>,
+}
+
+impl PushedManifest {
+    fn pushed(&self) -> Pushed {
+        Pushed { digest: self.digest, size: self.bytes.len() as u64 }
+    }
 }
 
 impl Push<'_> {

@@ -5,6 +5,7 @@
 
 mod extract;
 mod import;
+mod layout;
 mod load;
 mod save;
 mod spool;
@@ -16,6 +17,7 @@ use types::Digest;
 
 pub use extract::{extract, is_archive};
 pub use import::import;
+pub use layout::Layout;
 pub use load::{Loaded, load};
 pub use save::save;
 

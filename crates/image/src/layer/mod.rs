@@ -9,10 +9,11 @@ mod space;
 mod unpack;
 mod whiteout;
 
-pub use pack::{PackError, Packed, pack};
+pub use pack::{PackError, Packed, Packer, Packing, pack};
 pub use parents::adopt;
 pub use space::SpaceError;
 pub use unpack::{Form, UnpackError, Unpacked, unpack};
+pub use whiteout::{is_whiteout, set_opaque};
 
 #[cfg(test)]
 pub(crate) mod tests;

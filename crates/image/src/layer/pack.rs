@@ -1,4 +1,4 @@
-//! Packs a layer's directory into an archive: always the same bytes for the same files.
+//! Packs a layer's directory, or files from anywhere, into an archive: always the same bytes for the same files.
 
 use std::{
     collections::HashMap,
@@ -43,26 +43,52 @@ pub enum PackError {
 /// several names of one file as hard links, without user names, times in whole seconds. The root itself
 /// and sockets are left out.
 pub fn pack(tree: &Root, target: impl Write) -> Result<Packed, PackError> {
-    let mut packer =
-        Packer { writer: Writer::new(target), linked: HashMap::new(), packed: Packed::default() };
+    let mut packer = Packer::new(target, Packing::Layer);
     walk(tree, Path::new(""), &mut |found| packer.pack(&found))?;
-    packer.writer.finish().map_err(PackError::Write)?;
-    Ok(packer.packed)
+    packer.finish()
 }
 
-struct Packer<W: Write> {
+/// Writes one file after the other as [`pack`] does.
+pub struct Packer<W: Write> {
     writer: Writer<W>,
+    packing: Packing,
+    /// What stands before all names.
+    prefix: PathBuf,
     /// The first name of each file that has several, by device and inode.
     linked: HashMap<(u64, u64), Vec<u8>>,
     packed: Packed,
 }
 
+/// What is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// A layer, whose whiteouts and opaque directories say what is gone below it.
+    Layer,
+    /// Files that stand for themselves, whichever layers they come from.
+    Files,
+}
+
 impl<W: Write> Packer<W> {
-    fn pack(&mut self, found: &Found<'_>) -> Result<bool, PackError> {
+    pub fn new(target: W, packing: Packing) -> Packer<W> {
+        let writer = Writer::new(target);
+        let (prefix, linked) = (PathBuf::new(), HashMap::new());
+        Packer { writer, packing, prefix, linked, packed: Packed::default() }
+    }
+
+    /// Begins a tree of its own in the directory `name`: what follows goes there, and is linked to nothing before it.
+    pub fn begin(&mut self, name: &str) -> Result<(), PackError> {
+        self.linked.clear();
+        self.prefix = PathBuf::from(name);
+        let attributes = Attributes { mode: 0o755, ..Attributes::default() };
+        self.entry(&entry(format!("{name}/").into(), Kind::Directory, attributes))
+    }
+
+    /// Adds what was found; a directory comes before what is in it. The answer is for whoever walks: whether it is one.
+    pub fn pack(&mut self, found: &Found<'_>) -> Result<bool, PackError> {
         let read = |source| PackError::Read { path: found.path.to_owned(), source };
-        let name = found.path.as_os_str().as_bytes();
+        let name = self.prefix.join(found.path).into_os_string().into_encoded_bytes();
         match found.file_type() {
-            _ if whiteout::is_whiteout(&found.stat) => {
+            _ if self.packing == Packing::Layer && whiteout::is_whiteout(&found.stat) => {
                 let parent = found.path.parent().unwrap_or(Path::new(""));
                 let hidden = [whiteout::PREFIX, found.name.as_os_str().as_bytes()].concat();
                 self.marker(parent, &hidden)?;
@@ -71,33 +97,40 @@ impl<W: Write> Packer<W> {
                 let directory = open_child_directory(found.parent, found.name).map_err(read)?;
                 self.check_whole(&directory, found)?;
                 let attributes = Attributes::of(directory.as_fd()).map_err(read)?;
-                self.entry(&entry([name, b"/"].concat(), Kind::Directory, attributes))?;
-                if whiteout::is_opaque(directory.as_fd()).map_err(read)? {
+                let path = [name.as_slice(), b"/"].concat();
+                self.entry(&entry(path, Kind::Directory, attributes))?;
+                if self.packing == Packing::Layer && whiteout::is_opaque(directory.as_fd()).map_err(read)? {
                     self.marker(found.path, whiteout::OPAQUE_NAME)?;
                 }
                 return Ok(true);
             }
-            FileType::RegularFile => self.file(found)?,
+            FileType::RegularFile => self.file(found, name)?,
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(found.parent, found.name, Vec::new());
                 let target = target.map_err(|e| read(e.into()))?.into_bytes();
-                self.other(found, Kind::Symlink { target })?;
+                self.other(found, name, Kind::Symlink { target })?;
             }
             FileType::CharacterDevice => {
                 let (major, minor) = (major(found.stat.st_rdev), minor(found.stat.st_rdev));
-                self.other(found, Kind::Character { major, minor })?;
+                self.other(found, name, Kind::Character { major, minor })?;
             }
             FileType::BlockDevice => {
                 let (major, minor) = (major(found.stat.st_rdev), minor(found.stat.st_rdev));
-                self.other(found, Kind::Block { major, minor })?;
+                self.other(found, name, Kind::Block { major, minor })?;
             }
-            FileType::Fifo => self.other(found, Kind::Fifo)?,
+            FileType::Fifo => self.other(found, name, Kind::Fifo)?,
             _ => {}
         }
         Ok(false)
     }
 
-    fn file(&mut self, found: &Found<'_>) -> Result<(), PackError> {
+    /// Writes the end of the archive.
+    pub fn finish(self) -> Result<Packed, PackError> {
+        self.writer.finish().map_err(PackError::Write)?;
+        Ok(self.packed)
+    }
+
+    fn file(&mut self, found: &Found<'_>, name: Vec<u8>) -> Result<(), PackError> {
         let read = |source| PackError::Read { path: found.path.to_owned(), source };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::openat(found.parent, found.name, flags, Mode::empty());
@@ -108,7 +141,6 @@ impl<W: Write> Packer<W> {
         }
         self.check_whole(&file, found)?;
         let attributes = Attributes::of(file.as_fd()).map_err(read)?;
-        let name = found.path.as_os_str().as_bytes().to_vec();
         if stat.st_nlink > 1 {
             match self.linked.entry((stat.st_dev, stat.st_ino)) {
                 std::collections::hash_map::Entry::Occupied(first) => {
@@ -128,11 +160,11 @@ impl<W: Write> Packer<W> {
         })
     }
 
-    fn other(&mut self, found: &Found<'_>, kind: Kind) -> Result<(), PackError> {
+    fn other(&mut self, found: &Found<'_>, name: Vec<u8>, kind: Kind) -> Result<(), PackError> {
         let attributes = Attributes::of_child(found.parent, found.name);
         let attributes =
             attributes.map_err(|source| PackError::Read { path: found.path.to_owned(), source })?;
-        self.entry(&entry(found.path.as_os_str().as_bytes().to_vec(), kind, attributes))
+        self.entry(&entry(name, kind, attributes))
     }
 
     /// An empty file whose name is all that matters.

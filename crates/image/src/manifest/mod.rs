@@ -51,6 +51,8 @@ pub struct Manifest {
     pub artifact_type: Option<String>,
     pub config: Descriptor,
     pub layers: Vec<Descriptor>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub annotations: Map<String, Value>,
 }
 
 /// Several manifests: of the same image for several platforms, or of the images of a layout.
@@ -60,6 +62,8 @@ pub struct Index {
     schema_version: u32,
     pub media_type: Option<String>,
     pub manifests: Vec<Descriptor>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub annotations: Map<String, Value>,
 }
 
 /// A document that its descriptor calls a manifest or an index.
@@ -139,7 +143,8 @@ impl Manifest {
     /// An OCI manifest of these blobs.
     pub fn new(config: Descriptor, layers: Vec<Descriptor>) -> Manifest {
         let media_type = Some(OCI_MANIFEST.to_owned());
-        Manifest { schema_version: 2, media_type, artifact_type: None, config, layers }
+        let annotations = Map::new();
+        Manifest { schema_version: 2, media_type, artifact_type: None, config, layers, annotations }
     }
 
     /// Checks that this is an image whose layers can all be unpacked. `is_present` tells which blobs are at hand:
@@ -162,7 +167,8 @@ impl Manifest {
 impl Index {
     /// An OCI index of these manifests.
     pub fn new(manifests: Vec<Descriptor>) -> Index {
-        Index { schema_version: 2, media_type: Some(OCI_INDEX.to_owned()), manifests }
+        let media_type = Some(OCI_INDEX.to_owned());
+        Index { schema_version: 2, media_type, manifests, annotations: Map::new() }
     }
 
     /// The manifest for `platform`: one for the very variant if there is one, else one that names none

@@ -13,8 +13,17 @@ use super::{Layer, Lease, Store, StoreError, disk};
 use crate::{
     gzip::gzip,
     hashed::HashedWriter,
-    manifest::{Descriptor, OCI_LAYER_GZIP},
+    manifest::{Descriptor, OCI_LAYER_GZIP, OCI_LAYER_ZSTD},
 };
+
+/// How a layer that was built here leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoding {
+    Plain,
+    #[default]
+    Gzip,
+    Zstd,
+}
 
 impl Store {
     /// What [`Lease::compress`] made of a layer, and will make again; none if it never was compressed here.
@@ -48,23 +57,56 @@ impl Lease {
                 return Err(StoreError::NoBlob(blob.digest));
             }
         }
+        let threads = available_parallelism().map_or(1, usize::from);
+        let blob = self.encode(layer, OCI_LAYER_GZIP, |target| {
+            gzip(target, threads, |archive| {
+                self.store().copy_layer(layer, Watched { target: archive, count: 0, progress })
+            })
+        })?;
+        self.remember(layer, &blob)?;
+        Ok(blob)
+    }
+
+    /// [`Lease::compress`] with a choice. A layer that came compressed stays as it came.
+    pub fn compress_as(
+        &self,
+        layer: &Layer,
+        encoding: Encoding,
+        progress: &dyn Fn(u64),
+    ) -> Result<Descriptor, StoreError> {
+        match encoding {
+            Encoding::Plain if is_plain(layer) => Ok(layer.blob.clone()),
+            Encoding::Zstd if is_plain(layer) => self.encode(layer, OCI_LAYER_ZSTD, |target| {
+                let mut archive = zstd::Encoder::new(target, zstd::DEFAULT_COMPRESSION_LEVEL)?;
+                let copied =
+                    self.store().copy_layer(layer, Watched { target: &mut archive, count: 0, progress });
+                archive.finish()?;
+                Ok(copied)
+            }),
+            Encoding::Gzip | Encoding::Plain | Encoding::Zstd => self.compress(layer, progress),
+        }
+    }
+
+    /// Adds what `write` makes of a layer as a blob.
+    fn encode(
+        &self,
+        layer: &Layer,
+        media_type: &str,
+        write: impl FnOnce(&mut HashedWriter<File>) -> io::Result<Result<(), StoreError>>,
+    ) -> Result<Descriptor, StoreError> {
         self.claim(&[layer.diff_id])?;
         let path = self.new_path();
         let mut target = HashedWriter::new(File::create_new(&path).map_err(disk::error(&path))?);
-        let threads = available_parallelism().map_or(1, usize::from);
         // One layer at a time has all processors: it is synced and sent while the next one is compressed.
         let turn = self.compressing.lock().expect("compressing does not panic");
-        let copied = gzip(&mut target, threads, |archive| {
-            store.copy_layer(layer, Watched { target: archive, count: 0, progress })
-        });
+        let written = write(&mut target);
         drop(turn);
-        copied.map_err(disk::error(&path))??;
+        written.map_err(disk::error(&path))??;
         let (digest, size) = target.finish();
-        let blob = Descriptor::new(OCI_LAYER_GZIP, digest, size);
+        let blob = Descriptor::new(media_type, digest, size);
         File::open(&path).and_then(|file| file.sync_data()).map_err(disk::error(&path))?;
         self.claim(&[digest])?;
-        disk::rename(&path, &store.blob_path(&digest))?;
-        self.remember(layer, &blob)?;
+        disk::rename(&path, &self.store().blob_path(&digest))?;
         Ok(blob)
     }
 
@@ -146,6 +188,23 @@ mod tests {
         drop(lease);
         store.collect(|| Ok::<_, StoreError>(Live::default())).unwrap();
         assert_eq!(store.compressed_blob(&built), None, "nothing is remembered of what is gone");
+    }
+
+    #[test]
+    fn a_layer_leaves_in_the_form_that_is_asked_for() {
+        let Some(sandbox) = sandbox() else { return };
+        let lease = sandbox.store.lease().unwrap();
+        let upper = sandbox.top.path().join("upper");
+        fs::create_dir(&upper).unwrap();
+        fs::write(upper.join("file"), "built here ".repeat(30_000)).unwrap();
+        let built = lease.commit_layer(&upper).unwrap();
+        assert_eq!(lease.compress_as(&built, Encoding::Plain, &|_| ()).unwrap(), built.blob);
+        let blob = lease.compress_as(&built, Encoding::Zstd, &|_| ()).unwrap();
+        assert_eq!(blob.media_type, OCI_LAYER_ZSTD);
+        let bytes = fs::read(sandbox.store.blob_path(&blob.digest)).unwrap();
+        assert_eq!(Digest::of(&zstd::decode_all(bytes.as_slice()).unwrap()), built.diff_id);
+        let gzipped = lease.compress_as(&built, Encoding::Gzip, &|_| ()).unwrap();
+        assert_eq!(sandbox.store.compressed_blob(&built), Some(gzipped), "zstd is never what is remembered");
     }
 
     #[test]

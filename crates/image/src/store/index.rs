@@ -43,7 +43,7 @@ impl Store {
     }
 
     /// A manifest's descriptor with its name in the annotations that docker and containerd read.
-    pub(crate) fn named(&self, name: &Reference, digest: &Digest) -> Result<Descriptor, StoreError> {
+    fn named(&self, name: &Reference, digest: &Digest) -> Result<Descriptor, StoreError> {
         let mut descriptor = self.describe_manifest(digest)?;
         descriptor.annotations.insert(IMAGE_NAME.to_owned(), name.to_string().into());
         if let Some(tag) = name.tag() {
@@ -53,7 +53,7 @@ impl Store {
     }
 
     /// A manifest's descriptor.
-    pub(crate) fn describe_manifest(&self, digest: &Digest) -> Result<Descriptor, StoreError> {
+    pub fn describe_manifest(&self, digest: &Digest) -> Result<Descriptor, StoreError> {
         let media_type = self.manifest(digest)?.media_type;
         let path = self.blob_path(digest);
         let size = std::fs::metadata(&path).map_err(disk::error(&path))?.len();

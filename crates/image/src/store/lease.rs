@@ -217,6 +217,22 @@ impl Lease {
         self.publish(&manifest)
     }
 
+    /// Writes another manifest for the configuration of `image`, whose layers are these blobs, and lets `change` change
+    /// it: the same image, as it leaves this machine.
+    pub fn write_manifest(
+        &self,
+        image: &Image,
+        blobs: Vec<Descriptor>,
+        change: impl FnOnce(&mut Manifest),
+    ) -> Result<Image, StoreError> {
+        let mut manifest = Manifest::new(self.store.manifest(&image.manifest)?.config, blobs);
+        change(&mut manifest);
+        let bytes = serde_json::to_vec(&manifest).expect("strings and numbers serialise");
+        let layers = image.layers.iter().zip(manifest.layers);
+        let layers = layers.map(|(layer, blob)| Layer { blob, ..layer.clone() }).collect();
+        Ok(Image { manifest: self.put_blob(&bytes)?, layers, ..image.clone() })
+    }
+
     /// Checks that all an image needs is in the store, and makes sure that it is on the disk.
     /// Only then may a name be given to it.
     pub fn publish(&self, manifest: &Digest) -> Result<Image, StoreError> {

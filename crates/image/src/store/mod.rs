@@ -37,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use types::Digest;
 
 pub use collect::{Freed, Live};
+pub use compress::Encoding;
 pub use download::Download;
 pub(crate) use index::{IMAGE_NAME, REFERENCE_NAME};
 pub use lease::{Held, Lease};

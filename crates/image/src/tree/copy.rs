@@ -70,7 +70,7 @@ pub fn copy(
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let found = Found { path: source, parent: source_parent.as_fd(), name: Path::new(source_name), stat };
-    copy_one(&found, parent.as_fd(), Path::new(name), options)
+    copy_found(&found, parent.as_fd(), Path::new(name), options)
 }
 
 fn copy_directory(
@@ -108,7 +108,7 @@ fn copy_directory(
             let file = (found.stat.st_dev, found.stat.st_ino);
             match copies.get(&file).filter(|_| found.stat.st_nlink > 1) {
                 Some(copy) => link(&into, copy, parent.as_fd(), found.name)?,
-                None => copy_one(&found, parent.as_fd(), found.name, options)?,
+                None => copy_found(&found, parent.as_fd(), found.name, options)?,
             }
             if found.stat.st_nlink > 1 {
                 copies.entry(file).or_insert_with(|| found.path.to_owned());
@@ -138,8 +138,8 @@ fn link(into: &Root, first: &Path, parent: BorrowedFd<'_>, name: &Path) -> io::R
     Ok(rustix::fs::linkat(directory, first.file_name().unwrap_or_default(), parent, name, AtFlags::empty())?)
 }
 
-/// Copies anything but a directory.
-fn copy_one(
+/// Copies anything but a directory, as `name` in `parent`, where it replaces anything but a directory.
+pub fn copy_found(
     found: &Found<'_>,
     parent: BorrowedFd<'_>,
     name: &Path,

@@ -8,7 +8,7 @@ use std::{
 
 use proptest::prelude::*;
 use rustix::{
-    fs::{CWD, Mode, XattrFlags},
+    fs::{CWD, FileType, Mode, XattrFlags},
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags},
 };
 

@@ -1,0 +1,70 @@
+//! `build`: an image from a Dockerfile.
+//!
+//! Its options are many, so each group has a file, and adds what it holds to the request: where a build starts from
+//! ([`sources`]), what RUN's processes get ([`run`]), and what becomes of the result ([`output`]).
+
+mod annotation;
+mod export;
+mod failure;
+mod fields;
+mod metadata;
+mod output;
+mod run;
+mod show;
+mod sources;
+
+use std::process::ExitCode;
+
+use builder::Local;
+use clap::Args;
+use engine::EngineError;
+
+use self::{
+    output::Outputs,
+    run::Processes,
+    show::{Appearance, Show},
+    sources::Sources,
+};
+use crate::{
+    cli::{Globals, Verb},
+    report, session,
+};
+
+/// Build an image from a Dockerfile
+#[derive(Args)]
+pub struct Build {
+    #[command(flatten)]
+    sources: Sources,
+    #[command(flatten)]
+    processes: Processes,
+    #[command(flatten)]
+    outputs: Outputs,
+    #[command(flatten)]
+    appearance: Appearance,
+}
+
+impl Verb for Build {
+    const NAMES: &'static [&'static str] = &["image build", "build", "builder build", "buildx build"];
+    const USAGE: &'static str = "[OPTIONS] PATH | URL | -";
+
+    fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let show = Show::new(&self.appearance)?;
+        let engine = session::open(globals)?;
+        let mut request = self.sources.into_request(engine.cache())?;
+        self.processes.add_to(&mut request)?;
+        self.outputs.add_to(&mut request)?;
+        let client =
+            || session::client(globals).map_err(|error| EngineError::Invalid(report::chain(error.as_ref())));
+        let host = Local::new(engine, &client);
+        match show.during(|observer| builder::build(request, &host, observer)) {
+            Ok(built) => {
+                self.outputs.record(&built)?;
+                if self.appearance.quiet {
+                    println!("{}", metadata::id(&built));
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(error) => Ok(failure::explain(&error, show.tells_output())),
+        }
+    }
+}
