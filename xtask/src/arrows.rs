@@ -28,7 +28,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("api", &["builder", "engine", "stack"]),
     ("stack", &["builder", "engine"]),
-    ("builder", &["engine", "image"]),
+    // `distribution` to fetch what has a URL by the way that registries are reached.
+    ("builder", &["engine", "distribution", "image"]),
     // `sys` to signal processes by pidfd, with any number docker knows.
     ("engine", &["monitor", "runtime", "network", "distribution", "image", "sys"]),
     ("monitor", &["runtime", "network", "sys"]),

@@ -24,7 +24,7 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     sync::{
-        LazyLock,
+        OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::SystemTime,
@@ -117,7 +117,19 @@ pub struct Trace {
 }
 
 /// The trace of the build before, read when the first step is not known.
-pub type Before<'a> = LazyLock<Trace, Box<dyn FnOnce() -> Trace + Send + 'a>>;
+#[derive(Debug)]
+pub struct Before<'a> {
+    cache: &'a Cache,
+    identity: Digest,
+    trace: OnceLock<Trace>,
+}
+
+impl Before<'_> {
+    /// What went into the step at this place.
+    pub fn step(&self, place: &str) -> Option<&Inputs> {
+        self.trace.get_or_init(|| self.cache.trace(&self.identity)).steps.get(place)
+    }
+}
 
 impl Inputs {
     /// The key of the step's record: equal if and only if all that can change its result is.
@@ -224,8 +236,13 @@ impl Cache {
         drop(noted);
     }
 
+    /// What the last build that `identity` names went through.
+    pub fn before(&self, identity: Digest) -> Before<'_> {
+        Before { cache: self, identity, trace: OnceLock::new() }
+    }
+
     /// The trace of the last build that `identity` names. Of large contexts it is large.
-    pub fn trace(&self, identity: &Digest) -> Trace {
+    fn trace(&self, identity: &Digest) -> Trace {
         let text = fs::read(self.path("traces", identity)).unwrap_or_default();
         let trace = text.splitn(2, |byte| *byte == b'\n').nth(1);
         trace.and_then(|trace| serde_json::from_slice(trace).ok()).unwrap_or_default()
@@ -252,7 +269,12 @@ impl Cache {
     }
 
     pub fn scratch_path(&self) -> PathBuf {
-        self.directory.join("scratch")
+        self.directory("scratch")
+    }
+
+    /// Where everything of one kind is.
+    pub fn directory(&self, kind: &str) -> PathBuf {
+        self.directory.join(kind)
     }
 
     fn path(&self, kind: &str, key: &Digest) -> PathBuf {
@@ -288,7 +310,7 @@ fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
 const STEPS: &str = "steps";
 
 /// Part of every key: a change of what keys or operations mean changes it.
-const FORMAT: &str = "sampan build 2";
+const FORMAT: &str = "sampan build 3";
 
 #[cfg(test)]
 mod tests {

@@ -68,6 +68,10 @@ pub enum Task {
     ReadIgnoreFile,
     FindImages,
     ReadContext,
+    /// Something is brought here that is elsewhere: a context, a Dockerfile.
+    Load {
+        what: String,
+    },
     /// A step that changes a file system, or an image to begin with. `label` tells where it is counted:
     /// `[build 2/5] `, or nothing.
     Step {
@@ -94,6 +98,7 @@ impl fmt::Display for Task {
             Task::ReadIgnoreFile => write!(f, "[internal] load .dockerignore"),
             Task::FindImages => write!(f, "[internal] load metadata of base images"),
             Task::ReadContext => write!(f, "[internal] load build context"),
+            Task::Load { what } => write!(f, "[internal] load {what}"),
             Task::Step { label, title } => write!(f, "{label}{title}"),
             Task::Export(exporter) => write!(f, "exporting to {exporter}"),
         }

@@ -4,8 +4,14 @@
 
 use image::{Configuration, Image};
 use serde::Serialize;
+use types::Digest;
 
-use crate::{diagnostic::Span, host::Network, mode::Mode};
+use crate::{
+    diagnostic::Span,
+    host::Network,
+    mode::Mode,
+    remote::{git::GitReference, url::Url},
+};
 
 /// The operations in an order in which each comes after what it stands on, and what to make of the last.
 #[derive(Debug)]
@@ -70,6 +76,8 @@ pub enum Origin {
     Context,
     /// What an operation came to: a stage's end, or an image.
     State(OperationId),
+    /// The named context with this number, in the order of the names.
+    Named(usize),
 }
 
 #[derive(Debug)]
@@ -127,7 +135,36 @@ pub enum Source {
     /// A path or pattern where the files are from.
     Files(String),
     /// The text of a here-document.
-    Inline { name: String, content: String },
+    Inline {
+        name: String,
+        content: String,
+    },
+    Url(UrlSource),
+    Git(GitSource),
+}
+
+/// A file that a web server has. What it holds is part of the key, besides this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UrlSource {
+    #[serde(skip)]
+    pub url: Url,
+    /// What the file is called if it is put into a directory.
+    pub name: String,
+    #[serde(skip)]
+    pub checksum: Option<Digest>,
+    pub unpack: bool,
+}
+
+/// The files of a repository. Which commit they are from is part of the key, besides this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GitSource {
+    #[serde(skip)]
+    pub reference: GitReference,
+    /// As the Dockerfile has it, without a password.
+    #[serde(skip)]
+    pub written: String,
+    pub keep_git_dir: bool,
+    pub submodules: bool,
 }
 
 /// Makes a directory unless it exists.

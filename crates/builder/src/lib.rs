@@ -30,6 +30,7 @@ mod path;
 mod plan;
 mod progress;
 mod recipe;
+mod remote;
 mod scratch;
 mod solve;
 mod squash;
@@ -39,7 +40,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::PathBuf,
-    sync::{LazyLock, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Mutex, PoisonError, atomic::AtomicBool},
 };
 
 use image::{Configuration, Image, Lease, StoreError, config::History};
@@ -53,18 +54,19 @@ pub use export::{
 };
 pub use host::{Host, HostError, Network, Pushed, RunStep, Stream};
 pub use ignore::InvalidPattern;
-pub use input::{ContextSource, DockerfileSource, InputError};
+pub use input::{ContextSource, DockerfileSource, InputError, NamedContext, NamedFiles};
 pub use local::Local;
 pub use solve::CopyError;
 
-use cache::{Before, Cache};
+use cache::Cache;
 use date::SourceDate;
 use export::Results;
 use graph::{Entry, Graph};
-use input::Input;
+use input::{Courier, Input, NamedPlaces};
 use plan::{PlanError, Planner, Settings};
 use progress::Progress;
 use recipe::Recipe;
+use remote::Remotes;
 use scratch::Scratch;
 use solve::{Solver, State};
 
@@ -77,6 +79,8 @@ pub struct Build {
     /// `--build-arg`.
     pub arguments: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
+    /// `--build-context`: what names in the Dockerfile stand for.
+    pub contexts: BTreeMap<String, NamedContext>,
     /// The stage to stop at.
     pub target: Option<String>,
     /// Do every step anew.
@@ -107,6 +111,7 @@ impl Build {
             tags: Vec::new(),
             arguments: BTreeMap::new(),
             labels: BTreeMap::new(),
+            contexts: BTreeMap::new(),
             target: None,
             no_cache: false,
             pull: false,
@@ -218,6 +223,7 @@ fn build_with(
         tags,
         arguments,
         labels,
+        contexts,
         target,
         no_cache,
         pull,
@@ -230,17 +236,28 @@ fn build_with(
         cache: _,
     } = build;
     let progress = Progress::new(observer);
-    let input = Input::read(context, dockerfile, cache, &progress)?;
-    let date = SourceDate::of(source_date, &input.directory);
+    let need_ssh = context.is_ssh() || contexts.values().any(NamedContext::is_ssh);
+    let remotes = Remotes::new(need_ssh);
+    let keep_git_dir = arguments.get(KEEP_GIT_DIR).is_some_and(|value| is_true(value));
+    let courier = Courier { cache, remotes: &remotes, progress: &progress, keep_git_dir };
+    let input = Input::read(context, dockerfile, &courier)?;
+    let date = match (source_date, input.commit_date) {
+        (None, Some(commit)) => SourceDate::Found(commit),
+        (chosen, _) => SourceDate::of(chosen, &input.directory),
+    };
     let lease = host.store().lease()?;
-    let work = Work { host, lease: &lease, cache, input: &input, progress: &progress, no_cache, date };
+    let named = NamedPlaces::new(&contexts, courier);
+    let work = Work { host, lease: &lease, courier, named: &named, input: &input, no_cache, date };
 
-    let mut settings = Settings { arguments, labels, target, platform: None, network, pull };
+    let layouts = BTreeMap::new();
+    let mut settings =
+        Settings { arguments, labels, contexts, layouts, target, platform: None, network, pull };
     let platforms: Vec<_> = platforms.into_iter().map(Some).collect();
     let platforms = if platforms.is_empty() { vec![None] } else { platforms };
     let mut images = Vec::new();
     for platform in platforms {
         settings.platform = platform;
+        settings.layouts = load_layouts(&settings, &lease, &cache)?;
         let graph = plan(&input, &settings, host, &progress)?;
         emulation::check(&graph, &input)?;
         let states = work.solve(&graph, settings.platform.as_ref())?;
@@ -265,9 +282,9 @@ fn build_with(
 struct Work<'a, 'p> {
     host: &'a dyn Host,
     lease: &'a Lease,
-    cache: &'a Cache,
+    courier: Courier<'a, 'p>,
+    named: &'a NamedPlaces<'a, 'p>,
     input: &'a Input,
-    progress: &'a Progress<'p>,
     no_cache: bool,
     date: SourceDate,
 }
@@ -275,17 +292,20 @@ struct Work<'a, 'p> {
 impl Work<'_, '_> {
     /// Carries out a graph, and remembers how that went.
     fn solve(&self, graph: &Graph, platform: Option<&Platform>) -> Result<Vec<State>, BuildError> {
-        let Work { host, lease, cache, input, progress, no_cache, date } = *self;
+        let Work { host, lease, courier, named, input, no_cache, date } = *self;
+        let Courier { cache, remotes, progress, .. } = courier;
         let identity = match platform {
             Some(platform) => Digest::of(format!("{} {platform}", input.identity).as_bytes()),
             None => input.identity,
         };
-        let before: Before<'_> = LazyLock::new(Box::new(|| cache.trace(&identity)));
+        let before = cache.before(identity);
         let solver = Solver {
             host,
             lease,
             cache,
             context: &input.context,
+            remotes,
+            named,
             progress,
             ignore_cache: no_cache,
             date,
@@ -341,7 +361,7 @@ fn configuration(
         config.history.push(History {
             created: Some(date.text()),
             created_by: entry.created_by.clone(),
-            author: config.author.clone(),
+            author: String::new(),
             comment: "buildkit.dockerfile.v0".to_owned(),
             empty_layer: record.is_none_or(|record| record.layer.is_none()),
         });
@@ -349,6 +369,31 @@ fn configuration(
     config.created = Some(date.text());
     config
 }
+
+/// Brings the images of those named contexts that are layouts into the store.
+fn load_layouts(
+    settings: &Settings,
+    lease: &Lease,
+    cache: &Cache,
+) -> Result<BTreeMap<usize, Image>, BuildError> {
+    let platform = settings.platform.clone().unwrap_or_else(Platform::host);
+    let mut loaded = BTreeMap::new();
+    for (number, context) in settings.contexts.values().enumerate() {
+        let NamedContext::Layout(layout) = context else { continue };
+        let scratch = Scratch::new(&cache.scratch_path()).map_err(BuildError::Cache)?;
+        let aside = scratch.file("layout.tar").map_err(BuildError::Cache)?;
+        loaded.insert(number, layout.load(lease, &platform, aside).map_err(InputError::from)?);
+    }
+    Ok(loaded)
+}
+
+/// As Go's `strconv.ParseBool` has it.
+fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
+}
+
+/// The argument by which a context that is a repository keeps its `.git`, as for BuildKit.
+const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
 
 /// As many as other engines take.
 pub(crate) const MOST_LAYERS: usize = 127;

@@ -2,6 +2,8 @@
 //!
 //! Decides nothing about any single instruction; holds what they share: the stage, variables, the graph so far.
 
+mod named;
+
 use std::collections::BTreeMap;
 
 use image::{Configuration, Image, config::Execution};
@@ -13,6 +15,7 @@ use crate::{
     expand::Expander,
     graph::{Action, Entry, Graph, Operation, OperationId, Origin},
     host::{Host, HostError, Network},
+    input::NamedContext,
     instructions::{self, from},
     parse::{Directives, Statement, Word},
     recipe::{Recipe, Step, no_stage},
@@ -24,6 +27,10 @@ pub struct Settings {
     /// `--build-arg`.
     pub arguments: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
+    /// `--build-context`.
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// The images of those contexts that are layouts, by their numbers.
+    pub layouts: BTreeMap<usize, Image>,
     pub target: Option<String>,
     pub platform: Option<Platform>,
     pub network: Network,
@@ -166,6 +173,13 @@ impl<'a> Planner<'a> {
         let recipe = self.recipe;
         let stage = &recipe.stages[number];
         let place = &stage.statement.span;
+        let platform = self.platform();
+        if let Some(name) = &stage.from.name
+            && self.begin_on_named(number, name, &platform, place)?
+        {
+            // It takes the place of the whole stage.
+            return self.stage.take().ok_or_else(|| no_stage(place).into());
+        }
         stage.from.plan(number, self)?;
         let triggers = std::mem::take(&mut self.stage(place)?.image.config.on_build);
         let triggers = triggers.iter().map(|trigger| Step::of_trigger(trigger, &stage.from.image.span));
@@ -206,7 +220,7 @@ impl<'a> Planner<'a> {
         let mut counter = self.counter(number);
         counter.total += 1;
         let place = self.recipe.stages[number].statement.span.clone();
-        self.begin(number, image.config.clone(), counter, Some((name, image)), place);
+        self.begin(number, image.config.clone(), counter, Some((name.to_string(), image)), place);
         Ok(())
     }
 
@@ -221,7 +235,7 @@ impl<'a> Planner<'a> {
         number: usize,
         mut image: Configuration,
         mut counter: Counter,
-        base: Option<(&Reference, Image)>,
+        base: Option<(String, Image)>,
         span: Span,
     ) {
         if config::variable(&image.config, "PATH").is_none() {
@@ -271,6 +285,9 @@ impl<'a> Planner<'a> {
         }
         if let Ok(number) = word.text.parse::<usize>() {
             return refuse(format!("invalid stage index {number}"));
+        }
+        if let Some(origin) = self.named_origin(&word.text, &word.span)? {
+            return Ok(origin);
         }
         let name = from::reference(&word.text, word)?;
         let image = self.resolve(&name, &self.platform(), &word.span)?;

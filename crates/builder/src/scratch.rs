@@ -61,6 +61,11 @@ impl Scratch {
         }
     }
 
+    /// Makes an empty file in it, for writing and reading.
+    pub fn file(&self, name: &str) -> io::Result<File> {
+        File::options().read(true).write(true).create_new(true).open(self.path.join(name))
+    }
+
     /// Moves what is at `path` into it, to be removed with it.
     pub fn take(&self, path: &Path) -> io::Result<()> {
         fs::rename(path, self.path.join("taken"))

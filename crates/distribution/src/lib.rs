@@ -1,7 +1,8 @@
 //! Moves manifests and blobs between registries and here: the client side of the OCI distribution
 //! specification.
 //!
-//! Knows registries' protocol, how to log in, and docker's credentials file. Knows nothing of stores, of what
+//! Knows registries' protocol, how to log in, and docker's credentials file; and, with the same transport, how to fetch
+//! any file by its URL ([`Web`]). Knows nothing of stores, of what
 //! images are called on this machine, or of terminals. Everything is synchronous: a caller who wants several
 //! things at once brings threads, which share one [`Client`].
 //!
@@ -32,6 +33,7 @@ mod site;
 mod source;
 mod transport;
 mod upload;
+mod web;
 
 pub use at_once::for_each_at_once;
 pub use blob::Blob;
@@ -44,3 +46,5 @@ pub use session::{Mounted, Session};
 pub use settings::{Registries, Settings, SettingsError};
 pub use transport::{Proxies, look_up};
 pub use upload::Open;
+pub use ureq::http::{HeaderName, header};
+pub use web::{Page, Web};

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::{
     Body, BodyReader,
-    http::{HeaderMap, Uri},
+    http::{HeaderMap, HeaderName, HeaderValue, Uri},
 };
 
 use crate::{ClientError, Refusal, transport};
@@ -40,6 +40,15 @@ impl Reply {
     /// All headers of one name that are text.
     pub fn headers<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+    }
+
+    pub fn all_headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.headers.iter()
+    }
+
+    /// Who answered, as a URL names a host.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// The whole body. Fails if it is larger than `limit` bytes, before reading it if it says so.

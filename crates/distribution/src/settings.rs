@@ -85,16 +85,28 @@ impl Settings {
         };
         settings.registries.certificates = CERTIFICATES.map(PathBuf::from).into();
         settings.registries.certificates.push(directory.join("certs.d"));
-        settings.proxies = Proxies::from_environment()?;
+        settings.read_connections()?;
+        Ok(settings)
+    }
+
+    /// What the environment says of connections to anybody, with nothing about registries.
+    pub(crate) fn of_the_web() -> Result<Settings, SettingsError> {
+        let mut settings = Settings::new("");
+        settings.read_connections()?;
+        Ok(settings)
+    }
+
+    fn read_connections(&mut self) -> Result<(), SettingsError> {
+        self.proxies = Proxies::from_environment()?;
         if let Some(seconds) = variable("SAMPAN_REGISTRY_TIMEOUT") {
-            settings.silence = seconds
+            self.silence = seconds
                 .parse()
                 .ok()
                 .filter(|seconds| *seconds > 0.0)
                 .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
                 .ok_or(SettingsError::Timeout(seconds))?;
         }
-        Ok(settings)
+        Ok(())
     }
 }
 

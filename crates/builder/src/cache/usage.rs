@@ -156,10 +156,9 @@ pub(super) fn look(engine: &Engine, precision: Precision) -> Result<Usage, Engin
         }
     }
     for entry in &mut entries {
-        let keeps: BTreeSet<&Digest> = entry.keeps.iter().collect();
-        entry.size = entry.own + keeps.iter().map(|digest| layers.space[*digest]).sum::<u64>();
-        entry.shared = keeps.iter().any(|digest| layers.space[*digest] > 0 && layers.is_shared(digest));
-        entry.in_use |= keeps.iter().any(|digest| claimed.contains(*digest));
+        entry.size = entry.own + entry.keeps.iter().map(|digest| layers.space[digest]).sum::<u64>();
+        entry.shared = entry.keeps.iter().any(|digest| layers.space[digest] > 0 && layers.is_shared(digest));
+        entry.in_use |= entry.keeps.iter().any(|digest| claimed.contains(digest));
     }
     let own: u64 = entries.iter().map(|entry| entry.own).sum();
     let size = own + measure.tree(&cache)? + layers.private();
@@ -216,7 +215,8 @@ impl Entry {
                 // One that is damaged keeps nothing, and can be removed.
                 if let Ok(kept) = serde_json::from_slice::<Kept>(&text) {
                     entry.description = kept.title;
-                    entry.keeps = kept.keeps;
+                    // A plain layer goes by one digest as a layer and as a blob.
+                    entry.keeps = kept.keeps.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
                     entry.created = kept.record.created.parse().unwrap_or(entry.created);
                 }
             }

@@ -220,9 +220,14 @@ impl Context {
             io::ErrorKind::NotADirectory => not_found(),
             _ => ContextError::Read { path: path.to_owned(), source: error },
         })?;
-        let Some(kind) = resolved.kind() else { return Err(not_found()) };
+        let is_directory = match resolved.kind() {
+            Some(kind) => kind.is_dir(),
+            // A file system without a layer has a root all the same.
+            None if resolved.path.as_os_str().is_empty() => true,
+            None => return Err(not_found()),
+        };
         let asked = path.strip_prefix("/").unwrap_or(path).to_owned();
-        Ok(Tree { path: resolved.path, asked, is_directory: kind.is_dir(), entries: BTreeMap::new() })
+        Ok(Tree { path: resolved.path, asked, is_directory, entries: BTreeMap::new() })
     }
 
     fn tree(&self, path: &Path, excluded: &Ignore) -> Result<Tree, ContextError> {

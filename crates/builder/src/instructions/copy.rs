@@ -1,6 +1,9 @@
 //! COPY: files of the build context into the image.
 
-use super::Instruction;
+use super::{
+    Instruction,
+    add::{self, Remotes},
+};
 use crate::{
     diagnostic::Problem,
     graph::{Action, Copy, Selection, Source},
@@ -22,6 +25,8 @@ pub struct CopyFiles {
     parents: bool,
     link: bool,
     pub unpack: bool,
+    /// For ADD, which takes what is elsewhere too.
+    pub remotes: Option<Remotes>,
 }
 
 pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction>, Problem> {
@@ -32,11 +37,7 @@ pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction
         parents: flags.switch("parents")?,
         ..CopyFiles::read(statement, &flags)?
     };
-    let is_url = |word: &&Word| word.text.starts_with("http://") || word.text.starts_with("https://");
-    match copy.sources.iter().find(is_url) {
-        Some(url) => Err(Problem::new("source can't be a URL for COPY", url.span.clone())),
-        None => Ok(Box::new(copy)),
-    }
+    Ok(Box::new(copy))
 }
 
 impl CopyFiles {
@@ -66,12 +67,21 @@ impl CopyFiles {
             parents: false,
             link: flags.switch("link")?,
             unpack: false,
+            remotes: None,
         })
     }
 
     fn source(&self, word: &Word, planner: &Planner<'_>) -> Result<Source, Problem> {
         let Some(announced) = announced_heredoc(word) else {
-            return Ok(Source::Files(planner.expand(word)?));
+            let text = planner.expand(word)?;
+            let refuse =
+                |what| Err(Problem::new(format!("source can't be {what} for COPY"), word.span.clone()));
+            return match &self.remotes {
+                Some(remotes) => Ok(remotes.source(&text, word, planner)?.unwrap_or(Source::Files(text))),
+                None if add::repository(&text, word)?.is_some() => refuse("a git ref"),
+                None if add::is_http(&text) => refuse("a URL"),
+                None => Ok(Source::Files(text)),
+            };
         };
         let heredoc = self.heredocs.iter().find(|heredoc| heredoc.name == announced.name);
         let content = heredoc.map(Heredoc::text).unwrap_or_default();
@@ -87,6 +97,11 @@ impl Instruction for CopyFiles {
     fn plan(&self, at: &Statement, planner: &mut Planner<'_>) -> Result<(), PlanError> {
         let sources: Vec<Source> =
             self.sources.iter().map(|word| self.source(word, planner)).collect::<Result<_, _>>()?;
+        if let Some(remotes) = &self.remotes {
+            let sources: Vec<_> =
+                sources.iter().filter(|source| !matches!(source, Source::Inline { .. })).collect();
+            remotes.check_checksum(&sources)?;
+        }
         let from = self.from.as_ref().map(|word| planner.origin(word)).transpose()?.unwrap_or_default();
         let written = planner.expand(&self.destination)?;
         let owner = self.owner.as_ref().map(|word| planner.expand(word)).transpose()?;
@@ -112,6 +127,8 @@ impl Instruction for CopyFiles {
             created_by.push_str(&match source {
                 Source::Files(path) => format!(" {path}"),
                 Source::Inline { name, .. } => format!(" <<{name}"),
+                Source::Url(source) => format!(" {}", source.url),
+                Source::Git(source) => format!(" {}", source.written),
             });
         }
         created_by.push_str(&format!(" {written}"));
@@ -180,6 +197,7 @@ mod tests {
         check_problem("COPY --frm=x a b", "unknown flag: --frm");
         check_problem("COPY --from=x a b", "docker.io/library/x:latest: not found");
         check_problem("COPY http://a/b c", "source can't be a URL for COPY");
+        check_problem("ENV U=git@h:x\nCOPY $U c", "source can't be a git ref for COPY");
         check_problem(
             "COPY --chmod=u+q a b",
             "invalid chmod parameter: 'u+q'. it should be octal string and between 0 and 07777",

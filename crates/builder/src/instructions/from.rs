@@ -62,7 +62,6 @@ impl From {
             planner.begin_on_nothing(number);
             return Ok(());
         }
-        let reference = reference(&image, &self.image)?;
         let platform = match &self.platform {
             None => planner.platform(),
             Some(word) => {
@@ -73,6 +72,10 @@ impl From {
                 text.parse::<Platform>().map_err(invalid)?
             }
         };
+        if planner.begin_on_named(number, &image, &platform, &self.image.span)? {
+            return Ok(());
+        }
+        let reference = reference(&image, &self.image)?;
         planner.begin_on_image(number, &reference, &platform, &self.image.span)
     }
 }

@@ -36,7 +36,7 @@ pub fn read(statement: &Statement, directives: &Directives) -> Result<Box<dyn In
 impl Instruction for OnBuild {
     fn plan(&self, at: &Statement, planner: &mut Planner<'_>) -> Result<(), PlanError> {
         planner.config(&at.span)?.on_build.push(self.trigger.clone());
-        Ok(planner.configured(at, format!("ONBUILD {}", self.trigger))?)
+        Ok(())
     }
 }
 

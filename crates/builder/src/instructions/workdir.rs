@@ -20,14 +20,18 @@ impl Instruction for Workdir {
     fn plan(&self, at: &Statement, planner: &mut Planner<'_>) -> Result<(), PlanError> {
         let written = planner.expand(&self.0)?;
         let config = planner.config(&at.span)?;
-        let directory = path::join(&config.working_dir, &written);
+        // As it is written, if that is a whole path: docker keeps it so in the image.
+        let directory = match written.starts_with('/') {
+            true => written.clone(),
+            false => path::join(&config.working_dir, &written),
+        };
         config.working_dir = directory.clone();
         let owner = Some(config.user.clone()).filter(|user| !user.is_empty());
         let created_by = format!("WORKDIR {directory}");
-        if directory == "/" {
+        if path::clean(&directory) == "/" {
             return Ok(planner.configured(at, created_by)?);
         }
-        let make = MakeDirectory { path: directory, owner };
+        let make = MakeDirectory { path: path::clean(&directory), owner };
         Ok(planner.operate(at, Action::MakeDirectory(make), format!("WORKDIR {written}"), created_by)?)
     }
 }

@@ -52,10 +52,15 @@ impl<'a> Flags<'a> {
 
     /// Whether a flag that takes no value, or `true` or `false`, is set.
     pub fn switch(&self, name: &str) -> Result<bool, Problem> {
-        let Some(flag) = self.once(name)? else { return Ok(false) };
+        Ok(self.choice(name)?.unwrap_or(false))
+    }
+
+    /// What a flag that takes no value, or `true` or `false`, is set to, if it is there.
+    pub fn choice(&self, name: &str) -> Result<Option<bool>, Problem> {
+        let Some(flag) = self.once(name)? else { return Ok(None) };
         match flag.value.as_deref().map(str::to_lowercase).as_deref() {
-            None | Some("true" | "") => Ok(true),
-            Some("false") => Ok(false),
+            None | Some("true" | "") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
             Some(other) => Err(Problem::new(
                 format!("expecting boolean value for flag --{name}, not: {other}"),
                 flag.span.clone(),

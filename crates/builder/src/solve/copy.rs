@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fs::File,
-    io,
+    io::{self, Read},
     os::fd::AsFd,
     path::{Path, PathBuf},
 };
@@ -18,10 +18,13 @@ use image::{
 };
 use rustix::fs::{FileType, Mode, OFlags};
 
+use super::remote::{self, Arrival};
 use crate::{
+    cache::Cache,
     context::{Context, ContextError, Tree},
-    graph::{Copy, Source},
+    graph::{Copy, Source, UrlSource},
     owner::{self, UnknownOwner},
+    remote::{RemoteError, Remotes},
     scratch::Scratch,
     stack::{NewDirectory, Stack},
 };
@@ -37,8 +40,15 @@ pub enum CopyError {
     Unpack(#[from] ArchiveError),
     #[error("cannot copy to non-directory: /{path}", path = .0.display())]
     NotDirectory(PathBuf),
+    #[error("mkdir /{path}: not a directory", path = .0.display())]
+    InFile(PathBuf),
     #[error("cannot replace to directory /{path} with file", path = .0.display())]
     IsDirectory(PathBuf),
+    /// What is elsewhere cannot be told from what was there the last time.
+    #[error("failed to load cache key: {0}")]
+    CacheKey(RemoteError),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     #[error("cannot unpack an archive aside")]
     Scratch(#[source] io::Error),
     #[error("cannot write {path} in the image", path = path.display())]
@@ -51,18 +61,30 @@ impl CopyError {
         let path = path.to_owned();
         move |source| match source.kind() {
             io::ErrorKind::NotADirectory => {
-                CopyError::NotDirectory(path.strip_prefix("/").unwrap_or(&path).into())
+                let parent = path.parent().unwrap_or(&path);
+                CopyError::InFile(parent.strip_prefix("/").unwrap_or(parent).into())
             }
             _ => CopyError::Write { path, source },
         }
     }
 }
 
-/// Copies the sources of `copy`, found as `trees`, to its destination. `time` is that of directories made on the way.
+/// What was found for the sources of a copy.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// For each of them the files that are at hand, in `context`.
+    pub trees: &'a [Vec<Tree>],
+    pub context: &'a Context,
+    /// For each of them what is elsewhere.
+    pub arrivals: &'a [Option<Arrival>],
+    pub remotes: &'a Remotes,
+    pub cache: &'a Cache,
+}
+
+/// Copies the sources of `copy`, found as `given`, to its destination. `time` is that of directories made on the way.
 pub fn copy(
     copy: &Copy,
-    trees: &[Vec<Tree>],
-    context: &Context,
+    given: Sources<'_>,
     stack: &Stack,
     scratch: &Scratch,
     time: i64,
@@ -71,6 +93,7 @@ pub fn copy(
     let owner = copy.owner.as_ref().map(|owner| owner::find(owner, stack, unknown)).transpose()?;
     let change =
         |kind: FileType, bits: u32| copy.mode.as_ref().map_or(bits, |mode| mode.apply(bits, kind.is_dir()));
+    let context = given.context;
     let files = Files {
         context,
         stack,
@@ -78,11 +101,22 @@ pub fn copy(
         owner,
         mode: &change,
         time,
-        into_directory: copy.destination.ends_with('/') || copy.sources.len() > 1,
+        into_directory: copy.destination.ends_with('/'),
     };
-    for (source, trees) in copy.sources.iter().zip(trees) {
-        if let Source::Inline { name, content } = source {
-            files.inline(name, content, &copy.destination)?;
+    for ((source, trees), arrival) in copy.sources.iter().zip(given.trees).zip(given.arrivals) {
+        match (source, arrival) {
+            (Source::Inline { name, content }, _) => {
+                files.write(Path::new(name), &mut content.as_bytes(), 0o644, time, &copy.destination)?;
+            }
+            (Source::Url(source), Some(arrival)) => files.download(source, arrival, &copy.destination)?,
+            (Source::Git(source), Some(Arrival::Revision(revision))) => {
+                let there = remote::check_out(source, revision, given.remotes, given.cache, scratch)?;
+                let files = Files { context: &there, ..files };
+                for tree in there.select("/", &copy.selection)? {
+                    files.tree(&tree, &copy.destination, false)?;
+                }
+            }
+            _ => {}
         }
         for tree in trees {
             files.tree(tree, &copy.destination, copy.unpack)?;
@@ -94,6 +128,7 @@ pub fn copy(
     Ok(())
 }
 
+#[derive(Clone, Copy)]
 struct Files<'a> {
     context: &'a Context,
     stack: &'a Stack,
@@ -188,20 +223,39 @@ impl Files<'_> {
         Ok(target.path)
     }
 
-    fn inline(&self, name: &str, content: &str, destination: &str) -> Result<(), CopyError> {
-        let target = self.file_target(destination, Path::new(name))?;
+    /// A file that was downloaded, or what is in it.
+    fn download(&self, source: &UrlSource, arrival: &Arrival, destination: &str) -> Result<(), CopyError> {
+        let file =
+            || arrival.file().unwrap_or(Err(io::ErrorKind::NotFound.into())).map_err(CopyError::Scratch);
+        if source.unpack && archive::is_archive(file()?) {
+            return self.archive(file()?, destination);
+        }
+        let time = arrival.modified().unwrap_or(0);
+        self.write(Path::new(&source.name), &mut file()?, 0o600, time, destination)
+    }
+
+    /// Writes a new file, which is called `name` if the destination is a directory.
+    fn write(
+        &self,
+        name: &Path,
+        content: &mut dyn Read,
+        mode: u32,
+        time: i64,
+        destination: &str,
+    ) -> Result<(), CopyError> {
+        let target = self.file_target(destination, name)?;
         self.prepare_parent(&target)?;
-        let write = || -> io::Result<()> {
+        let mut write = || -> io::Result<()> {
             let parent = self.stack.top().directory(target.parent().unwrap_or(Path::new("")))?;
             let name = Path::new(target.file_name().ok_or(io::ErrorKind::InvalidInput)?);
             tree::remove(parent.as_fd(), name)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let mut file = File::from(rustix::fs::openat(&parent, name, flags, Mode::RUSR | Mode::WUSR)?);
-            io::Write::write_all(&mut file, content.as_bytes())?;
+            io::copy(content, &mut file)?;
             self.new_owner().give(file.as_fd())?;
-            let bits = (self.mode)(FileType::RegularFile, 0o644);
+            let bits = (self.mode)(FileType::RegularFile, mode);
             rustix::fs::fchmod(&file, Mode::from_raw_mode(bits))?;
-            crate::stack::set_time(&file, self.time)
+            crate::stack::set_time(&file, time)
         };
         write().map_err(CopyError::at(&target))?;
         self.settle(&target)
@@ -212,7 +266,7 @@ impl Files<'_> {
         let target = self.resolve(Path::new(destination))?;
         match target.kind() {
             Some(kind) if kind.is_dir() => {}
-            Some(_) if self.into_directory => return Err(CopyError::NotDirectory(target.path)),
+            Some(_) if self.into_directory => return Err(CopyError::InFile(target.path)),
             None if self.into_directory => {}
             _ => return Ok(target.path),
         }

@@ -5,6 +5,7 @@ use std::{io, os::fd::AsFd, path::Path};
 use image::tree::{self, Found, Links, Root};
 use rustix::fs::{OFlags, Stat};
 
+use super::bytecode;
 use crate::stack::set_time;
 
 /// Sets back the modification times below `directory`, its own too, that are after `date` (seconds since 1970).
@@ -12,6 +13,11 @@ pub fn limit(directory: &Path, date: i64) -> io::Result<()> {
     let root = Root::open(directory, Links::Refused)?;
     tree::walk(&root, Path::new(""), &mut |found: Found<'_>| -> io::Result<bool> {
         if is_after(&found.stat, date) {
+            if found.file_type().is_file()
+                && found.path.extension().is_some_and(|extension| extension == "pyc")
+            {
+                bytecode::limit(found.parent, found.name, date)?;
+            }
             tree::touch_child(found.parent, found.name, tree::Time { seconds: date, nanoseconds: 0 })?;
         }
         Ok(true)

@@ -1,7 +1,9 @@
 //! Carries out a graph: what does not wait for something else goes on at the same time.
 
+mod bytecode;
 mod copy;
 mod dates;
+mod remote;
 mod step;
 
 use std::{
@@ -24,7 +26,9 @@ use crate::{
     date::SourceDate,
     graph::{Graph, OperationId},
     host::Host,
+    input::NamedPlaces,
     progress::Progress,
+    remote::Remotes,
 };
 
 pub use copy::CopyError;
@@ -35,6 +39,8 @@ pub struct Solver<'a, 'p> {
     pub lease: &'a Lease,
     pub cache: &'a Cache,
     pub context: &'a Context,
+    pub remotes: &'a Remotes,
+    pub named: &'a NamedPlaces<'a, 'p>,
     pub progress: &'a Progress<'p>,
     /// Known results are not used for RUN, nor for anything else: `--no-cache`.
     pub ignore_cache: bool,

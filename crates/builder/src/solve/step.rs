@@ -1,16 +1,19 @@
 //! One operation: looked up by the content of what goes into it, and done only if it is not known.
 
 use std::{
-    fs,
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::PoisonError,
+    sync::{Arc, PoisonError},
     time::Instant,
 };
 
 use image::{Configuration, Image, Layer};
 use types::Digest;
 
-use super::{CopyError, Given, Solver, State, chain, copy, dates};
+use super::{
+    CopyError, Given, Solver, State, chain, copy, dates,
+    remote::{self, Arrival},
+};
 use crate::{
     BuildError, MOST_LAYERS,
     cache::{Inputs, Made, Record},
@@ -19,6 +22,7 @@ use crate::{
     event::{Event, Task, TaskId},
     graph::{Action, Copy, MakeDirectory, Operation, Origin, Run, Source},
     host::RunStep,
+    input::Opened,
     owner::{self, UnknownOwner},
     scratch::Scratch,
     stack::{NewDirectory, Stack},
@@ -31,6 +35,24 @@ struct Files {
     trees: Vec<Vec<Tree>>,
     /// The state they are in, unless it is the build context.
     state: Option<Context>,
+    /// The named context they are in, if it is one.
+    named: Option<Arc<Opened>>,
+    /// For each source what is elsewhere.
+    arrivals: Vec<Option<Arrival>>,
+}
+
+impl Files {
+    /// What was found for each source, by its name, as a key has it.
+    fn known_by(&self, operation: &Operation) -> Vec<BTreeMap<String, Digest>> {
+        let Action::Copy(copy) = &operation.action else { return Vec::new() };
+        let found = copy.sources.iter().zip(&self.trees).zip(&self.arrivals);
+        found
+            .map(|((source, trees), arrival)| {
+                let arrived = arrival.as_ref().and_then(|arrival| remote::known_by(source, arrival));
+                trees.iter().flat_map(Tree::files).chain(arrived).collect()
+            })
+            .collect()
+    }
 }
 
 impl Solver<'_, '_> {
@@ -75,7 +97,7 @@ impl Solver<'_, '_> {
             },
             stands_on_base: operation.stands_on_base,
             arguments: operation.arguments.clone(),
-            files: files.trees.iter().map(|trees| trees.iter().flat_map(Tree::files).collect()).collect(),
+            files: files.known_by(operation),
             date: self.date.chosen(),
         };
         let key = inputs.key();
@@ -92,7 +114,7 @@ impl Solver<'_, '_> {
             Some(_) if self.ignore_cache => Some("the cache is not used (--no-cache)".to_owned()),
             Some(_) if usable => None,
             Some(_) => Some("the layer it made is gone".to_owned()),
-            None => Some(match self.before.steps.get(&operation.place) {
+            None => Some(match self.before.step(&operation.place) {
                 None => "it was never built".to_owned(),
                 Some(before) => {
                     inputs.difference(before).unwrap_or_else(|| "its result was removed".to_owned())
@@ -142,13 +164,18 @@ impl Solver<'_, '_> {
     fn files(&self, operation: &Operation, from: &[Layer]) -> Result<Files, BuildError> {
         let Action::Copy(copy) = &operation.action else { return Ok(Files::default()) };
         let state = match copy.from {
-            Origin::Context => None,
+            Origin::Context | Origin::Named(_) => None,
             Origin::State(_) => Some(self.open_state(from)?),
         };
-        let place = state.as_ref().unwrap_or(self.context);
+        let named = match copy.from {
+            Origin::Named(number) => Some(self.named.open(number)?),
+            Origin::Context | Origin::State(_) => None,
+        };
+        let own = state.as_ref().or(named.as_ref().map(|named| &named.context));
+        let place = own.unwrap_or(self.context);
         let trees = copy.sources.iter().map(|source| match source {
             Source::Files(pattern) => place.select(pattern, &copy.selection),
-            Source::Inline { .. } => Ok(Vec::new()),
+            Source::Inline { .. } | Source::Url(_) | Source::Git(_) => Ok(Vec::new()),
         });
         let trees = trees.collect::<Result<Vec<_>, _>>().map_err(|error| {
             let mut problem = Problem::new(error.to_string(), operation.span.clone());
@@ -157,10 +184,12 @@ impl Solver<'_, '_> {
             }
             BuildError::Context { error, diagnostic: self.diagnostic(problem) }
         })?;
-        if let Some(state) = &state {
-            state.save_index().map_err(BuildError::Cache)?;
+        if let Some(own) = own {
+            own.save_index().map_err(BuildError::Cache)?;
         }
-        Ok(Files { trees, state })
+        let arrivals = remote::ask(copy, self.remotes, self.cache)
+            .map_err(|error| self.failed(operation, CopyError::CacheKey(error)))?;
+        Ok(Files { trees, state, named, arrivals })
     }
 
     /// A state's file system as a place to copy from.
@@ -196,15 +225,20 @@ impl Solver<'_, '_> {
                 self.run(run, operation, lower, &upper, work, task)?;
             }
             Action::Copy(copy) => {
-                let place = files.state.as_ref().unwrap_or(self.context);
-                copy::copy(copy, &files.trees, place, &stack, &scratch, date, unknown)
+                let named = files.named.as_ref().map(|named| &named.context);
+                let place = files.state.as_ref().or(named).unwrap_or(self.context);
+                let given = copy::Sources {
+                    trees: &files.trees,
+                    context: place,
+                    arrivals: &files.arrivals,
+                    remotes: self.remotes,
+                    cache: self.cache,
+                };
+                copy::copy(copy, given, &stack, &scratch, date, unknown)
                     .map_err(|error| self.failed(operation, error))?;
             }
             Action::MakeDirectory(make) => {
                 make_directory(make, &stack, date, unknown).map_err(|error| self.failed(operation, error))?;
-                if is_empty(&upper) {
-                    return Ok(None);
-                }
             }
         }
         dates::limit(&upper, date).map_err(BuildError::Cache)?;
@@ -220,11 +254,7 @@ impl Solver<'_, '_> {
         work: PathBuf,
         task: TaskId,
     ) -> Result<(), BuildError> {
-        let mut environment = [run.environment.as_slice(), &run.ambient].concat();
-        if !environment.iter().any(|variable| variable.starts_with("SOURCE_DATE_EPOCH=")) {
-            // Compilers and archivers that know it write it instead of the time (reproducible-builds.org).
-            environment.push(format!("SOURCE_DATE_EPOCH={}", self.date.seconds()));
-        }
+        let environment = [run.environment.as_slice(), &run.ambient].concat();
         let step = RunStep {
             layers,
             upper: upper.to_owned(),
@@ -279,7 +309,10 @@ impl Solver<'_, '_> {
     }
 
     fn failed(&self, operation: &Operation, error: CopyError) -> BuildError {
-        let problem = Problem::new(error.to_string(), operation.span.clone());
+        let mut problem = Problem::new(error.to_string(), operation.span.clone());
+        if let CopyError::CacheKey(error) | CopyError::Remote(error) = &error {
+            problem.help = error.hint().map(str::to_owned);
+        }
         BuildError::Copy { diagnostic: self.diagnostic(problem), error }
     }
 
@@ -299,7 +332,7 @@ fn make_directory(
     let resolved = stack.resolve(path, true).map_err(CopyError::at(path))?;
     match resolved.kind() {
         Some(kind) if kind.is_dir() => return Ok(()),
-        Some(_) => return Err(CopyError::NotDirectory(resolved.path)),
+        Some(_) => return Err(CopyError::InFile(resolved.path)),
         None => {}
     }
     let owner = make.owner.as_ref().map(|owner| owner::find(owner, stack, unknown)).transpose()?;
@@ -317,10 +350,6 @@ fn definition(action: &Action) -> String {
         Action::MakeDirectory(make) => serde_json::to_string(&("directory", make)),
     };
     json.expect("strings are serializable")
-}
-
-fn is_empty(directory: &Path) -> bool {
-    fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// What processes of RUN see as the machine's name.

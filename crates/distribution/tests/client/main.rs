@@ -11,6 +11,7 @@ mod redirects;
 mod server;
 mod tls;
 mod upload;
+mod web;
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 

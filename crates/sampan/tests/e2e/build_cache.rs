@@ -254,11 +254,15 @@ fn equal_steps_of_builds_at_once_run_once() {
 fn whoever_waits_for_a_build_that_is_killed_carries_the_step_out() {
     let Some(sandbox) = sandbox() else { return };
     let context = context(&sandbox, "a", "FROM busybox\nRUN echo begun; sleep 2; echo done\n");
-    let mut first = sandbox.start_sampan(["build", "--progress", "plain", &context]);
+    let command = format!("exec $SAMPAN build --progress plain {context} 2>&1");
+    let mut first = sandbox.start(sandbox.shell(&command));
     first.wait_for("begun");
     let second = sandbox.start_sampan(["build", "--progress", "plain", &context]);
-    first.kill_after(Duration::ZERO);
-    second.finish().ok().complains("done");
+    let killed = first.kill_after(Duration::ZERO);
+    let waited = second.finish();
+    assert!(waited.code == 0 && waited.stderr.contains("done"), "{killed}\n{waited}");
+    // Sweeps what the killed one left.
+    sandbox.sampan(["ps"]).ok();
     sandbox.is_clean();
 }
 
@@ -282,7 +286,7 @@ fn builds_and_prunes_at_once_do_not_disturb_each_other() {
         sandbox.sampan(["builder", "prune", "-af"]).ok();
         sandbox.sampan(["image", "prune", "-f"]).ok();
     }
-    builds.map(|build| build.finish().ok());
+    builds.into_iter().for_each(|build| drop(build.finish().ok()));
     for name in ["a", "b"] {
         sandbox.sampan(["run", "--rm", name, "cat", "/copy", "/last"]).ok().prints("6\n6\n");
     }
@@ -309,6 +313,8 @@ fn a_build_can_be_killed_at_any_instant() {
         let content = format!("{kill}\n").repeat(3);
         sandbox.sampan(["run", "--rm", "app", "cat", "/a", "/b", "/c"]).ok().prints(&content);
         sandbox.sampan(["image", "verify"]).ok();
+        // Sweeps what the killed one left.
+        sandbox.sampan(["ps"]).ok();
         sandbox.is_clean();
     }
     sandbox.sampan(["image", "prune", "-af"]).ok();
@@ -322,7 +328,9 @@ fn a_build_can_be_killed_at_any_instant() {
 #[test]
 fn a_full_disk_costs_the_build_and_nothing_that_was_built() {
     let Some(sandbox) = Sandbox::on_small_disk(PROGRAM, 24 << 20) else { return };
-    sandbox.sampan(["load", "-q", "-i", testkit::base_image("busybox").unwrap().to_str().unwrap()]).ok();
+    sandbox
+        .sampan(["load", "-q", "-i", testkit::base_image("busybox:latest").unwrap().to_str().unwrap()])
+        .ok();
     let small = context(&sandbox, "small", "FROM busybox\nCOPY file /a\n");
     let large = context(&sandbox, "large", "FROM busybox\nRUN dd if=/dev/zero of=/large bs=1M count=64\n");
     build(&sandbox, &small);

@@ -55,8 +55,7 @@ fn victims(sandbox: &Sandbox, registry: &Registry<'_>) -> Vec<Victim> {
     let there = words(&["load", "-q", "-i", archive]);
     let context = sandbox.directory().join("killed");
     fs::create_dir(&context).unwrap();
-    fs::write(context.join("Dockerfile"), "FROM busybox\nWORKDIR /a\nCOPY Dockerfile b\nRUN cp b c\n")
-        .unwrap();
+    fs::write(context.join("Dockerfile"), format!("FROM {name}\nWORKDIR /a\nCOPY Dockerfile b\n")).unwrap();
     let context = context.to_str().unwrap();
     let list = [
         (words(&["builder", "prune", "-af"]), words(&["build", "-t", "built", context])),

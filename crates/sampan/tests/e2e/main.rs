@@ -4,6 +4,7 @@
 
 mod build;
 mod build_cache;
+mod build_remote;
 mod copy;
 mod create;
 mod df;

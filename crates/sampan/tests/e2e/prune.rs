@@ -30,6 +30,8 @@ fn images_without_a_name_go_and_their_disk_is_free() {
 fn all_images_go_that_no_container_is_made_from() {
     let Some(sandbox) = sandbox() else { return };
     let id = build(&sandbox, "app");
+    // It would keep the layer.
+    sandbox.sampan(["builder", "prune", "-af"]).ok();
     sandbox.sampan(["tag", "app", "app:other"]).ok();
     sandbox.sampan(["create", "--name", "user", "busybox"]).ok();
     let pruned = sandbox.sampan(["image", "prune", "--all", "--force"]).ok();

@@ -1,12 +1,8 @@
 //! Where a build starts from, and how far it goes: context, Dockerfile, arguments, stages, platforms.
 
-use std::{
-    collections::BTreeMap,
-    env, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, env, path::PathBuf};
 
-use builder::{Build as Request, ContextSource, DockerfileSource};
+use builder::{Build as Request, ContextSource, DockerfileSource, NamedContext};
 use clap::Args;
 use types::Platform;
 
@@ -16,6 +12,9 @@ pub struct Sources {
     /// Set build-time variables
     #[arg(long, value_name = "list")]
     build_arg: Vec<String>,
+    /// Additional build contexts (e.g., name=path)
+    #[arg(long, value_name = "stringArray")]
+    build_context: Vec<String>,
     /// Name of the Dockerfile (default: "PATH/Dockerfile")
     #[arg(short, long)]
     file: Option<String>,
@@ -40,7 +39,10 @@ impl Sources {
         if self.context == "-" && self.file.as_deref() == Some("-") {
             anyhow::bail!("invalid argument: can't use stdin for both build context and dockerfile");
         }
-        let mut request = Request::new(context(&self.context)?, dockerfile(self.file.as_deref()), cache);
+        let dockerfile = DockerfileSource::named(self.file.as_deref())?;
+        let mut request = Request::new(ContextSource::named(&self.context)?, dockerfile, cache);
+        let contexts = self.build_context.iter().map(|context| NamedContext::parse(context));
+        request.contexts = contexts.collect::<Result<_, _>>()?;
         request.arguments = arguments(self.build_arg);
         request.target = self.target;
         request.no_cache = self.no_cache;
@@ -60,27 +62,6 @@ fn platforms(list: &[String]) -> anyhow::Result<Vec<Platform>> {
         }
     }
     Ok(platforms)
-}
-
-fn context(text: &str) -> anyhow::Result<ContextSource> {
-    if text == "-" {
-        return Ok(ContextSource::Stream(Box::new(io::stdin())));
-    }
-    if text.contains("://") || text.starts_with("git@") {
-        anyhow::bail!("building from {text} is not supported: fetch it and build its directory");
-    }
-    if !Path::new(text).is_dir() {
-        anyhow::bail!("unable to prepare context: path {text:?} not found");
-    }
-    Ok(ContextSource::Directory(PathBuf::from(text)))
-}
-
-fn dockerfile(file: Option<&str>) -> DockerfileSource {
-    match file {
-        None => DockerfileSource::Default,
-        Some("-") => DockerfileSource::Stream(Box::new(io::stdin())),
-        Some(path) => DockerfileSource::Path(path.into()),
-    }
 }
 
 /// `K=V`; without a value it is the caller's, if that has one.
