@@ -18,6 +18,8 @@ mod once;
 mod prune;
 mod usage;
 
+pub mod transport;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,

@@ -68,6 +68,14 @@ pub enum Task {
     ReadIgnoreFile,
     FindImages,
     ReadContext,
+    /// Reading what a cache outside knows.
+    ImportCache {
+        from: String,
+    },
+    /// Writing a cache outside.
+    ExportCache {
+        to: &'static str,
+    },
     /// Something is brought here that is elsewhere: a context, a Dockerfile.
     Load {
         what: String,
@@ -100,6 +108,8 @@ impl fmt::Display for Task {
             Task::ReadContext => write!(f, "[internal] load build context"),
             Task::Load { what } => write!(f, "[internal] load {what}"),
             Task::Step { label, title } => write!(f, "{label}{title}"),
+            Task::ImportCache { from } => write!(f, "importing cache manifest from {from}"),
+            Task::ExportCache { to } => write!(f, "exporting cache to {to}"),
             Task::Export(exporter) => write!(f, "exporting to {exporter}"),
         }
     }

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use image::{Image, Lease, Store, manifest::Descriptor};
+use image::{
+    Image, Lease, Store,
+    manifest::{Descriptor, Manifest},
+};
 use serde::Serialize;
 use types::{Digest, Platform, Reference};
 
@@ -34,6 +37,19 @@ pub trait Host: Sync {
         index: Option<&Descriptor>,
         name: &Reference,
     ) -> Result<Pushed, HostError>;
+
+    /// The manifest that `name` stands for in its registry, of several platforms' that for this machine, and the bytes of
+    /// its configuration.
+    fn fetch_manifest(&self, name: &Reference) -> Result<(Manifest, Vec<u8>), HostError>;
+
+    /// Makes sure that `lease` holds the topmost of the layers `diff_ids`, whose `blob` the repository of `name` has.
+    fn fetch_layer(
+        &self,
+        lease: &Lease,
+        name: &Reference,
+        blob: &Descriptor,
+        diff_ids: &[Digest],
+    ) -> Result<(), HostError>;
 
     /// Runs a process in a container of its own to its end, passing on what it writes, and returns its exit code.
     /// What it changed is in `step.upper` then, nothing of the engine's own among it, and nothing is mounted.

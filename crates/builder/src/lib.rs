@@ -46,6 +46,7 @@ use std::{
 use image::{Configuration, Image, Lease, StoreError, config::History};
 use types::{Digest, Platform, Reference};
 
+pub use cache::transport::{CacheExport, CacheMode, CacheSource, CacheTarget};
 pub use context::ContextError;
 pub use diagnostic::{Diagnostic, Problem, Span};
 pub use event::{Event, Exporter, Observer, Task, TaskId};
@@ -58,7 +59,10 @@ pub use input::{ContextSource, DockerfileSource, InputError, NamedContext, Named
 pub use local::Local;
 pub use solve::CopyError;
 
-use cache::Cache;
+use cache::{
+    Cache, Trace,
+    transport::{self, Carried, Imports},
+};
 use date::SourceDate;
 use export::Results;
 use graph::{Entry, Graph};
@@ -96,6 +100,10 @@ pub struct Build {
     pub annotations: Annotations,
     /// What becomes of the result, perhaps nothing; an image in the store if nothing is said.
     pub outputs: Option<Vec<Output>>,
+    /// Caches outside this machine: `--cache-from`.
+    pub cache_from: Vec<CacheSource>,
+    /// Where this build's steps go besides: `--cache-to`.
+    pub cache_to: Vec<CacheExport>,
     /// When everything is said to have been made, in seconds since 1970, if that is not for the sources to tell.
     pub source_date: Option<i64>,
     /// Where results are kept for later builds.
@@ -120,6 +128,8 @@ impl Build {
             squash: false,
             annotations: Annotations::default(),
             outputs: None,
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
             source_date: None,
             cache,
         }
@@ -232,6 +242,8 @@ fn build_with(
         squash,
         annotations,
         outputs,
+        cache_from,
+        cache_to,
         source_date,
         cache: _,
     } = build;
@@ -246,23 +258,40 @@ fn build_with(
         (chosen, _) => SourceDate::of(chosen, &input.directory),
     };
     let lease = host.store().lease()?;
+    let imports = Imports::open(&cache_from, host, &progress);
     let named = NamedPlaces::new(&contexts, courier);
-    let work = Work { host, lease: &lease, courier, named: &named, input: &input, no_cache, date };
+    let work = Work {
+        host,
+        lease: &lease,
+        imports: &imports,
+        courier,
+        named: &named,
+        input: &input,
+        no_cache,
+        date,
+    };
 
     let layouts = BTreeMap::new();
     let mut settings =
         Settings { arguments, labels, contexts, layouts, target, platform: None, network, pull };
     let platforms: Vec<_> = platforms.into_iter().map(Some).collect();
     let platforms = if platforms.is_empty() { vec![None] } else { platforms };
-    let mut images = Vec::new();
+    let inline = cache_to.iter().any(|export| export.to == CacheTarget::Inline);
+    let (mut images, mut carried) = (Vec::new(), Vec::new());
     for platform in platforms {
         settings.platform = platform;
         settings.layouts = load_layouts(&settings, &lease, &cache)?;
         let graph = plan(&input, &settings, host, &progress)?;
         emulation::check(&graph, &input)?;
-        let states = work.solve(&graph, settings.platform.as_ref())?;
-        let config = configuration(graph.config.clone(), &graph.history, &states, date);
-        let mut image = lease.write_image(config, &states[graph.result].layers)?;
+        let (states, trace) = work.solve(&graph, settings.platform.as_ref())?;
+        let steps = transport::carried(&graph, &states, &trace);
+        let layers = &states[graph.result].layers;
+        let mut config = configuration(graph.config.clone(), &graph.history, &states, date);
+        if inline {
+            transport::inline(&mut config, &steps, layers);
+        }
+        carried.extend(steps);
+        let mut image = lease.write_image(config, layers)?;
         if squash {
             let scratch = Scratch::new(&cache.scratch_path()).map_err(BuildError::Cache)?;
             image = squash::squash(&image, &graph, &states, &lease, &scratch)?;
@@ -274,6 +303,9 @@ fn build_with(
     let outputs = outputs.unwrap_or_else(|| vec![Output::stored()]);
     let results = Results { host, lease: &lease, images: &images, tags: &tags, annotations: &annotations };
     let exported = results.export(outputs, &progress)?;
+    for export in cache_to {
+        work.export_cache(&carried, &export)?;
+    }
     let image = images.remove(0);
     Ok(Built { image, others: images, exported })
 }
@@ -282,6 +314,7 @@ fn build_with(
 struct Work<'a, 'p> {
     host: &'a dyn Host,
     lease: &'a Lease,
+    imports: &'a Imports,
     courier: Courier<'a, 'p>,
     named: &'a NamedPlaces<'a, 'p>,
     input: &'a Input,
@@ -291,8 +324,8 @@ struct Work<'a, 'p> {
 
 impl Work<'_, '_> {
     /// Carries out a graph, and remembers how that went.
-    fn solve(&self, graph: &Graph, platform: Option<&Platform>) -> Result<Vec<State>, BuildError> {
-        let Work { host, lease, courier, named, input, no_cache, date } = *self;
+    fn solve(&self, graph: &Graph, platform: Option<&Platform>) -> Result<(Vec<State>, Trace), BuildError> {
+        let Work { host, lease, imports, courier, named, input, no_cache, date } = *self;
         let Courier { cache, remotes, progress, .. } = courier;
         let identity = match platform {
             Some(platform) => Digest::of(format!("{} {platform}", input.identity).as_bytes()),
@@ -303,6 +336,7 @@ impl Work<'_, '_> {
             host,
             lease,
             cache,
+            imports,
             context: &input.context,
             remotes,
             named,
@@ -318,7 +352,23 @@ impl Work<'_, '_> {
         let states = solver.solve(graph)?;
         let trace = solver.trace.into_inner().unwrap_or_else(PoisonError::into_inner);
         cache.keep_trace(&identity, &trace).map_err(BuildError::Cache)?;
-        Ok(states)
+        Ok((states, trace))
+    }
+
+    /// Writes the steps to a cache outside, if they are to go to one.
+    fn export_cache(&self, carried: &[Carried], export: &CacheExport) -> Result<(), BuildError> {
+        let to = match export.to {
+            CacheTarget::Inline => return Ok(()),
+            CacheTarget::Directory(_) => "client directory",
+            CacheTarget::Registry(_) => "registry",
+        };
+        let exported = self.courier.progress.task(&Task::ExportCache { to }, || {
+            transport::export(carried, &export.to, export.mode, self.host, self.lease)
+        });
+        match exported {
+            Err(_) if export.ignore_error => Ok(()),
+            exported => Ok(exported?),
+        }
     }
 }
 

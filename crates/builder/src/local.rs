@@ -10,8 +10,11 @@ use engine::{
     container::{NetworkMode, Step},
     transfer::{self, Client, Unwatched},
 };
-use image::{Image, Lease, Store, manifest::Descriptor};
-use types::{Platform, Reference};
+use image::{
+    Image, Lease, Store,
+    manifest::{Descriptor, Manifest},
+};
+use types::{Digest, Platform, Reference};
 
 use crate::{
     cache::{self, Budget},
@@ -84,6 +87,22 @@ impl Host for Local<'_> {
         let push = |engine: &Engine| engine.push_images(&(self.client)()?, lease, images, index, name);
         let transfer::Pushed { digest, size } = self.with(push).map_err(other)?;
         Ok(Pushed { digest, size })
+    }
+
+    fn fetch_manifest(&self, name: &Reference) -> Result<(Manifest, Vec<u8>), HostError> {
+        let client = (self.client)().map_err(other)?;
+        transfer::fetch_manifest(&client, name, &Platform::host()).map_err(other)
+    }
+
+    fn fetch_layer(
+        &self,
+        lease: &Lease,
+        name: &Reference,
+        blob: &Descriptor,
+        diff_ids: &[Digest],
+    ) -> Result<(), HostError> {
+        let client = (self.client)().map_err(other)?;
+        transfer::fetch_layer(&client, lease, name, blob, diff_ids).map_err(other)
     }
 
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {

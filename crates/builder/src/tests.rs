@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use image::{Image, Lease, Store, manifest::Descriptor};
+use image::{
+    Image, Lease, Store,
+    manifest::{Descriptor, Manifest},
+};
 use types::{Platform, Reference};
 
 use super::*;
@@ -91,6 +94,20 @@ impl Host for FakeEngine {
         let bytes = lease.store().read_blob(&digest, 1 << 20).expect("in the store");
         self.pushed.lock().expect("no test panics holding it").push(name.familiar());
         Ok(Pushed { digest, size: bytes.len() as u64 })
+    }
+
+    fn fetch_manifest(&self, name: &Reference) -> Result<(Manifest, Vec<u8>), HostError> {
+        Err(HostError::NotFound(name.clone()))
+    }
+
+    fn fetch_layer(
+        &self,
+        _: &Lease,
+        name: &Reference,
+        _: &Descriptor,
+        _: &[Digest],
+    ) -> Result<(), HostError> {
+        Err(HostError::NotFound(name.clone()))
     }
 
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {

@@ -10,9 +10,7 @@ impl Results<'_> {
     /// The file systems to export, each with the directory it is to go to, if it is to have one of its own.
     pub fn trees(&self, split: Split) -> Result<Vec<(Option<String>, Stack)>, ExportError> {
         let is_split = match (split, self.images) {
-            (Split::Never, [first, second, ..]) => {
-                return Err(ExportError::Unsplit(first.config.platform(), second.config.platform()));
-            }
+            (Split::Never, [_, _, ..]) => return Err(ExportError::Unsplit),
             (Split::Never, _) => false,
             (Split::Auto, images) => images.len() > 1,
         };

@@ -93,8 +93,8 @@ pub enum ExportError {
     NoTag,
     #[error("layers that are not compressed cannot be pushed: choose compression=gzip or zstd")]
     PushPlain,
-    #[error("{0} and {1} would both be exported to the same place: leave out platform-split=false")]
-    Unsplit(Platform, Platform),
+    #[error("several platforms cannot be exported to one directory: leave out platform-split=false")]
+    Unsplit,
 }
 
 /// What is exported.

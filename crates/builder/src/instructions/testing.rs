@@ -1,6 +1,10 @@
 //! Planning without an engine, for the tests of single instructions.
 
-use image::{Image, Lease, Store, config::Execution, manifest::Descriptor};
+use image::{
+    Image, Lease, Store,
+    config::Execution,
+    manifest::{Descriptor, Manifest},
+};
 use types::{Digest, Platform, Reference};
 
 use crate::{
@@ -42,6 +46,14 @@ impl Host for OneImage {
         _: &Reference,
     ) -> Result<Pushed, HostError> {
         unreachable!("planning makes no image")
+    }
+
+    fn fetch_manifest(&self, _: &Reference) -> Result<(Manifest, Vec<u8>), HostError> {
+        unreachable!("planning looks into no cache")
+    }
+
+    fn fetch_layer(&self, _: &Lease, _: &Reference, _: &Descriptor, _: &[Digest]) -> Result<(), HostError> {
+        unreachable!("planning looks into no cache")
     }
 
     fn run(&self, _: &RunStep, _: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {

@@ -21,7 +21,7 @@ use types::Digest;
 
 use crate::{
     BuildError,
-    cache::{Before, Cache, Record, Trace},
+    cache::{Before, Cache, Record, Trace, transport::Imports},
     context::Context,
     date::SourceDate,
     graph::{Graph, OperationId},
@@ -38,6 +38,8 @@ pub struct Solver<'a, 'p> {
     pub host: &'a dyn Host,
     pub lease: &'a Lease,
     pub cache: &'a Cache,
+    /// Caches outside this machine, asked for what this one does not have.
+    pub imports: &'a Imports,
     pub context: &'a Context,
     pub remotes: &'a Remotes,
     pub named: &'a NamedPlaces<'a, 'p>,

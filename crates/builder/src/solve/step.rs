@@ -110,6 +110,12 @@ impl Solver<'_, '_> {
             known = self.cache.record(&key);
             usable = self.is_usable(known.as_ref(), &given.below)?;
         }
+        if !usable
+            && !self.ignore_cache
+            && let Some(record) = self.imported(&key, &operation.title, &given.below)?
+        {
+            (known, usable) = (Some(record), true);
+        }
         let reason = match &known {
             Some(_) if self.ignore_cache => Some("the cache is not used (--no-cache)".to_owned()),
             Some(_) if usable => None,
@@ -158,6 +164,21 @@ impl Solver<'_, '_> {
             Some(Record { layer: Some(made), .. }) => self.hold(&made.layer(), below),
             other => Ok(other.is_some()),
         }
+    }
+
+    /// What a cache outside this machine has of a step; from now on it is this machine's too.
+    fn imported(&self, key: &Digest, title: &str, below: &[Layer]) -> Result<Option<Record>, BuildError> {
+        let record = match self.imports.bring(key, below, self.host, self.lease) {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                // The step can still be done.
+                self.progress.event(Event::Warning(&format!("cannot use the cache: {}", chain_of(&error))));
+                return Ok(None);
+            }
+        };
+        self.cache.keep_record(key, title, below, &record).map_err(BuildError::Cache)?;
+        Ok(Some(record))
     }
 
     /// Finds the files that the operation takes.
@@ -357,3 +378,9 @@ const HOSTNAME: &str = "build";
 
 /// How many bytes of a failed process's output its error carries.
 const LONGEST_TAIL: usize = 8 << 10;
+
+/// An error with all its causes, in one line.
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -91,10 +91,7 @@ impl Copier {
             self.links.insert(identity, found.path.to_owned());
             return Ok(());
         };
-        tree::remove(parent.as_fd(), found.name)?;
-        let directory = self.target.directory(first.parent().unwrap_or(Path::new("")))?;
-        let name = first.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(rustix::fs::linkat(directory, name, parent, found.name, AtFlags::empty())?)
+        tree::link(&self.target, first, parent.as_fd(), found.name)
     }
 
     fn options(&self) -> CopyOptions<'static> {

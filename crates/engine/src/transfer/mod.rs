@@ -3,6 +3,7 @@
 //! Knows which parts of an image are missing where, and moves those, several at once. How a registry is spoken to is
 //! the client's matter; that nothing unverified or half-done is ever seen under a name is the store's.
 
+mod fetch;
 mod inspect;
 mod pull;
 mod push;
@@ -12,6 +13,7 @@ use types::Digest;
 pub use distribution::Client;
 
 pub use self::{
+    fetch::{fetch_layer, fetch_manifest},
     inspect::{Remote, inspect},
     pull::Pulled,
     push::Pushed,

@@ -119,10 +119,10 @@ fn fetch_configuration(
 }
 
 /// A layer to bring here.
-struct Missing<'a> {
-    blob: &'a Descriptor,
-    diff_id: Digest,
-    held: Held,
+pub(super) struct Missing<'a> {
+    pub blob: &'a Descriptor,
+    pub diff_id: Digest,
+    pub held: Held,
 }
 
 /// The layers that the store does not have, each once, and those of them that occur again further up. They are held from
@@ -152,7 +152,7 @@ fn missing<'a>(
 
 impl Missing<'_> {
     /// Downloads the layer, or what is missing of it, and unpacks it if it is not unpacked already.
-    fn fetch(
+    pub fn fetch(
         &self,
         lease: &Lease,
         repository: &Repository<'_>,

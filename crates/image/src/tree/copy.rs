@@ -131,8 +131,8 @@ fn copy_directory(
     Ok(())
 }
 
-/// Makes `name` another name of the file at `first`.
-fn link(into: &Root, first: &Path, parent: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
+/// Makes `name` in `parent` another name of the file at `first` in `into`, and takes away what had that name.
+pub fn link(into: &Root, first: &Path, parent: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
     let directory = into.directory(first.parent().unwrap_or(Path::new("")))?;
     super::remove(parent, name)?;
     Ok(rustix::fs::linkat(directory, first.file_name().unwrap_or_default(), parent, name, AtFlags::empty())?)

@@ -19,7 +19,7 @@ use rustix::{
     io::Errno,
 };
 
-pub use copy::{Choice, Choose, CopyOptions, copy, copy_found};
+pub use copy::{Choice, Choose, CopyOptions, copy, copy_found, link};
 pub use metadata::{Attributes, Owner, is_kept_xattr, touch_child};
 pub use walk::{Found, walk};
 

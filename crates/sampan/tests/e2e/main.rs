@@ -4,6 +4,7 @@
 
 mod build;
 mod build_cache;
+mod build_output;
 mod build_remote;
 mod copy;
 mod create;

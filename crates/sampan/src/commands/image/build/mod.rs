@@ -4,6 +4,7 @@
 //! ([`sources`]), what RUN's processes get ([`run`]), and what becomes of the result ([`output`]).
 
 mod annotation;
+mod cache;
 mod export;
 mod failure;
 mod fields;

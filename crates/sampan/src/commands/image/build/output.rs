@@ -9,7 +9,7 @@ use types::Reference;
 
 use super::{
     annotation::annotations,
-    export,
+    cache, export,
     fields::{fields, pairs, truth},
     metadata,
 };
@@ -23,6 +23,12 @@ pub struct Outputs {
     /// Attestation parameters (format: "type=sbom,generator=image")
     #[arg(long)]
     attest: Vec<String>,
+    /// External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")
+    #[arg(long)]
+    cache_from: Vec<String>,
+    /// Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")
+    #[arg(long)]
+    cache_to: Vec<String>,
     /// Write the image ID to a file
     #[arg(long)]
     iidfile: Option<String>,
@@ -62,6 +68,11 @@ impl Outputs {
         request.labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         request.annotations = annotations(&self.annotation).context("parse annotations")?;
         request.squash = self.squash;
+        request.cache_from = cache::sources(&self.cache_from)?;
+        request.cache_to = cache::exports(&self.cache_to)?;
+        if request.arguments.get("BUILDKIT_INLINE_CACHE").is_some_and(|text| truth(text) == Some(true)) {
+            request.cache_to.extend(cache::exports(&["type=inline".to_owned()])?);
+        }
         self.check_attestations()?;
         let outputs = export::outputs(&self.output, self.push, self.load)?;
         if !self.output.iter().all(String::is_empty) || self.push || self.load {
@@ -97,7 +108,7 @@ impl Outputs {
             let pairs = pairs(&fields(text)?)?;
             let value = |key: &str| pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value);
             let Some(kind) = value("type") else { anyhow::bail!("attestation type not specified") };
-            if !value("disabled").is_some_and(|text| truth(text) == Some(true)) {
+            if value("disabled").is_none_or(|text| truth(text) != Some(true)) {
                 asked.push(kind.clone());
             }
         }
