@@ -47,6 +47,9 @@ impl RemoteError {
             RemoteError::Git(GitError::NotInstalled) => {
                 Some("install the git program, or download what is needed and put it into the build context")
             }
+            RemoteError::Download(DownloadError::Mismatch { .. }) => {
+                Some("the first is what the server sends, the second what --checksum says")
+            }
             RemoteError::Git(GitError::NoKey) => {
                 Some("start an ssh-agent, and lend it to the build: --ssh default")
             }

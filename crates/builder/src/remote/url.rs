@@ -18,6 +18,9 @@ pub struct Url {
     pub fragment: Option<String>,
 }
 
+/// What a query says, in order.
+pub type Values = Vec<(String, String)>;
+
 impl Url {
     /// Takes apart `scheme://…`; `None` if that is not what `text` begins with, or if it could confuse whoever reads it
     /// line by line.
@@ -52,7 +55,7 @@ impl Url {
     }
 
     /// The query's names and values, in order. As in a form, `+` is a space.
-    pub fn query_values(&self) -> Vec<(String, String)> {
+    pub fn query_values(&self) -> Values {
         query_values(self.query.as_deref().unwrap_or_default())
     }
 
@@ -114,7 +117,7 @@ pub fn redacted(text: &str) -> String {
 }
 
 /// The names and values of a query, in order.
-pub fn query_values(query: &str) -> Vec<(String, String)> {
+pub fn query_values(query: &str) -> Values {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs
         .map(|pair| {

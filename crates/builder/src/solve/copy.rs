@@ -24,7 +24,7 @@ use crate::{
     context::{Context, ContextError, Tree},
     graph::{Copy, Source, UrlSource},
     owner::{self, UnknownOwner},
-    remote::{RemoteError, Remotes},
+    remote::{RemoteError, Remotes, http::DownloadError},
     scratch::Scratch,
     stack::{NewDirectory, Stack},
 };
@@ -56,6 +56,14 @@ pub enum CopyError {
 }
 
 impl CopyError {
+    /// The error of asking for what a key is made of. That it is not what was expected is told as such.
+    pub fn of_key(error: RemoteError) -> CopyError {
+        match error {
+            RemoteError::Download(DownloadError::Mismatch { .. }) => CopyError::Remote(error),
+            _ => CopyError::CacheKey(error),
+        }
+    }
+
     /// For `map_err` where `path` was being worked on.
     pub fn at(path: &Path) -> impl FnOnce(io::Error) -> CopyError + use<> {
         let path = path.to_owned();

@@ -209,7 +209,7 @@ impl Solver<'_, '_> {
             own.save_index().map_err(BuildError::Cache)?;
         }
         let arrivals = remote::ask(copy, self.remotes, self.cache)
-            .map_err(|error| self.failed(operation, CopyError::CacheKey(error)))?;
+            .map_err(|error| self.failed(operation, CopyError::of_key(error)))?;
         Ok(Files { trees, state, named, arrivals })
     }
 

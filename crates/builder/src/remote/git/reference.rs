@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use crate::remote::url::{self, Url, cut, query_values};
+use crate::remote::url::{self, Url, Values, cut, query_values};
 
 /// What is meant by a string that names a repository.
 #[derive(Clone, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl GitReference {
     }
 
     /// The repository, the query's values, and the fragment.
-    fn located(text: &str) -> Option<(GitReference, Vec<(String, String)>, Option<String>)> {
+    fn located(text: &str) -> Option<(GitReference, Values, Option<String>)> {
         if text.starts_with("github.com/") {
             let url = Url::parse(&format!("https://{text}"))?;
             let reference = GitReference { may_be_a_path: true, ..GitReference::at(url.place()) };

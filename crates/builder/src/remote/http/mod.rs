@@ -38,10 +38,11 @@ pub struct Download {
 /// Why there is no file.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
-    #[error("{url}: invalid response status {status}")]
-    Status { url: String, status: u16 },
-    #[error("digest mismatch for {url}: {actual} (expected: {expected})")]
-    Mismatch { url: String, actual: Digest, expected: Digest },
+    #[error("invalid response status {0}")]
+    Status(u16),
+    /// The server has something else than what `--checksum` says.
+    #[error("digest mismatch {actual}: {expected}")]
+    Mismatch { actual: Digest, expected: Digest },
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]
@@ -87,7 +88,7 @@ impl Downloads {
             && state.digest != *expected
         {
             let (actual, expected) = (state.digest, *expected);
-            return Err(DownloadError::Mismatch { url: url.to_string(), actual, expected });
+            return Err(DownloadError::Mismatch { actual, expected });
         }
         let file = File::open(entry.path.join(state.digest.hex())).map_err(keep)?;
         Ok(state.download(file))
@@ -111,7 +112,7 @@ impl Downloads {
                 return Ok(None);
             }
             if !page.is_success() {
-                return Err(DownloadError::Status { url: url.to_string(), status: page.status });
+                return Err(DownloadError::Status(page.status));
             }
             match receive(&mut page, entry) {
                 Ok(state) => {

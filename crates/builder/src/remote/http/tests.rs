@@ -97,7 +97,7 @@ fn what_has_not_changed_is_not_sent_again() {
 fn a_checksum_is_kept_to_and_what_has_it_is_not_asked_for_again() {
     let place = Place::new(|_, _| answer(200, "", "content"));
     let (right, wrong) = (Digest::of(b"content"), Digest::of(b"other"));
-    let mismatch = format!("digest mismatch for http://HOST/a: {right} (expected: {wrong})");
+    let mismatch = format!("digest mismatch {right}: {wrong}");
     assert_eq!(place.get("/a", Some(wrong)), Err(mismatch));
     assert_eq!(place.get("/a", Some(right)), Ok(("content".into(), None)));
     assert_eq!(place.get("/a", Some(right)), Ok(("content".into(), None)));
@@ -152,8 +152,8 @@ fn refusals_and_servers_that_are_not_there_are_named() {
         "/moved" => answer(302, "Location: /gone\r\n", ""),
         _ => answer(404, "Content-Type: text/html\r\n", "<html>"),
     });
-    assert_eq!(place.get("/gone", None), Err("http://HOST/gone: invalid response status 404".into()));
-    assert_eq!(place.get("/moved", None), Err("http://HOST/moved: invalid response status 404".into()));
+    assert_eq!(place.get("/gone", None), Err("invalid response status 404".into()));
+    assert_eq!(place.get("/moved", None), Err("invalid response status 404".into()));
     let nobody = Url::parse("http://127.0.0.1:1/a").expect("a URL");
     let error = place.get_url(&nobody, None).expect_err("nobody listens");
     assert!(error.starts_with("cannot reach 127.0.0.1:1"), "{error}");
@@ -167,7 +167,7 @@ fn a_password_is_shown_to_the_server_and_kept_out_of_what_is_said_and_kept() {
     });
     let with = |login: &str| Url { credentials: Some(login.into()), ..place.url("/a") };
     assert_eq!(place.get_url(&with("me:secret"), None), Ok(("for me".into(), None)));
-    let refused = "http://xxxxx:xxxxx@HOST/a: invalid response status 401";
+    let refused = "invalid response status 401";
     assert_eq!(place.get_url(&with("me:wrong"), None), Err(refused.into()));
     // Whoever has no password has not what was fetched with one.
     assert!(place.get("/a", Some(Digest::of(b"for me"))).is_err());
