@@ -280,7 +280,7 @@ fn build_with(
     let (mut images, mut carried) = (Vec::new(), Vec::new());
     for platform in platforms {
         settings.platform = platform;
-        settings.layouts = load_layouts(&settings, &lease, &cache)?;
+        settings.layouts = load_layouts(&settings, &lease, cache)?;
         let graph = plan(&input, &settings, host, &progress)?;
         emulation::check(&graph, &input)?;
         let (states, trace) = work.solve(&graph, settings.platform.as_ref())?;

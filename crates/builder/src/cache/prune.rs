@@ -227,7 +227,8 @@ mod tests {
         assert_eq!(limited(1156, 0, 0, 0), "a");
         assert_eq!(limited(1155, 0, 0, 0), "ab");
         assert_eq!(limited(0, 1157, 0, 0), "");
-        assert_eq!(limited(0, 150, 0, 0), "abde");
+        assert_eq!(limited(0, 150, 0, 0), "abd");
+        assert_eq!(limited(0, 149, 0, 0), "abde");
         assert_eq!(limited(155, 150, 0, 0), "ab");
         assert_eq!(limited(0, 0, 100, 100), "");
         assert_eq!(limited(0, 0, 101, 100), "a");

@@ -7,10 +7,21 @@ use std::{
     fs::File,
     io::{self, Read},
     os::{fd::AsFd, unix::fs::FileExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::{Mode, OFlags};
+
+/// Where the source of the compiled module at `path` is: beside it, or beside the `__pycache__` it is in (PEP 3147).
+/// None for anything that is not called like one.
+pub fn source(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".pyc")?;
+    let directory = path.parent()?;
+    Some(match directory.file_name().is_some_and(|name| name == "__pycache__") {
+        true => directory.parent()?.join(format!("{}.py", name.split('.').next()?)),
+        false => directory.join(format!("{name}.py")),
+    })
+}
 
 /// Sets back the time that the compiled module `name` says its source has, if it is after `date` (seconds since 1970).
 /// Anything else called so stays as it is.
@@ -64,6 +75,15 @@ mod tests {
         ] {
             assert_eq!(source_time(&header), expected, "{header:?}");
         }
+    }
+
+    #[test]
+    fn the_source_is_beside_the_module_or_its_directory() {
+        let found = |path: &str| source(Path::new(path)).map(|source| source.display().to_string());
+        assert_eq!(found("a/__pycache__/x.cpython-313.pyc").as_deref(), Some("a/x.py"));
+        assert_eq!(found("__pycache__/x.cpython-313.opt-1.pyc").as_deref(), Some("x.py"));
+        assert_eq!(found("a/x.pyc").as_deref(), Some("a/x.py"));
+        assert_eq!(found("a/x.py"), None);
     }
 
     #[test]

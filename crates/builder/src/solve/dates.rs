@@ -13,9 +13,10 @@ pub fn limit(directory: &Path, date: i64) -> io::Result<()> {
     let root = Root::open(directory, Links::Refused)?;
     tree::walk(&root, Path::new(""), &mut |found: Found<'_>| -> io::Result<bool> {
         if is_after(&found.stat, date) {
-            if found.file_type().is_file()
-                && found.path.extension().is_some_and(|extension| extension == "pyc")
-            {
+            // One whose source is older, or in a layer below, says what that has kept.
+            let is_compiled_here =
+                || bytecode::source(found.path).is_some_and(|source| root.stat(&source).is_ok());
+            if found.file_type().is_file() && is_compiled_here() {
                 bytecode::limit(found.parent, found.name, date)?;
             }
             tree::touch_child(found.parent, found.name, tree::Time { seconds: date, nanoseconds: 0 })?;
