@@ -51,6 +51,62 @@ impl Diagnostic {
         self.source.as_bytes()[..start].iter().filter(|b| **b == b'\n').count() + 1
     }
 
+    /// The lines around the problem, those that it is about marked, as BuildKit shows them. Below a line of which it is
+    /// about a part, that part is marked too.
+    ///
+    /// ```text
+    /// Dockerfile:2
+    /// --------------------
+    ///    1 |     FROM busybox
+    ///    2 | >>> RUNN true
+    ///      |     ^^^^
+    ///    3 |     
+    /// --------------------
+    /// ```
+    ///
+    /// Nothing if it is about no place in particular.
+    pub fn excerpt(&self) -> String {
+        if self.problem.span.is_empty() {
+            return String::new();
+        }
+        let lines: Vec<&str> = self.source.split('\n').collect();
+        let (first, last) = (self.line(), self.last_line());
+        let (from, to) = surroundings(first, last, lines.len());
+        let mut text = format!("{}:{first}\n{RULER}\n", self.file);
+        for number in from..=to {
+            let mark = if (first..=last).contains(&number) { ">>>" } else { "" };
+            let line = lines[number - 1].trim_end_matches('\r');
+            text.push_str(&format!(" {number:>3} | {mark:3} {line}\n"));
+            if number == first && first == last {
+                text.push_str(
+                    &self.underlined(line).map(|marks| format!("     |     {marks}\n")).unwrap_or_default(),
+                );
+            }
+        }
+        text.push_str(&format!("{RULER}\n"));
+        text
+    }
+
+    /// The line the problem ends on, from 1.
+    fn last_line(&self) -> usize {
+        let end = self.problem.span.end.min(self.source.len());
+        let text = &self.source.as_bytes()[..end];
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        (text.iter().filter(|b| **b == b'\n').count() + 1).max(self.line())
+    }
+
+    /// Marks for the part of `line` that the problem is about, if that is not all of it.
+    fn underlined(&self, line: &str) -> Option<String> {
+        let start = self.problem.span.start.min(self.source.len());
+        let begin = self.source[..start].rfind('\n').map_or(0, |at| at + 1);
+        let part = line.get(start - begin..(self.problem.span.end - begin).min(line.len()))?;
+        if part.trim().is_empty() || part.trim() == line.trim() {
+            return None;
+        }
+        let before = line.get(..start - begin)?.chars().map(|c| if c == '\t' { '\t' } else { ' ' });
+        Some(before.collect::<String>() + &"^".repeat(part.trim_end().chars().count()))
+    }
+
     /// The lines around the problem with it marked, headed by `title`; with colours if `styled`.
     pub fn snippet(&self, title: &str, styled: bool) -> String {
         let end = self.problem.span.end.min(self.source.len());
@@ -75,6 +131,28 @@ impl fmt::Display for Diagnostic {
 }
 
 impl std::error::Error for Diagnostic {}
+
+/// The first and the last line to show of `count`, so that those from `first` to `last` are seen with what is around them.
+/// As BuildKit chooses: a line more on either side where there is one, twice if it is a single line, at the file's edge
+/// more on the other side.
+fn surroundings(first: usize, last: usize, count: usize) -> (usize, usize) {
+    let wanted = if first == last { 4 } else { 2 };
+    let (mut from, mut to, mut added) = (first, last.min(count), 0);
+    while added < wanted {
+        if from > 1 {
+            from -= 1;
+            added += 1;
+        }
+        if to != count {
+            to += 1;
+            added += 1;
+        }
+        added += 1;
+    }
+    (from, to)
+}
+
+const RULER: &str = "--------------------";
 
 /// The candidate that takes the fewest edits to reach from `word`, whatever the case, unless it is too far off.
 fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -16,6 +16,10 @@ pub type TaskId = usize;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<'a> {
+    /// So many tasks are to come that did not begin yet.
+    Planned {
+        tasks: usize,
+    },
     Started {
         id: TaskId,
         task: &'a Task,
@@ -42,6 +46,15 @@ pub enum Event<'a> {
         id: TaskId,
         error: &'a str,
     },
+    /// The task was ended because another one failed, or nobody wants the result any more.
+    Canceled {
+        id: TaskId,
+    },
+    /// A part of a task is done, such as `exporting layers`.
+    Part {
+        id: TaskId,
+        name: &'a str,
+    },
     /// The image is stored.
     Written {
         id: TaskId,
@@ -66,7 +79,10 @@ pub enum Task {
         name: String,
     },
     ReadIgnoreFile,
-    FindImages,
+    /// Looks a base image up, here or at its registry.
+    FindImage {
+        name: Reference,
+    },
     ReadContext,
     /// Reading what a cache outside knows.
     ImportCache {
@@ -104,7 +120,7 @@ impl fmt::Display for Task {
         match self {
             Task::ReadDockerfile { name } => write!(f, "[internal] load build definition from {name}"),
             Task::ReadIgnoreFile => write!(f, "[internal] load .dockerignore"),
-            Task::FindImages => write!(f, "[internal] load metadata of base images"),
+            Task::FindImage { name } => write!(f, "[internal] load metadata for {name}"),
             Task::ReadContext => write!(f, "[internal] load build context"),
             Task::Load { what } => write!(f, "[internal] load {what}"),
             Task::Step { label, title } => write!(f, "{label}{title}"),

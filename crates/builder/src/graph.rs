@@ -26,6 +26,14 @@ pub struct Graph {
     pub unused_arguments: Vec<String>,
 }
 
+impl Graph {
+    /// How many operations are worth telling of; `scratch` is none.
+    pub fn tasks(&self) -> usize {
+        let told = |operation: &&Operation| !matches!(operation.action, Action::Base(None));
+        self.operations.iter().filter(told).count()
+    }
+}
+
 /// An index into [`Graph::operations`].
 pub type OperationId = usize;
 

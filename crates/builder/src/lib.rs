@@ -382,16 +382,20 @@ fn plan(
     let wrong = |problem| BuildError::Dockerfile(input.diagnostic(problem));
     let dockerfile = parse::parse(&input.text).map_err(wrong)?;
     let recipe = Recipe::read(&dockerfile).map_err(wrong)?;
-    let planner = Planner::new(host, settings, &dockerfile.directives, &recipe);
-    let graph = progress.task(&Task::FindImages, || {
-        planner.plan().map_err(|error| match error {
-            PlanError::Problem(problem) => wrong(problem),
-            PlanError::Base(error, span) => {
-                let diagnostic = input.diagnostic(Problem::new(error.to_string(), span));
-                BuildError::Base { error, diagnostic }
-            }
-        })
+    let find = |name: &Reference, platform: &Platform| {
+        let task = Task::FindImage { name: name.clone() };
+        progress.task(&task, || host.resolve(name, platform, settings.pull))
+    };
+    let planner = Planner::new(&find, settings, &dockerfile.directives, &recipe);
+    let graph = planner.plan().map_err(|error| match error {
+        PlanError::Problem(problem) => wrong(problem),
+        PlanError::Base(error, span) => {
+            let diagnostic = input.diagnostic(Problem::new(error.to_string(), span));
+            BuildError::Base { error, diagnostic }
+        }
     })?;
+    // The last is the export.
+    progress.event(Event::Planned { tasks: graph.tasks() + 1 });
     if !graph.unused_arguments.is_empty() {
         let unused = graph.unused_arguments.join(" ");
         progress.event(Event::Warning(&format!("One or more build-args [{unused}] were not consumed")));

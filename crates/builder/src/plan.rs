@@ -14,7 +14,7 @@ use crate::{
     diagnostic::{Problem, Span},
     expand::Expander,
     graph::{Action, Entry, Graph, Operation, OperationId, Origin},
-    host::{Host, HostError, Network},
+    host::{HostError, Network},
     input::NamedContext,
     instructions::{self, from},
     parse::{Directives, Statement, Word},
@@ -37,12 +37,17 @@ pub struct Settings {
     pub pull: bool,
 }
 
+/// Finds the image that has a name, for a platform.
+pub type FindImage<'a> = dyn Fn(&Reference, &Platform) -> Result<Image, HostError> + 'a;
+
 /// The state between two instructions.
 pub struct Planner<'a> {
-    pub host: &'a dyn Host,
+    find: &'a FindImage<'a>,
     pub settings: &'a Settings,
     pub directives: &'a Directives,
     pub recipe: &'a Recipe,
+    /// The images that were asked for already.
+    images: Vec<(Reference, Platform, Image)>,
     /// ARG before the first FROM, in order.
     pub global_arguments: Vec<Argument>,
     /// Those of the recipe that are planned, each in its place.
@@ -102,16 +107,17 @@ impl From<Problem> for PlanError {
 
 impl<'a> Planner<'a> {
     pub fn new(
-        host: &'a dyn Host,
+        find: &'a FindImage<'a>,
         settings: &'a Settings,
         directives: &'a Directives,
         recipe: &'a Recipe,
     ) -> Planner<'a> {
         Planner {
-            host,
+            find,
             settings,
             directives,
             recipe,
+            images: Vec::new(),
             global_arguments: Vec::new(),
             stages: vec![None; recipe.stages.len()],
             stage: None,
@@ -360,9 +366,15 @@ impl<'a> Planner<'a> {
             .map_err(|error| Problem::new(error.to_string(), word.span.clone()))
     }
 
-    fn resolve(&self, name: &Reference, platform: &Platform, span: &Span) -> Result<Image, PlanError> {
-        let image = self.host.resolve(name, platform, self.settings.pull);
-        image.map_err(|error| PlanError::Base(Box::new(error), span.clone()))
+    /// The image called `name`; one that several stages stand on is asked for once.
+    fn resolve(&mut self, name: &Reference, platform: &Platform, span: &Span) -> Result<Image, PlanError> {
+        if let Some((_, _, image)) = self.images.iter().find(|(n, p, _)| n == name && p == platform) {
+            return Ok(image.clone());
+        }
+        let image = (self.find)(name, platform);
+        let image = image.map_err(|error| PlanError::Base(Box::new(error), span.clone()))?;
+        self.images.push((name.clone(), platform.clone(), image.clone()));
+        Ok(image)
     }
 
     /// The platform that is built for.

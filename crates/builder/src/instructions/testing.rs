@@ -1,64 +1,26 @@
 //! Planning without an engine, for the tests of single instructions.
 
-use image::{
-    Image, Lease, Store,
-    config::Execution,
-    manifest::{Descriptor, Manifest},
-};
+use image::{Image, config::Execution};
 use types::{Digest, Platform, Reference};
 
 use crate::{
     config,
     graph::{Action, Copy, Graph},
-    host::{Host, HostError, Pushed, RunStep, Stream},
+    host::HostError,
     parse,
     plan::{PlanError, Planner, Settings},
     recipe::Recipe,
 };
 
-/// Knows one image, `base`, and can do nothing.
-struct OneImage;
-
-impl Host for OneImage {
-    fn store(&self) -> &Store {
-        unreachable!("planning stores nothing")
+/// Knows one image, `base`.
+fn find(name: &Reference, platform: &Platform) -> Result<Image, HostError> {
+    if name.path() != "library/base" {
+        return Err(HostError::NotFound(name.clone()));
     }
-
-    fn resolve(&self, name: &Reference, platform: &Platform, _: bool) -> Result<Image, HostError> {
-        if name.path() != "library/base" {
-            return Err(HostError::NotFound(name.clone()));
-        }
-        let mut config = config::scratch(platform);
-        config.config = Execution { cmd: Some(vec!["base-cmd".into()]), ..Execution::default() };
-        let id = Digest::of(b"base");
-        Ok(Image { manifest: id, id, config, layers: Vec::new() })
-    }
-
-    fn record(&self, _: &Lease, _: &Image, _: &[Reference]) -> Result<(), HostError> {
-        unreachable!("planning makes no image")
-    }
-
-    fn push(
-        &self,
-        _: &Lease,
-        _: &[Image],
-        _: Option<&Descriptor>,
-        _: &Reference,
-    ) -> Result<Pushed, HostError> {
-        unreachable!("planning makes no image")
-    }
-
-    fn fetch_manifest(&self, _: &Reference) -> Result<(Manifest, Vec<u8>), HostError> {
-        unreachable!("planning looks into no cache")
-    }
-
-    fn fetch_layer(&self, _: &Lease, _: &Reference, _: &Descriptor, _: &[Digest]) -> Result<(), HostError> {
-        unreachable!("planning looks into no cache")
-    }
-
-    fn run(&self, _: &RunStep, _: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {
-        unreachable!("planning runs nothing")
-    }
+    let mut config = config::scratch(platform);
+    config.config = Execution { cmd: Some(vec!["base-cmd".into()]), ..Execution::default() };
+    let id = Digest::of(b"base");
+    Ok(Image { manifest: id, id, config, layers: Vec::new() })
 }
 
 /// The graph of a whole Dockerfile, or what is wrong with it.
@@ -72,7 +34,7 @@ pub fn planned_with(arguments: &[(&str, &str)], dockerfile: &str) -> Result<Grap
     let settings = Settings { arguments, ..Settings::default() };
     let dockerfile = parse::parse(dockerfile).map_err(|problem| problem.message)?;
     let recipe = Recipe::read(&dockerfile).map_err(|problem| problem.message)?;
-    let planner = Planner::new(&OneImage, &settings, &dockerfile.directives, &recipe);
+    let planner = Planner::new(&find, &settings, &dockerfile.directives, &recipe);
     planner.plan().map_err(|error| match error {
         PlanError::Problem(problem) => problem.message,
         PlanError::Base(error, _) => error.to_string(),

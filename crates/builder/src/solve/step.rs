@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Instant,
 };
 
@@ -68,7 +68,10 @@ impl Solver<'_, '_> {
             _ => self.step(operation, given, task),
         };
         if let Err(error) = &result {
-            self.progress.event(Event::Failed { id: task, error: &error.to_string() });
+            match self.stop.load(Ordering::Relaxed) {
+                true => self.progress.event(Event::Canceled { id: task }),
+                false => self.progress.event(Event::Failed { id: task, error: &error.to_string() }),
+            }
         }
         result
     }

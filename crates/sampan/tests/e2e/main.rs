@@ -6,6 +6,7 @@ mod build;
 mod build_cache;
 mod build_output;
 mod build_remote;
+mod build_shown;
 mod copy;
 mod create;
 mod df;

@@ -1,21 +1,31 @@
-//! A build's progress, told step by step.
+//! A build's progress, told step by step, in the forms BuildKit has for it.
 //!
 //! Knows steps by number and name, and time as what has passed since the build began. Knows nothing of
-//! what a step does, of clocks, and of where the text goes.
+//! what a step does, of clocks, and of where the text goes. Steps may go on at the same time: what happens to
+//! them arrives in any order.
 
+mod colours;
+mod failures;
+mod json;
+mod log;
 mod plain;
 mod terminal;
 
 use std::{
     io::{self, Write},
     str::FromStr,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use builder::Stream;
+
+pub use colours::Palette;
+pub use json::RawJson;
 pub use plain::Plain;
 pub use terminal::Terminal;
 
 /// Something that happened to a step. Steps count from 1 in the order in which they appear.
+#[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
     pub step: usize,
     /// Since the build began.
@@ -23,25 +33,34 @@ pub struct Event<'a> {
     pub what: What<'a>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub enum What<'a> {
     /// The step is known under this name, such as `[2/4] WORKDIR /app`, and begins.
     Started {
         name: &'a str,
     },
     /// The step's program wrote this.
-    Output(&'a [u8]),
+    Output {
+        stream: Stream,
+        bytes: &'a [u8],
+    },
+    /// A part of the step is done: `exporting layers`.
+    Part(&'a str),
+    /// Something to know about the step: why it was not cached.
+    Remark(&'a str),
     /// The result was there already.
     Cached,
     Done,
     Failed {
         message: &'a str,
     },
+    /// It was ended because another step failed.
+    Canceled,
 }
 
 impl What<'_> {
     fn is_end(&self) -> bool {
-        matches!(self, What::Cached | What::Done | What::Failed { .. })
+        matches!(self, What::Cached | What::Done | What::Failed { .. } | What::Canceled)
     }
 }
 
@@ -53,57 +72,76 @@ pub enum Mode {
     Auto,
     Plain,
     Tty,
+    /// JSON lines for programs.
+    RawJson,
+    /// Nothing but the image's id in the end.
     Quiet,
+    /// Nothing at all.
+    None,
 }
 
+/// Why progress cannot be shown so.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid progress mode {0:?}: expected auto, plain, tty or quiet")]
-pub struct InvalidMode(String);
+pub enum ModeError {
+    #[error("invalid progress mode {0}")]
+    Unknown(String),
+    #[error("failed to get console: provided file is not a console")]
+    NoTerminal,
+}
 
 impl FromStr for Mode {
-    type Err = InvalidMode;
+    type Err = ModeError;
 
-    fn from_str(text: &str) -> Result<Mode, InvalidMode> {
+    fn from_str(text: &str) -> Result<Mode, ModeError> {
         match text {
-            "auto" => Ok(Mode::Auto),
+            "" | "auto" => Ok(Mode::Auto),
             "plain" => Ok(Mode::Plain),
             "tty" => Ok(Mode::Tty),
+            "rawjson" => Ok(Mode::RawJson),
             "quiet" => Ok(Mode::Quiet),
-            other => Err(InvalidMode(other.to_owned())),
+            "none" => Ok(Mode::None),
+            other => Err(ModeError::Unknown(other.to_owned())),
         }
     }
 }
 
-/// The terminal that a live view is drawn on.
-#[derive(Clone, Copy)]
+/// The size of the terminal that a live view is drawn on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Screen {
     pub columns: u16,
     pub rows: u16,
-    pub colour: bool,
 }
 
 /// One of the ways to show progress, writing to `W`.
 pub enum Progress<W> {
     Plain(Plain<W>),
     Terminal(Terminal<W>),
-    Quiet,
+    Json(RawJson<W>),
+    Silent,
 }
 
 impl<W: Write> Progress<W> {
-    /// `screen` is what `out` is, if it is a terminal.
-    pub fn new(mode: Mode, out: W, screen: Option<Screen>) -> Progress<W> {
-        let unknown = Screen { columns: 80, rows: 24, colour: false };
-        match (mode, screen) {
-            (Mode::Quiet, _) => Progress::Quiet,
+    /// `screen` is what `out` is, if it is a terminal on which a live view can be drawn; `began` is when the
+    /// build did.
+    pub fn new(
+        mode: Mode,
+        out: W,
+        screen: Option<Screen>,
+        palette: Palette,
+        began: SystemTime,
+    ) -> Result<Progress<W>, ModeError> {
+        Ok(match (mode, screen) {
+            (Mode::Quiet | Mode::None, _) => Progress::Silent,
+            (Mode::RawJson, _) => Progress::Json(RawJson::new(out, began)),
             (Mode::Plain, _) | (Mode::Auto, None) => Progress::Plain(Plain::new(out)),
-            (Mode::Tty, screen) => Progress::Terminal(Terminal::new(out, screen.unwrap_or(unknown))),
-            (Mode::Auto, Some(screen)) => Progress::Terminal(Terminal::new(out, screen)),
-        }
+            (Mode::Tty, None) => return Err(ModeError::NoTerminal),
+            (Mode::Auto | Mode::Tty, Some(screen)) => Progress::Terminal(Terminal::new(out, screen, palette)),
+        })
     }
 
-    /// Whether the view changes as time passes: see [`Progress::tick`].
+    /// Whether what is shown changes as time passes: see [`Progress::tick`].
     pub fn is_live(&self) -> bool {
-        matches!(self, Progress::Terminal(_))
+        matches!(self, Progress::Terminal(_) | Progress::Plain(_))
     }
 
     /// Shows that `event` happened.
@@ -111,35 +149,36 @@ impl<W: Write> Progress<W> {
         match self {
             Progress::Plain(plain) => plain.show(event),
             Progress::Terminal(terminal) => terminal.show(event),
-            Progress::Quiet => Ok(()),
+            Progress::Json(json) => json.show(event),
+            Progress::Silent => Ok(()),
         }
     }
 
-    /// Lets the live view's clocks advance. Worth calling some ten times a second.
-    pub fn tick(&mut self, now: Duration) -> io::Result<()> {
-        match self {
-            Progress::Terminal(terminal) => terminal.draw(now),
-            Progress::Plain(_) | Progress::Quiet => Ok(()),
+    /// Takes note that `steps` will appear which did not yet.
+    pub fn expect(&mut self, steps: usize) {
+        if let Progress::Terminal(terminal) = self {
+            terminal.expect(steps);
         }
     }
 
-    /// Leaves the last view standing; the build is over.
-    pub fn finish(&mut self, now: Duration) -> io::Result<()> {
+    /// Lets the clocks of a live view advance, and those speak in plain lines who wait for it. Worth calling some
+    /// ten times a second. `screen` is the terminal's size now, if it is known.
+    pub fn tick(&mut self, now: Duration, screen: Option<Screen>) -> io::Result<()> {
         match self {
-            Progress::Terminal(terminal) => terminal.finish(now),
+            Progress::Terminal(terminal) => terminal.tick(now, screen),
+            Progress::Plain(plain) => plain.tick(now),
+            Progress::Json(_) | Progress::Silent => Ok(()),
+        }
+    }
+
+    /// Leaves the last view standing; the build is over. What the steps that failed had to say follows.
+    pub fn finish(&mut self, now: Duration, screen: Option<Screen>) -> io::Result<()> {
+        match self {
+            Progress::Terminal(terminal) => terminal.finish(now, screen),
             Progress::Plain(plain) => plain.finish(),
-            Progress::Quiet => Ok(()),
+            Progress::Json(_) | Progress::Silent => Ok(()),
         }
     }
-}
-
-/// The complete lines in `pending` and `bytes`, leaving what has no newline yet in `pending`.
-fn take_lines(pending: &mut Vec<u8>, bytes: &[u8]) -> Vec<String> {
-    pending.extend_from_slice(bytes);
-    let complete = pending.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-    let text: Vec<u8> = pending.drain(..complete).collect();
-    let lines = text.split_inclusive(|b| *b == b'\n');
-    lines.map(|line| String::from_utf8_lossy(line).trim_end_matches(['\n', '\r']).to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -149,28 +188,25 @@ mod tests {
     #[test]
     fn the_view_is_live_on_a_terminal_only() {
         let view = |mode: &str, screen| {
-            let progress = Progress::new(mode.parse().unwrap(), io::sink(), screen);
-            match (&progress, progress.is_live()) {
-                (Progress::Plain(_), false) => "plain",
-                (Progress::Terminal(_), true) => "terminal",
-                (Progress::Quiet, false) => "quiet",
-                _ => "neither live nor still",
+            let mode = mode.parse().unwrap();
+            let palette = Palette::none();
+            match Progress::new(mode, io::sink(), screen, palette, SystemTime::UNIX_EPOCH) {
+                Ok(Progress::Plain(_)) => "plain",
+                Ok(Progress::Terminal(_)) => "terminal",
+                Ok(Progress::Json(_)) => "json",
+                Ok(Progress::Silent) => "nothing",
+                Err(_) => "an error",
             }
         };
-        let screen = Some(Screen { columns: 80, rows: 24, colour: true });
+        let screen = Some(Screen { columns: 80, rows: 24 });
         assert_eq!(view("auto", screen), "terminal");
         assert_eq!(view("auto", None), "plain");
-        assert_eq!(view("tty", None), "terminal");
+        assert_eq!(view("tty", screen), "terminal");
+        assert_eq!(view("tty", None), "an error");
         assert_eq!(view("plain", screen), "plain");
-        assert_eq!(view("quiet", screen), "quiet");
-        assert_eq!("x".parse::<Mode>(), Err(InvalidMode("x".to_owned())));
-    }
-
-    #[test]
-    fn lines_wait_for_their_end() {
-        let mut pending = Vec::new();
-        assert_eq!(take_lines(&mut pending, b"one\r\ntw"), ["one"]);
-        assert_eq!(take_lines(&mut pending, b"o\n\nthree"), ["two", ""]);
-        assert_eq!(pending, b"three");
+        assert_eq!(view("rawjson", screen), "json");
+        assert_eq!(view("quiet", screen), "nothing");
+        assert_eq!(view("none", screen), "nothing");
+        assert_eq!("x".parse::<Mode>(), Err(ModeError::Unknown("x".to_owned())));
     }
 }

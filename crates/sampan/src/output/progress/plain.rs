@@ -9,8 +9,8 @@
 //! #6 DONE 1.2s
 //! ```
 //!
-//! One step at a time has the floor. Another one gets it when that step ends, when itself it ends, or when
-//! the floor has been held for some seconds; `#6 ...` tells that a step will go on later.
+//! One step at a time has the floor. Another one gets it when that step ends, when itself it ends, or when it has had
+//! less than its fair share for some seconds; `#6 ...` tells that a step will go on later.
 
 use std::{
     collections::BTreeMap,
@@ -18,88 +18,127 @@ use std::{
     time::Duration,
 };
 
-use super::{Event, What, take_lines};
+use super::{
+    Event, What,
+    failures::{Failures, Recent},
+    log::Log,
+};
 
 /// Writes each step's lines to `W`.
 pub struct Plain<W> {
     out: W,
+    /// Those that have not ended.
     steps: BTreeMap<usize, Step>,
-    floor: Option<Floor>,
+    failures: Failures,
+    /// Who speaks.
+    floor: Option<usize>,
     wrote_before: bool,
 }
 
 struct Step {
     name: String,
-    started: Duration,
+    began: Duration,
+    /// Whether its name was told.
+    is_known: bool,
     /// Lines that wait for the floor, without the step's number.
     waiting: Vec<String>,
-    partial: Vec<u8>,
+    log: Log,
+    recent: Recent,
+    /// How often it had something to say, and since when; counted anew when another gets the floor.
+    wishes: u32,
+    wishes_since: Duration,
 }
 
-#[derive(Clone, Copy)]
-struct Floor {
-    step: usize,
-    since: Duration,
-}
-
-/// How long a step may speak while others wait.
+/// The fair share of the floor is counted in turns of this.
 const TURN: Duration = Duration::from_secs(5);
+
+/// Whoever waited so long gets the floor.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How many lines of a step's output are told again when it failed.
+const TOLD_AGAIN: usize = 10;
 
 impl<W: Write> Plain<W> {
     pub fn new(out: W) -> Plain<W> {
-        Plain { out, steps: BTreeMap::new(), floor: None, wrote_before: false }
+        Plain { out, steps: BTreeMap::new(), failures: Failures::default(), floor: None, wrote_before: false }
     }
 
     /// Writes what `event` makes known, now or when the step has the floor.
     pub fn show(&mut self, event: &Event<'_>) -> io::Result<()> {
         let &Event { step: number, at, ref what } = event;
         if let What::Started { name } = what {
-            let step =
-                Step { name: (*name).to_owned(), started: at, waiting: Vec::new(), partial: Vec::new() };
-            self.steps.insert(number, step);
+            self.steps.insert(number, Step::new(name, at));
         }
         let Some(step) = self.steps.get_mut(&number) else { return Ok(()) };
         step.hear(at, what);
-        let may_speak = match self.floor {
-            None => true,
-            Some(floor) => floor.step == number || what.is_end() || at.saturating_sub(floor.since) >= TURN,
-        };
-        if may_speak {
-            self.speak(number, at)?;
-        }
         if what.is_end() {
-            self.steps.remove(&number);
+            self.speak(number)?;
             self.floor = None;
-            let next = self.steps.iter().find(|(_, step)| !step.waiting.is_empty()).map(|(n, _)| *n);
-            if let Some(next) = next {
-                self.speak(next, at)?;
+            let ended = self.steps.remove(&number);
+            if let (Some(step), What::Failed { .. }) = (ended, what) {
+                self.failures.add(step.name, step.recent);
             }
+        } else if self.floor == Some(number) {
+            self.speak(number)?;
+        }
+        self.tick(at)
+    }
+
+    /// Lets another step speak if it is its turn.
+    pub fn tick(&mut self, now: Duration) -> io::Result<()> {
+        if let Some(next) = self.next(now) {
+            self.speak(next)?;
         }
         self.out.flush()
     }
 
-    /// Writes what still waits.
+    /// Writes what still waits, and what the steps that failed had to say.
     pub fn finish(&mut self) -> io::Result<()> {
         let waiting = self.steps.iter().filter(|(_, step)| !step.waiting.is_empty());
         for number in waiting.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.speak(number, Duration::MAX)?;
+            self.speak(number)?;
         }
+        self.failures.write(&mut self.out)?;
         self.out.flush()
     }
 
-    fn speak(&mut self, number: usize, at: Duration) -> io::Result<()> {
-        let Some(step) = self.steps.get_mut(&number) else { return Ok(()) };
-        if self.floor.is_none_or(|floor| floor.step != number) {
+    /// Who is to speak although another one might go on, as BuildKit has it: whoever waited too long, or wants to say
+    /// most, once the speaker used up its share.
+    fn next(&self, now: Duration) -> Option<usize> {
+        let waiting = || self.steps.iter().filter(|(_, step)| !step.waiting.is_empty() || !step.is_known);
+        let waits = || waiting().filter(|(number, _)| Some(**number) != self.floor);
+        let most = waits().max_by(|(_, a), (_, b)| a.pressure(now).total_cmp(&b.pressure(now)));
+        let (most, _) = most?;
+        let Some(speaker) = self.floor.and_then(|number| self.steps.get(&number)) else {
+            return Some(*most);
+        };
+        if let Some((number, _)) = waits().find(|(_, step)| step.waited(now) > LONGEST_WAIT) {
+            return Some(*number);
+        }
+        let all: f64 = waits().map(|(_, step)| step.pressure(now)).sum::<f64>() + speaker.pressure(now);
+        let others = 1.0 - speaker.pressure(now) / all;
+        (TURN.as_secs_f64() / others < speaker.waited(now).as_secs_f64()).then_some(*most)
+    }
+
+    fn speak(&mut self, number: usize) -> io::Result<()> {
+        if self.floor != Some(number) {
             if let Some(previous) = self.floor {
-                writeln!(self.out, "#{} ...", previous.step)?;
+                writeln!(self.out, "#{previous} ...")?;
+                if let Some(step) = self.steps.get_mut(&previous) {
+                    step.wishes = 0;
+                }
             }
+            self.floor = Some(number);
             if std::mem::replace(&mut self.wrote_before, true) {
                 writeln!(self.out)?;
             }
-            writeln!(self.out, "#{number} {}", step.name)?;
-            self.floor = Some(Floor { step: number, since: at });
+            if let Some(step) = self.steps.get_mut(&number) {
+                step.is_known = true;
+                writeln!(self.out, "#{number} {}", step.name)?;
+            }
         }
-        for line in step.waiting.drain(..) {
+        let waiting = self.steps.get_mut(&number).map(|step| std::mem::take(&mut step.waiting));
+        for line in waiting.into_iter().flatten() {
             writeln!(self.out, "#{number} {line}")?;
         }
         Ok(())
@@ -107,94 +146,54 @@ impl<W: Write> Plain<W> {
 }
 
 impl Step {
+    fn new(name: &str, began: Duration) -> Step {
+        Step {
+            name: name.to_owned(),
+            began,
+            is_known: false,
+            waiting: Vec::new(),
+            log: Log::default(),
+            recent: Recent::default(),
+            wishes: 0,
+            wishes_since: began,
+        }
+    }
+
     fn hear(&mut self, at: Duration, what: &What<'_>) {
-        let seconds = at.saturating_sub(self.started).as_secs_f64();
-        if what.is_end() && !self.partial.is_empty() {
-            let rest = take_lines(&mut self.partial, b"\n");
-            self.waiting.extend(rest.iter().map(|line| format!("{seconds:.3} {line}")));
+        if self.wishes == 0 {
+            self.wishes_since = at;
+        }
+        self.wishes += 1;
+        let since = at.saturating_sub(self.began);
+        let lines = match what {
+            What::Output { bytes, .. } => self.log.hear(since, bytes),
+            what if what.is_end() => self.log.end().into_iter().collect(),
+            _ => Vec::new(),
+        };
+        for line in lines {
+            self.recent.keep(line.clone(), TOLD_AGAIN);
+            self.waiting.push(line);
         }
         match what {
-            What::Started { .. } => {}
-            What::Output(bytes) => {
-                let lines = take_lines(&mut self.partial, bytes);
-                self.waiting.extend(lines.iter().map(|line| format!("{seconds:.3} {line}")));
-            }
+            What::Started { .. } | What::Output { .. } => {}
+            What::Part(part) => self.waiting.push(format!("{part} done")),
+            What::Remark(text) => self.waiting.push((*text).to_owned()),
             What::Cached => self.waiting.push("CACHED".to_owned()),
-            What::Done => self.waiting.push(format!("DONE {seconds:.1}s")),
+            What::Done => self.waiting.push(format!("DONE {:.1}s", since.as_secs_f64())),
             What::Failed { message } => self.waiting.push(format!("ERROR: {message}")),
+            What::Canceled => self.waiting.push("CANCELED".to_owned()),
         }
+    }
+
+    fn waited(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.wishes_since)
+    }
+
+    /// How often a second it has something to say.
+    fn pressure(&self, now: Duration) -> f64 {
+        f64::from(self.wishes) / self.waited(now).as_secs_f64().max(0.001)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(events: &[(usize, u64, What<'_>)], expected: &str) {
-        let mut text = Vec::new();
-        let mut plain = Plain::new(&mut text);
-        for (step, ms, what) in events {
-            let event = Event { step: *step, at: Duration::from_millis(*ms), what: *what };
-            plain.show(&event).unwrap();
-        }
-        plain.finish().unwrap();
-        assert_eq!(String::from_utf8(text).unwrap(), expected);
-    }
-
-    fn started(name: &str) -> What<'_> {
-        What::Started { name }
-    }
-
-    #[test]
-    fn steps_one_after_another_are_separated_by_a_blank_line() {
-        check(
-            &[
-                (5, 0, started("[2/4] WORKDIR /app")),
-                (5, 0, What::Cached),
-                (6, 0, started("[3/4] RUN x")),
-                (6, 214, What::Output(b"text of out")),
-                (6, 220, What::Output(b"put\nmore\nunfinished")),
-                (6, 300, What::Done),
-                (7, 300, started("[4/4] RUN false")),
-                (7, 400, What::Failed { message: "exit code: 1" }),
-            ],
-            "#5 [2/4] WORKDIR /app\n#5 CACHED\n\n\
-             #6 [3/4] RUN x\n#6 0.220 text of output\n#6 0.220 more\n#6 0.300 unfinished\n#6 DONE 0.3s\n\n\
-             #7 [4/4] RUN false\n#7 ERROR: exit code: 1\n",
-        );
-    }
-
-    #[test]
-    fn a_step_that_ends_interrupts_the_one_that_speaks() {
-        check(
-            &[
-                (1, 0, started("a")),
-                (2, 0, started("b")),
-                (2, 100, What::Output(b"of b\n")),
-                (1, 100, What::Output(b"of a\n")),
-                (2, 200, What::Done),
-                (1, 300, What::Output(b"again a\n")),
-                (1, 300, What::Done),
-            ],
-            "#1 a\n#1 0.100 of a\n#1 ...\n\n#2 b\n#2 0.100 of b\n#2 DONE 0.2s\n\n\
-             #1 a\n#1 0.300 again a\n#1 DONE 0.3s\n",
-        );
-    }
-
-    #[test]
-    fn what_waited_is_told_when_the_floor_is_free_or_held_too_long() {
-        check(
-            &[
-                (1, 0, started("a")),
-                (2, 0, started("b")),
-                (2, 100, What::Output(b"waits\n")),
-                (1, 200, What::Done),
-                (3, 300, started("c")),
-                (3, 5300, What::Output(b"its turn\n")),
-                (2, 5400, What::Done),
-            ],
-            "#1 a\n#1 DONE 0.2s\n\n#2 b\n#2 0.100 waits\n#2 ...\n\n#3 c\n#3 5.000 its turn\n#3 ...\n\n\
-             #2 b\n#2 DONE 5.4s\n",
-        );
-    }
-}
+mod tests;

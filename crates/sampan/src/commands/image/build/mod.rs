@@ -14,9 +14,9 @@ mod run;
 mod show;
 mod sources;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-use builder::Local;
+use builder::{Build as Request, Local};
 use clap::Args;
 use engine::EngineError;
 
@@ -49,23 +49,36 @@ impl Verb for Build {
     const USAGE: &'static str = "[OPTIONS] PATH | URL | -";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let show = Show::new(&self.appearance)?;
         let engine = session::open(globals)?;
-        let mut request = self.sources.into_request(engine.cache())?;
-        self.processes.add_to(&mut request)?;
-        self.outputs.add_to(&mut request)?;
+        let (show, request) = match self.prepare(engine.cache()) {
+            Ok(prepared) => prepared,
+            Err(error) => return Ok(failure::refuse(&error)),
+        };
         let client =
             || session::client(globals).map_err(|error| EngineError::Invalid(report::chain(error.as_ref())));
         let host = Local::new(engine, &client);
         match show.during(|observer| builder::build(request, &host, observer)) {
             Ok(built) => {
-                self.outputs.record(&built)?;
-                if self.appearance.quiet {
+                if let Err(error) = self.outputs.record(&built) {
+                    return Ok(failure::refuse(&error));
+                }
+                if show.is_quiet() {
                     println!("{}", metadata::id(&built));
                 }
                 Ok(ExitCode::SUCCESS)
             }
-            Err(error) => Ok(failure::explain(&error, show.tells_output())),
+            Err(error) => Ok(failure::explain(&error, show.is_quiet())),
         }
+    }
+}
+
+impl Build {
+    /// What the options say, all of it checked before anything is done. Results are kept in `cache`.
+    fn prepare(&self, cache: PathBuf) -> anyhow::Result<(Show, Request)> {
+        let show = Show::new(&self.appearance)?;
+        let mut request = self.sources.request(cache)?;
+        self.processes.add_to(&mut request)?;
+        self.outputs.add_to(&mut request)?;
+        Ok((show, request))
     }
 }

@@ -1,11 +1,11 @@
 //! What becomes of the result: where it goes, its names and labels, and what is written about it.
 
-use std::fs;
+use std::{fmt, fs};
 
 use anyhow::Context as _;
 use builder::{Build as Request, Built};
 use clap::Args;
-use types::Reference;
+use types::{InvalidReference, Reference};
 
 use super::{
     annotation::annotations,
@@ -63,10 +63,10 @@ pub struct Outputs {
 
 impl Outputs {
     pub fn add_to(&self, request: &mut Request) -> anyhow::Result<()> {
+        request.labels = self.label.iter().map(|text| label(text)).collect::<anyhow::Result<_>>()?;
         request.tags = self.tag.iter().map(|text| tag(text)).collect::<anyhow::Result<_>>()?;
-        let labels = self.label.iter().map(|label| label.split_once('=').unwrap_or((label, "")));
-        request.labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        request.annotations = annotations(&self.annotation).context("parse annotations")?;
+        let annotations = annotations(&self.annotation);
+        request.annotations = annotations.context("parse annotations").context("failed to build")?;
         request.squash = self.squash;
         request.cache_from = cache::sources(&self.cache_from)?;
         request.cache_to = cache::exports(&self.cache_to)?;
@@ -84,7 +84,8 @@ impl Outputs {
     /// Writes down what a finished build gave.
     pub fn record(&self, built: &Built) -> anyhow::Result<()> {
         if let Some(file) = &self.iidfile {
-            fs::write(file, metadata::id(built)).with_context(|| format!("open {file}"))?;
+            fs::write(file, metadata::id(built))
+                .with_context(|| format!("writing image ID file: open {file}"))?;
         }
         if let Some(file) = &self.metadata_file {
             fs::write(file, metadata::json(built)).with_context(|| format!("open {file}"))?;
@@ -122,5 +123,17 @@ impl Outputs {
 }
 
 fn tag(text: &str) -> anyhow::Result<Reference> {
-    text.parse().map_err(|error| anyhow::anyhow!("invalid tag {text:?}: {error}"))
+    let invalid =
+        |reason: &dyn fmt::Display| anyhow::anyhow!("failed to build: invalid tag {text:?}: {reason}");
+    text.parse().map_err(|error| match error {
+        _ if text.is_empty() => invalid(&"repository name must have at least one component"),
+        InvalidReference::Uppercase(_) => invalid(&"repository name must be lowercase"),
+        other => invalid(&other),
+    })
+}
+
+fn label(text: &str) -> anyhow::Result<(String, String)> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    anyhow::ensure!(!key.is_empty(), "invalid key-value pair {text:?}: empty key");
+    Ok((key.to_owned(), value.to_owned()))
 }

@@ -20,9 +20,9 @@ impl Processes {
 
 fn network(mode: &str) -> anyhow::Result<Network> {
     Ok(match mode {
-        "default" | "bridge" => Network::Default,
+        "default" => Network::Default,
         "none" => Network::None,
         "host" => Network::Host,
-        other => anyhow::bail!("network mode {other:?} not supported by sampan"),
+        other => anyhow::bail!("failed to build: network mode {other:?} not supported by sampan"),
     })
 }

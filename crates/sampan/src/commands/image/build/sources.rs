@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, env, path::PathBuf};
 
+use anyhow::Context as _;
 use builder::{Build as Request, ContextSource, DockerfileSource, NamedContext};
 use clap::Args;
 use types::Platform;
@@ -35,19 +36,26 @@ pub struct Sources {
 
 impl Sources {
     /// A build of these, whose results are kept in `cache`.
-    pub fn into_request(self, cache: PathBuf) -> anyhow::Result<Request> {
-        if self.context == "-" && self.file.as_deref() == Some("-") {
-            anyhow::bail!("invalid argument: can't use stdin for both build context and dockerfile");
-        }
-        let dockerfile = DockerfileSource::named(self.file.as_deref())?;
-        let mut request = Request::new(ContextSource::named(&self.context)?, dockerfile, cache);
+    pub fn request(&self, cache: PathBuf) -> anyhow::Result<Request> {
+        let arguments = arguments(&self.build_arg)?;
         let contexts = self.build_context.iter().map(|context| NamedContext::parse(context));
-        request.contexts = contexts.collect::<Result<_, _>>()?;
-        request.arguments = arguments(self.build_arg);
-        request.target = self.target;
+        let contexts = contexts.collect::<Result<_, _>>()?;
+        let refused = "failed to build";
+        if self.context == "-" && self.file.as_deref() == Some("-") {
+            anyhow::bail!(
+                "{refused}: invalid argument: can't use stdin for both build context and dockerfile"
+            );
+        }
+        let context = ContextSource::named(&self.context).context(refused)?;
+        let dockerfile = DockerfileSource::named(self.file.as_deref()).context(refused)?;
+        let mut request = Request::new(context, dockerfile, cache);
+        request.contexts = contexts;
+        request.source_date = source_date(&arguments)?;
+        request.arguments = arguments;
+        request.target = self.target.clone();
         request.no_cache = self.no_cache;
         request.pull = self.pull;
-        request.platforms = platforms(&self.platform)?;
+        request.platforms = platforms(&self.platform).context(refused)?;
         Ok(request)
     }
 }
@@ -65,13 +73,27 @@ fn platforms(list: &[String]) -> anyhow::Result<Vec<Platform>> {
 }
 
 /// `K=V`; without a value it is the caller's, if that has one.
-fn arguments(list: Vec<String>) -> BTreeMap<String, String> {
+fn arguments(list: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let mut arguments = BTreeMap::new();
     for argument in list {
-        match argument.split_once('=') {
-            Some((name, value)) => drop(arguments.insert(name.to_owned(), value.to_owned())),
-            None => arguments.extend(env::var(&argument).ok().map(|value| (argument, value))),
-        }
+        let (name, value) = match argument.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (argument.as_str(), env::var(argument).ok()),
+        };
+        anyhow::ensure!(!name.is_empty(), "invalid key-value pair {argument:?}: empty key");
+        arguments.extend(value.map(|value| (name.to_owned(), value)));
     }
-    arguments
+    Ok(arguments)
 }
+
+/// The sources' date as the arguments or the caller's environment give it.
+fn source_date(arguments: &BTreeMap<String, String>) -> anyhow::Result<Option<i64>> {
+    let given = arguments.get(EPOCH).cloned().or_else(|| env::var(EPOCH).ok());
+    let given = given.filter(|epoch| !epoch.is_empty());
+    given
+        .map(|epoch| epoch.parse().map_err(|error| anyhow::anyhow!("invalid {EPOCH}: {epoch}: {error}")))
+        .transpose()
+}
+
+/// When the sources are from, in seconds since 1970: <https://reproducible-builds.org/specs/source-date-epoch/>.
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
