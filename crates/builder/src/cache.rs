@@ -312,7 +312,7 @@ fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
 const STEPS: &str = "steps";
 
 /// Part of every key: a change of what keys or operations mean changes it.
-const FORMAT: &str = "sampan build 4";
+const FORMAT: &str = "sampan build 5";
 
 #[cfg(test)]
 mod tests {

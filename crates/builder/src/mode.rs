@@ -43,7 +43,10 @@ impl Mode {
         match self {
             Mode::Bits(bits) => *bits,
             Mode::Changes(changes) => {
-                changes.iter().fold(bits & 0o7777, |bits, change| change.apply(bits, is_directory))
+                let changed =
+                    changes.iter().fold(bits & 0o7777, |bits, change| change.apply(bits, is_directory));
+                // BuildKit sets a directory's special bits only from a number.
+                if is_directory { changed & 0o777 | bits & 0o7000 } else { changed }
             }
         }
     }
@@ -139,11 +142,11 @@ mod tests {
             ("a+w", 0o666, 0o777),
             ("+w", 0o644, 0o755),
             ("go-r", 0o600, 0o711),
-            ("u+s", 0o4644, 0o4755),
+            ("u+s", 0o4644, 0o755),
             ("g=u", 0o664, 0o775),
             ("o=", 0o640, 0o750),
             ("u+x-r", 0o344, 0o355),
-            ("+t", 0o1644, 0o1755),
+            ("+t", 0o1644, 0o755),
         ] {
             let mode = Mode::parse(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!((mode.apply(0o644, false), mode.apply(0o755, true)), (file, directory), "{text}");

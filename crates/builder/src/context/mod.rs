@@ -237,11 +237,9 @@ impl Context {
         let mut sieve = Sieve::new().through(&self.ignore, &place);
         let taken = sieve.start().taken;
         if !tree.is_directory {
-            let is_excluded = excluded.judge_deep(&place.to_string_lossy()).ignored
-                || excluded.judge_deep(&tree.name().to_string_lossy()).ignored;
+            // What a source names itself is meant: --exclude is about what is in directories.
             match taken {
                 false => return Err(hidden()),
-                true if is_excluded => {}
                 true => self.add(&mut tree, PathBuf::new())?,
             }
             return Ok(tree);

@@ -64,6 +64,7 @@ impl From {
         }
         let platform = match &self.platform {
             None => planner.platform(),
+            Some(word) if planner.expand(word)?.is_empty() => planner.platform(),
             Some(word) => {
                 let text = planner.expand(word)?;
                 let invalid = |error| {

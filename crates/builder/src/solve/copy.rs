@@ -154,7 +154,6 @@ impl Files<'_> {
         if tree.is_directory {
             return self.directory(tree, destination);
         }
-        // One that is left out, by a flag, is no reason to fail.
         let Some(entry) = tree.entries.get(Path::new("")) else { return Ok(()) };
         let layer = self.context.layer(entry.layer);
         let file = || {
@@ -207,7 +206,7 @@ impl Files<'_> {
         let things: Vec<(&Path, FileType)> =
             things.iter().map(|(path, kind)| (path.as_path(), *kind)).collect();
         let target = self.prepare_directory(&things, destination)?;
-        let options = CopyOptions { owner: self.owner, mtime: None, xattrs: true, ..self.options() };
+        let options = CopyOptions { owner: self.owner, mode: None, mtime: None, xattrs: true, choose: None };
         self.take(&root, Path::new(""), &target, options)
     }
 
