@@ -17,22 +17,82 @@ pub struct Problem {
     pub span: Span,
     /// What to do about it, if that is known.
     pub help: Option<String>,
+    pub origin: Origin,
+    /// What was most likely meant.
+    pub suggestion: Option<String>,
+}
+
+/// When a problem was found. BuildKit names the line of what is wrong with an instruction, and of nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Cutting the text into words. BuildKit does that for the whole file, before it reads any instruction.
+    Syntax,
+    /// Reading an instruction from its words.
+    Instruction,
+    /// Carrying instructions out.
+    Meaning,
 }
 
 impl Problem {
     pub fn new(message: impl Into<String>, span: Span) -> Problem {
-        Problem { message: message.into(), span, help: None }
+        let origin = Origin::Meaning;
+        Problem { message: message.into(), span, help: None, origin, suggestion: None }
+    }
+
+    /// A problem with words that no instruction could be read from.
+    pub fn of_syntax(message: impl Into<String>, span: Span) -> Problem {
+        Problem { origin: Origin::Syntax, ..Problem::new(message, span) }
+    }
+
+    /// The same, known to be found while an instruction was read.
+    pub fn in_an_instruction(self) -> Problem {
+        match self.origin {
+            Origin::Syntax | Origin::Instruction => self,
+            Origin::Meaning => Problem { origin: Origin::Instruction, ..self },
+        }
+    }
+
+    /// Whether it is found before any instruction is read.
+    pub fn is_of_syntax(&self) -> bool {
+        self.origin == Origin::Syntax
     }
 
     /// Adds the candidate that `word` was most likely meant to be, if one is near.
-    pub fn suggesting<'a>(mut self, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Problem {
-        self.help = nearest(word, candidates).map(|candidate| format!("did you mean {candidate}?"));
+    pub fn suggesting<'a>(self, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Problem {
+        let candidate = nearest(word, candidates).map(str::to_owned);
+        self.meaning(candidate)
+    }
+
+    /// The same for a word whose case means nothing: the candidate is written as the word was.
+    pub fn suggesting_in_any_case(self, word: &str, candidates: &[&str]) -> Problem {
+        let in_case = |text: &str| match word == word.to_lowercase() {
+            true => text.to_lowercase(),
+            false => text.to_uppercase(),
+        };
+        let candidates: Vec<String> = candidates.iter().map(|candidate| in_case(candidate)).collect();
+        let candidate = nearest(&in_case(word), candidates.iter().map(String::as_str)).map(str::to_owned);
+        self.meaning(candidate)
+    }
+
+    fn meaning(mut self, candidate: Option<String>) -> Problem {
+        if let Some(candidate) = candidate {
+            self.help = Some(format!("did you mean {candidate}?"));
+            self.suggestion = Some(candidate);
+        }
         self
     }
 
     pub fn helped(mut self, help: impl Into<String>) -> Problem {
         self.help = Some(help.into());
         self
+    }
+
+    /// The message in one line, with what was most likely meant, as BuildKit has it.
+    pub fn summary(&self) -> String {
+        match self.suggestion.as_deref().map(|suggestion| suggestion.trim_start_matches("--")) {
+            Some(suggestion) => format!("{} (did you mean {suggestion}?)", self.message),
+            None => self.message.clone(),
+        }
     }
 }
 
@@ -47,8 +107,12 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// The line the problem begins on, from 1.
     pub fn line(&self) -> usize {
-        let start = self.problem.span.start.min(self.source.len());
-        self.source.as_bytes()[..start].iter().filter(|b| **b == b'\n').count() + 1
+        line_of(&self.source, self.problem.span.start)
+    }
+
+    /// The first and the last line the problem is on, from 1; `None` if it is about no place in particular.
+    pub fn lines(&self) -> Option<(usize, usize)> {
+        (!self.problem.span.is_empty()).then(|| (self.line(), self.last_line()))
     }
 
     /// The lines around the problem, those that it is about marked, as BuildKit shows them. Below a line of which it is
@@ -69,22 +133,8 @@ impl Diagnostic {
         if self.problem.span.is_empty() {
             return String::new();
         }
-        let lines: Vec<&str> = self.source.split('\n').collect();
-        let (first, last) = (self.line(), self.last_line());
-        let (from, to) = surroundings(first, last, lines.len());
-        let mut text = format!("{}:{first}\n{RULER}\n", self.file);
-        for number in from..=to {
-            let mark = if (first..=last).contains(&number) { ">>>" } else { "" };
-            let line = lines[number - 1].trim_end_matches('\r');
-            text.push_str(&format!(" {number:>3} | {mark:3} {line}\n"));
-            if number == first && first == last {
-                text.push_str(
-                    &self.underlined(line).map(|marks| format!("     |     {marks}\n")).unwrap_or_default(),
-                );
-            }
-        }
-        text.push_str(&format!("{RULER}\n"));
-        text
+        let lines = (self.line(), self.last_line());
+        excerpt(&self.file, &self.source, lines, |line| self.underlined(line))
     }
 
     /// The line the problem ends on, from 1.
@@ -109,8 +159,7 @@ impl Diagnostic {
 
     /// The lines around the problem with it marked, headed by `title`; with colours if `styled`.
     pub fn snippet(&self, title: &str, styled: bool) -> String {
-        let end = self.problem.span.end.min(self.source.len());
-        let span = self.problem.span.start.min(end)..end;
+        let span = within(&self.source, &self.problem.span);
         let mut group = Group::with_title(Level::ERROR.primary_title(title)).element(
             Snippet::source(self.source.as_str())
                 .path(self.file.as_str())
@@ -126,11 +175,51 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "dockerfile parse error on line {}: {}", self.line(), self.problem.message)
+        if self.problem.origin == Origin::Instruction {
+            write!(f, "dockerfile parse error on line {}: ", self.line())?;
+        }
+        write!(f, "{}", self.problem.summary())
     }
 }
 
 impl std::error::Error for Diagnostic {}
+
+/// The line that a byte of `source` is on, from 1.
+pub fn line_of(source: &str, at: usize) -> usize {
+    source.as_bytes()[..at.min(source.len())].iter().filter(|b| **b == b'\n').count() + 1
+}
+
+/// The part of `span` that lies in `source`.
+fn within(source: &str, span: &Span) -> Span {
+    let end = span.end.min(source.len());
+    span.start.min(end)..end
+}
+
+/// The lines of `source` from the first to the last of `lines`, marked, with a few around them, as BuildKit shows them.
+pub fn marked_lines(file: &str, source: &str, lines: (usize, usize)) -> String {
+    excerpt(file, source, lines, |_| None)
+}
+
+/// Below a single line stands what `underline` makes of it.
+fn excerpt(
+    file: &str,
+    source: &str,
+    (first, last): (usize, usize),
+    underline: impl Fn(&str) -> Option<String>,
+) -> String {
+    let lines: Vec<&str> = source.split('\n').collect();
+    let (from, to) = surroundings(first, last, lines.len());
+    let mut text = format!("{file}:{first}\n{RULER}\n");
+    for number in from..=to {
+        let mark = if (first..=last).contains(&number) { ">>>" } else { "" };
+        let line = lines[number - 1].trim_end_matches('\r');
+        text.push_str(&format!(" {number:>3} | {mark:3} {line}\n"));
+        if number == first && first == last {
+            text.extend(underline(line).map(|marks| format!("     |     {marks}\n")));
+        }
+    }
+    text + RULER + "\n"
+}
 
 /// The first and the last line to show of `count`, so that those from `first` to `last` are seen with what is around them.
 /// As BuildKit chooses: a line more on either side where there is one, twice if it is a single line, at the file's edge
@@ -154,36 +243,33 @@ fn surroundings(first: usize, last: usize, count: usize) -> (usize, usize) {
 
 const RULER: &str = "--------------------";
 
-/// The candidate that takes the fewest edits to reach from `word`, whatever the case, unless it is too far off.
-fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_lowercase();
-    let most = (word.chars().count() / 2).clamp(1, 3);
+/// The candidate that takes the fewest edits to reach from `word`, unless that is more than two.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| (edits(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= most)
+        .map(|candidate| (edits(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= FARTHEST)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// The optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours.
+/// The Levenshtein distance: insertions, deletions and substitutions.
 fn edits(from: &str, to: &str) -> usize {
-    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
-    for i in 1..=from.len() {
-        let mut row = vec![i];
-        for j in 1..=to.len() {
-            let substituted = rows[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]);
-            let mut least = substituted.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
+    let to: Vec<char> = to.chars().collect();
+    let mut above: Vec<usize> = (0..=to.len()).collect();
+    for (i, c) in from.chars().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, other) in to.iter().enumerate() {
+            let substituted = above[j] + usize::from(c != *other);
+            row.push(substituted.min(above[j + 1] + 1).min(row[j] + 1));
         }
-        rows.push(row);
+        above = row;
     }
-    rows[from.len()][to.len()]
+    above[to.len()]
 }
+
+/// How many edits a suggestion may be away, as in BuildKit.
+const FARTHEST: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -195,24 +281,47 @@ mod tests {
         for (word, expected) in [
             ("FORM", Some("FROM")),
             ("RUNN", Some("RUN")),
-            ("entrypont", Some("ENTRYPOINT")),
+            ("run", None),
+            ("ENTRYPONT", Some("ENTRYPOINT")),
             ("BANANA", None),
+            ("zzz", None),
         ] {
             assert_eq!(nearest(word, known), expected, "{word}");
         }
     }
 
     #[test]
+    fn a_suggestion_is_written_as_the_word_was() {
+        let summary =
+            |word: &str| Problem::new("no", 0..0).suggesting_in_any_case(word, &["RUN", "FROM"]).summary();
+        assert_eq!(summary("RUNN"), "no (did you mean RUN?)");
+        assert_eq!(summary("runn"), "no (did you mean run?)");
+        assert_eq!(summary("banana"), "no");
+    }
+
+    #[test]
     fn a_diagnostic_names_the_line_and_marks_the_place() {
+        let problem = Problem::new("unknown instruction: RUNN", 8..12).suggesting("RUNN", ["RUN", "FROM"]);
         let diagnostic = Diagnostic {
             file: "Dockerfile".into(),
             source: "FROM a\n\nRUNN b\n".into(),
-            problem: Problem::new("unknown instruction: RUNN", 8..12).suggesting("RUNN", ["RUN", "FROM"]),
+            problem: problem.in_an_instruction(),
         };
-        assert_eq!(diagnostic.to_string(), "dockerfile parse error on line 3: unknown instruction: RUNN");
+        let line = "dockerfile parse error on line 3: unknown instruction: RUNN (did you mean RUN?)";
+        assert_eq!(diagnostic.to_string(), line);
         let shown = diagnostic.snippet("unknown instruction: RUNN", false);
         for part in ["Dockerfile:3:1", "RUNN b", "^^^^", "did you mean RUN?"] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
+    }
+
+    #[test]
+    fn only_what_is_wrong_with_an_instruction_names_its_line() {
+        let shown = |problem: Problem| {
+            Diagnostic { file: "Dockerfile".into(), source: "FROM a\nENV x\n".into(), problem }.to_string()
+        };
+        assert_eq!(shown(Problem::new("invalid signal: x", 7..8)), "invalid signal: x");
+        let syntax = Problem::of_syntax("ENV must have two arguments", 7..8).in_an_instruction();
+        assert_eq!(shown(syntax), "ENV must have two arguments");
     }
 }

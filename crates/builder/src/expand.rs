@@ -196,40 +196,26 @@ impl Lexer<'_> {
             Some(_) => {}
         }
         let name = self.name();
-        let value = self.value(&name);
         let mut modifier = self.rest.next();
         let empty_is_unset = modifier == Some(':');
         if empty_is_unset {
             modifier = self.rest.next();
         }
-        let written = |c: char| if empty_is_unset { format!(":{c}") } else { c.to_string() };
-        let set = value.clone().filter(|value| !(empty_is_unset && value.is_empty()));
+        let unsupported = |c: char| {
+            let colon = if empty_is_unset { ":" } else { "" };
+            Err(format!("unsupported modifier ({colon}{c}) in substitution"))
+        };
         match modifier {
             None => Err("syntax error: missing '}'".into()),
-            Some('}') if !empty_is_unset => Ok(value.unwrap_or_default()),
-            Some('-') => {
-                let default = self.until(Some('}'), false)?.0;
-                Ok(set.unwrap_or(default))
-            }
-            Some('+') => {
-                let alternative = self.until(Some('}'), false)?.0;
-                Ok(set.map(|_| alternative).unwrap_or_default())
-            }
-            Some('?') => {
-                let message = self.until(Some('}'), false)?.0;
-                let default = if value.is_none() { "unset" } else { "empty" };
-                set.ok_or(match message.is_empty() {
-                    true => format!("{name}: is not allowed to be {default}"),
-                    false => format!("{name}: {message}"),
-                })
-            }
+            Some('}') if !empty_is_unset => Ok(self.value(&name).unwrap_or_default()),
+            Some(c @ ('#' | '%')) if empty_is_unset => unsupported(c),
             Some(end @ ('#' | '%')) => {
                 let pattern = self.until(Some('}'), true)?.0;
                 let (pattern, longest) = match pattern.strip_prefix(end) {
                     Some(pattern) => (pattern, true),
                     None => (pattern.as_str(), false),
                 };
-                let value = value.unwrap_or_default();
+                let value = self.value(&name).unwrap_or_default();
                 let pattern = glob::Pattern::parse(pattern)?;
                 Ok(match end {
                     '#' => pattern.without_prefix(&value, longest),
@@ -240,10 +226,22 @@ impl Lexer<'_> {
                 let everywhere = self.rest.next_if_eq(&'/').is_some();
                 let pattern = self.until(Some('/'), true)?.0;
                 let replacement = self.until(Some('}'), true)?.0;
+                let value = self.value(&name).unwrap_or_default();
                 let pattern = glob::Pattern::parse(&pattern)?;
-                Ok(pattern.replace(&value.unwrap_or_default(), &replacement, everywhere))
+                Ok(pattern.replace(&value, &replacement, everywhere))
             }
-            Some(other) => Err(format!("unsupported modifier ({}) in substitution", written(other))),
+            Some(c) if empty_is_unset || matches!(c, '-' | '+' | '?') => {
+                let word = self.until(Some('}'), false)?.0;
+                let value = self.value(&name);
+                let set = value.clone().filter(|value| !(empty_is_unset && value.is_empty()));
+                match c {
+                    '-' => Ok(set.unwrap_or(word)),
+                    '+' => Ok(set.map(|_| word).unwrap_or_default()),
+                    '?' => set.ok_or_else(|| demand(&name, &word, value.is_some())),
+                    _ => unsupported(c),
+                }
+            }
+            Some(c) => unsupported(c),
         }
     }
 
@@ -268,6 +266,15 @@ impl Lexer<'_> {
 
     fn value(&self, name: &str) -> Option<String> {
         (self.expander.lookup)(name)
+    }
+}
+
+/// What `${name:?word}` says of a variable that is not set, or set to nothing.
+fn demand(name: &str, word: &str, is_set: bool) -> String {
+    match word {
+        "" if is_set => format!("{name}: is not allowed to be empty"),
+        "" => format!("{name}: is not allowed to be unset"),
+        word => format!("{name}: {word}"),
     }
 }
 

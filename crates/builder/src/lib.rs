@@ -8,6 +8,7 @@
 //! happens is told to an [`Observer`]. Knows nothing of terminals, registries or containers' lives.
 
 pub mod cache;
+mod call;
 mod config;
 mod context;
 mod date;
@@ -22,6 +23,7 @@ mod host;
 mod ignore;
 mod input;
 mod instructions;
+mod lint;
 mod local;
 mod mode;
 mod owner;
@@ -47,8 +49,9 @@ use image::{Configuration, Image, Lease, StoreError, config::History};
 use types::{Digest, Platform, Reference};
 
 pub use cache::transport::{CacheExport, CacheMode, CacheSource, CacheTarget};
+pub use call::{Checked, ListedTarget, Mount, Outline, OutlineArgument, Targets, check, outline, targets};
 pub use context::ContextError;
-pub use diagnostic::{Diagnostic, Problem, Span};
+pub use diagnostic::{Diagnostic, Problem, Span, marked_lines};
 pub use event::{Event, Exporter, Observer, Task, TaskId};
 pub use export::{
     Annotation, Annotations, ExportError, Exported, Family, Output, Package, Place, Split, Target,
@@ -56,6 +59,7 @@ pub use export::{
 pub use host::{Host, HostError, Network, Pushed, RunStep, Stream};
 pub use ignore::InvalidPattern;
 pub use input::{ContextSource, DockerfileSource, InputError, NamedContext, NamedFiles};
+pub use lint::{Finding, Rule};
 pub use local::Local;
 pub use solve::CopyError;
 
@@ -380,13 +384,20 @@ fn plan(
     progress: &Progress<'_>,
 ) -> Result<Graph, BuildError> {
     let wrong = |problem| BuildError::Dockerfile(input.diagnostic(problem));
+    let options = call::options(&input.text, &settings.arguments).map_err(wrong)?;
     let dockerfile = parse::parse(&input.text).map_err(wrong)?;
-    let recipe = Recipe::read(&dockerfile).map_err(wrong)?;
+    let recipe = Recipe::read(&dockerfile);
+    let readable = call::readable(&dockerfile, &recipe);
+    let mut findings = lint::of_statements(&input.text, &dockerfile, readable, &options);
+    let tell = |finding: &Finding| progress.event(Event::Warning(&finding.summary()));
+    findings.iter().for_each(tell);
+    let recipe = recipe.map_err(wrong)?;
     let find = |name: &Reference, platform: &Platform| {
         let task = Task::FindImage { name: name.clone() };
         progress.task(&task, || host.resolve(name, platform, settings.pull))
     };
     let planner = Planner::new(&find, settings, &dockerfile.directives, &recipe);
+    let target = planner.target().ok();
     let graph = planner.plan().map_err(|error| match error {
         PlanError::Problem(problem) => wrong(problem),
         PlanError::Base(error, span) => {
@@ -394,6 +405,12 @@ fn plan(
             BuildError::Base { error, diagnostic }
         }
     })?;
+    let of_build = call::of_build(input, settings, &dockerfile, &recipe, target, &graph.operations, &options);
+    of_build.iter().for_each(tell);
+    findings.extend(of_build);
+    if let Some(problem) = lint::violation(&findings, &options) {
+        return Err(wrong(problem));
+    }
     // The last is the export.
     progress.event(Event::Planned { tasks: graph.tasks() + 1 });
     if !graph.unused_arguments.is_empty() {

@@ -148,8 +148,25 @@ impl<'a> Planner<'a> {
         })
     }
 
+    /// Plans all that the target needs, or every stage if there is no target, to see what is wrong with it; and gives
+    /// the operations up to there.
+    pub fn rehearse(mut self) -> (Vec<Operation>, Option<PlanError>) {
+        let error = self.plan_all().err();
+        (self.operations, error)
+    }
+
+    fn plan_all(&mut self) -> Result<(), PlanError> {
+        for step in &self.recipe.arguments {
+            step.instruction.plan(&step.statement, self)?;
+        }
+        match self.settings.target {
+            Some(_) => self.require(self.target()?).map(drop),
+            None => (0..self.recipe.stages.len()).try_for_each(|stage| self.require(stage).map(drop)),
+        }
+    }
+
     /// The stage to end with.
-    fn target(&self) -> Result<usize, Problem> {
+    pub fn target(&self) -> Result<usize, Problem> {
         let stages = self.recipe.stages.len();
         let Some(target) = self.settings.target.as_deref().filter(|target| !target.is_empty()) else {
             return Ok(stages - 1);

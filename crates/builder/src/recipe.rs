@@ -29,11 +29,21 @@ pub struct Step {
 
 impl Recipe {
     /// Reads every statement, before anything is done for any of them.
+    ///
+    /// As in BuildKit, what cannot be cut into words is told before any other mistake.
     pub fn read(dockerfile: &Dockerfile) -> Result<Recipe, Problem> {
+        Recipe::read_in_order(dockerfile).map_err(|problem| {
+            let read = |statement| instructions::read(statement, &dockerfile.directives).err();
+            dockerfile.statements.iter().filter_map(read).find(Problem::is_of_syntax).unwrap_or(problem)
+        })
+    }
+
+    fn read_in_order(dockerfile: &Dockerfile) -> Result<Recipe, Problem> {
         let mut recipe = Recipe { arguments: Vec::new(), stages: Vec::new() };
         for statement in &dockerfile.statements {
             if statement.name() == "FROM" {
-                let (from, statement) = (instructions::from::read(statement)?, statement.clone());
+                let from = instructions::from::read(statement).map_err(Problem::in_an_instruction)?;
+                let statement = statement.clone();
                 recipe.stages.push(StageRecipe { from, statement, steps: Vec::new() });
                 continue;
             }

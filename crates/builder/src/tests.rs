@@ -227,7 +227,9 @@ fn a_tutorials_dockerfile_becomes_an_image() {
     let built = built.expect("built");
     assert_eq!(
         notes,
-        "[1/4] FROM docker.io/library/base:latest\n\
+        "warning: LegacyKeyValueFormat: \"ENV key=value\" should be used instead of legacy \
+         \"ENV key value\" format (line 6)\n\
+         [1/4] FROM docker.io/library/base:latest\n\
          [2/4] WORKDIR /app\nbecause it was never built\n\
          [3/4] ADD . /app\nbecause it was never built\n\
          [4/4] RUN echo installing && echo x > made\nbecause it was never built\ninstalling"
@@ -240,7 +242,7 @@ fn a_tutorials_dockerfile_becomes_an_image() {
             "WORKDIR /app",
             "ADD . /app # buildkit",
             "RUN /bin/sh -c echo installing && echo x > made # buildkit",
-            "EXPOSE map[80/tcp:{}]",
+            "EXPOSE [80/tcp]",
             "ENV NAME=World",
             "CMD [\"python\" \"app.py\"]",
         ]
@@ -563,7 +565,10 @@ fn mistakes_are_found_before_anything_is_done() {
     let engine = FakeEngine::new();
     let project = Project::new("FORM base\n", &[]);
     let error = project.build(&engine).0.expect_err("misspelt");
-    assert_eq!(error.to_string(), "dockerfile parse error on line 1: unknown instruction: FORM");
+    assert_eq!(
+        error.to_string(),
+        "dockerfile parse error on line 1: unknown instruction: FORM (did you mean FROM?)"
+    );
     put(project.0.path(), "Dockerfile", "FROM nowhere\nRUN x\n");
     let error = project.build(&engine).0.expect_err("missing");
     assert_eq!(error.to_string(), "docker.io/library/nowhere:latest: not found");

@@ -93,6 +93,11 @@ impl Context {
         Ok(Context { stack, ignore, index: Mutex::new(index), keeps_owners: false })
     }
 
+    /// The patterns of what is left out.
+    pub fn ignore(&self) -> &Ignore {
+        &self.ignore
+    }
+
     /// Opens a file system of these layers' directories, the topmost first. What is known of its files is kept at
     /// `index`.
     pub fn of_state(layers: &[PathBuf], index: &Path) -> io::Result<Context> {

@@ -48,7 +48,7 @@ impl CopyFiles {
         let Some(destination) = sources.pop().filter(|_| !sources.is_empty()) else {
             let message = format!(
                 "{name} requires at least two arguments, but only one was provided. \
-                 Destination could not be determined."
+                 Destination could not be determined"
             );
             return Err(Problem::new(message, statement.span.clone()));
         };
@@ -83,7 +83,7 @@ impl CopyFiles {
                 None => Ok(Source::Files(text)),
             };
         };
-        let heredoc = self.heredocs.iter().find(|heredoc| heredoc.name == announced.name);
+        let heredoc = self.heredocs.iter().rfind(|heredoc| heredoc.name == announced.name);
         let content = heredoc.map(Heredoc::text).unwrap_or_default();
         let content = match announced.expand {
             true => planner.expand_text(&Word { text: content, span: word.span.clone() })?,
@@ -192,7 +192,7 @@ mod tests {
         check_problem(
             "COPY a",
             "COPY requires at least two arguments, but only one was provided. \
-             Destination could not be determined.",
+             Destination could not be determined",
         );
         check_problem("COPY --frm=x a b", "unknown flag: --frm");
         check_problem("COPY --from=x a b", "docker.io/library/x:latest: not found");

@@ -29,6 +29,9 @@ pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction
             return Err(Problem::new("Missing command after HEALTHCHECK CMD", kind.span));
         }
         "CMD" => match words::command(&rest)? {
+            Command::Exec(words) if words.is_empty() => {
+                return Err(Problem::new("Missing command after HEALTHCHECK CMD", kind.span));
+            }
             Command::Exec(words) => [vec!["CMD".to_owned()], words].concat(),
             Command::Shell(text) => vec!["CMD-SHELL".to_owned(), text],
         },
@@ -38,14 +41,12 @@ pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction
         }
     };
     let duration = |name: &str| match flags.value(name)? {
-        Some(word) => nanoseconds(&word, name),
-        None => Ok(0),
+        Some(word) if !word.text.is_empty() => nanoseconds(&word, name),
+        Some(_) | None => Ok(0),
     };
     let retries = match flags.value("retries")? {
-        None => 0,
-        Some(word) => word.text.parse::<u16>().map(i64::from).map_err(|_| {
-            Problem::new(format!("invalid number of retries: {:?}", word.text), word.span.clone())
-        })?,
+        Some(word) if !word.text.is_empty() => number_of_retries(&word)?,
+        Some(_) | None => 0,
     };
     Ok(Box::new(Check(Healthcheck {
         test,
@@ -78,33 +79,60 @@ impl Instruction for Check {
 
 /// Go's durations: numbers with units, `1m30s` or `1.5s`. At least a millisecond, or nothing.
 fn nanoseconds(word: &Word, flag: &str) -> Result<i64, Problem> {
-    let invalid = || Problem::new(format!("time: invalid duration {:?}", word.text), word.span.clone());
-    let mut total = 0.0;
-    let mut rest = word.text.as_str();
+    let wrong = |what: &str| {
+        Problem::new(format!("time: {what} duration {:?}", word.text), word.span.clone())
+            .helped("write a number with a unit: 500ms, 30s, 1m30s")
+    };
+    let (sign, mut rest) = match word.text.strip_prefix(['-', '+']) {
+        Some(rest) if word.text.starts_with('-') => (-1.0, rest),
+        Some(rest) => (1.0, rest),
+        None => (1.0, word.text.as_str()),
+    };
     if rest.is_empty() {
-        return Err(invalid());
+        return Err(wrong("invalid"));
     }
+    let mut total = 0.0;
     while !rest.is_empty() && rest != "0" {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
-        let number: f64 = rest[..end].parse().map_err(|_| invalid())?;
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number: f64 = rest[..end].parse().map_err(|_| wrong("invalid"))?;
         rest = &rest[end..];
-        let (unit, scale) = UNITS.iter().find(|(unit, _)| rest.starts_with(unit)).ok_or_else(invalid)?;
-        rest = &rest[unit.len()..];
+        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        if end == 0 {
+            return Err(wrong("missing unit in"));
+        }
+        let unit = &rest[..end];
+        let Some((_, scale)) = UNITS.iter().find(|(known, _)| *known == unit) else {
+            return Err(wrong(&format!("unknown unit {unit:?} in")));
+        };
+        rest = &rest[end..];
         total += number * scale;
     }
-    match total {
+    match sign * total {
         0.0 => Ok(0),
-        _ if total < 1e6 => {
-            let message = format!("Interval {:?} cannot be less than 1ms", format!("--{flag}"));
+        total if total < 1e6 => {
+            let message = format!("Interval {flag:?} cannot be less than 1ms");
             Err(Problem::new(message, word.span.clone()))
         }
-        _ => Ok(total as i64),
+        total => Ok(total as i64),
     }
 }
 
-/// Longer units before those they begin with.
-const UNITS: [(&str, f64); 7] =
-    [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
+const UNITS: [(&str, f64); 8] =
+    [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
+
+/// A 32-bit number, not below zero.
+fn number_of_retries(word: &Word) -> Result<i64, Problem> {
+    let refuse = |message: String| Err(Problem::new(message, word.span.clone()));
+    let digits = word.text.strip_prefix(['-', '+']).unwrap_or(&word.text);
+    match word.text.parse::<i32>() {
+        Ok(number) if number < 0 => refuse(format!("--retries cannot be negative ({number})")),
+        Ok(number) => Ok(number.into()),
+        Err(_) if !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()) => {
+            refuse(format!("strconv.ParseInt: parsing {:?}: value out of range", word.text))
+        }
+        Err(_) => refuse(format!("strconv.ParseInt: parsing {:?}: invalid syntax", word.text)),
+    }
+}
 
 /// Prints nanoseconds as Go prints a duration.
 fn go_duration(nanoseconds: i64) -> String {
@@ -143,7 +171,27 @@ mod tests {
         check_problem("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD");
         check_problem("HEALTHCHECK NONE x", "HEALTHCHECK NONE takes no arguments");
         check_problem("HEALTHCHECK curl", "Unknown type \"CURL\" in HEALTHCHECK (try CMD)");
-        check_problem("HEALTHCHECK --interval=1 CMD x", "time: invalid duration \"1\"");
-        check_problem("HEALTHCHECK --interval=1us CMD x", "Interval \"--interval\" cannot be less than 1ms");
+        check_problem("HEALTHCHECK CMD []", "Missing command after HEALTHCHECK CMD");
+        check_problem("HEALTHCHECK --interval=1 CMD x", "time: missing unit in duration \"1\"");
+        check_problem("HEALTHCHECK --interval=1x CMD x", "time: unknown unit \"x\" in duration \"1x\"");
+        check_problem("HEALTHCHECK --interval=. CMD x", "time: invalid duration \".\"");
+        check_problem("HEALTHCHECK --interval=1us CMD x", "Interval \"interval\" cannot be less than 1ms");
+        check_problem("HEALTHCHECK --timeout=-1s CMD x", "Interval \"timeout\" cannot be less than 1ms");
+        check_problem("HEALTHCHECK --retries=-1 CMD x", "--retries cannot be negative (-1)");
+        check_problem("HEALTHCHECK --retries=x CMD x", "strconv.ParseInt: parsing \"x\": invalid syntax");
+        check_problem(
+            "HEALTHCHECK --retries=99999999999 CMD x",
+            "strconv.ParseInt: parsing \"99999999999\": value out of range",
+        );
+    }
+
+    #[test]
+    fn empty_flags_and_none_are_defaults() {
+        let none = r#"HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" '\x00'}"#;
+        check_history("HEALTHCHECK NONE", none);
+        check_history(
+            "HEALTHCHECK --interval= --retries= cmd x",
+            r#"HEALTHCHECK &{["CMD-SHELL" "x"] "0s" "0s" "0s" "0s" '\x00'}"#,
+        );
     }
 }

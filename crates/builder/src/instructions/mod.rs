@@ -63,13 +63,27 @@ const INSTRUCTIONS: [(&str, Read); 17] = [
 /// Reads a statement that is no FROM.
 pub fn read(statement: &Statement, directives: &Directives) -> Result<Box<dyn Instruction>, Problem> {
     let name = statement.name();
-    match INSTRUCTIONS.iter().find(|(known, _)| *known == name) {
+    let read = match INSTRUCTIONS.iter().find(|(known, _)| *known == name) {
         Some((_, read)) => read(statement, directives),
-        None => {
-            let keyword = &statement.keyword;
-            Err(Problem::new(format!("unknown instruction: {}", keyword.text), keyword.span.clone())
-                .suggesting(&keyword.text, INSTRUCTIONS.iter().map(|(known, _)| *known).chain(["FROM"])))
+        None => Err(unknown(&statement.keyword)),
+    };
+    read.map_err(Problem::in_an_instruction)
+}
+
+fn unknown(keyword: &Word) -> Problem {
+    // What is no text at all, as in a file that is no Dockerfile, is not to reach a terminal as it is.
+    let mut shown = String::new();
+    for c in keyword.text.chars() {
+        match c.is_control() {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
         }
+    }
+    let known: Vec<&str> = INSTRUCTIONS.iter().map(|(known, _)| *known).chain(["FROM"]).collect();
+    let problem = Problem::new(format!("unknown instruction: {shown}"), keyword.span.clone());
+    match keyword.text.is_empty() {
+        true => problem.helped("nothing follows the line continuation"),
+        false => problem.suggesting_in_any_case(&keyword.text, &known),
     }
 }
 

@@ -17,6 +17,9 @@ pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction
             Ok(Box::new(Shell(words.into_iter().map(|word| word.text).collect())))
         }
         Some(_) => Err(Problem::new("SHELL requires at least one argument", statement.span.clone())),
+        None if statement.arguments.is_empty() => {
+            Err(Problem::new("SHELL requires at least one argument", statement.span.clone()))
+        }
         None => Err(Problem::new("SHELL requires the arguments to be in JSON form", statement.span.clone())
             .helped("write SHELL [\"/bin/bash\", \"-c\"]")),
     }
@@ -37,6 +40,7 @@ mod tests {
     fn a_shell_is_a_list() {
         check_history(r#"SHELL ["/bin/bash", "-c"]"#, "SHELL [/bin/bash -c]");
         check_problem("SHELL bash -c", "SHELL requires the arguments to be in JSON form");
+        check_problem("SHELL", "SHELL requires at least one argument");
         check_problem("SHELL []", "SHELL requires at least one argument");
     }
 }

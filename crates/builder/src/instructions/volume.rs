@@ -12,7 +12,14 @@ struct Volume(Vec<Word>);
 
 pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction>, Problem> {
     Flags::checked(&statement.flags, &[])?;
-    Ok(Box::new(Volume(words::json_or_plain(some_arguments(statement)?)?)))
+    let paths = words::json_or_plain(some_arguments(statement)?)?;
+    if paths.is_empty() {
+        return Err(Problem::new("VOLUME requires at least one argument", statement.span.clone()));
+    }
+    match paths.iter().find(|path| path.text.trim().is_empty()) {
+        Some(path) => Err(empty_path(path)),
+        None => Ok(Box::new(Volume(paths))),
+    }
 }
 
 impl Instruction for Volume {
@@ -21,8 +28,7 @@ impl Instruction for Volume {
         for word in &self.0 {
             let path = planner.expand(word)?;
             if path.is_empty() {
-                let message = "VOLUME specified can not be an empty string";
-                return Err(Problem::new(message, word.span.clone()).into());
+                return Err(empty_path(word).into());
             }
             paths.push(path);
         }
@@ -30,6 +36,10 @@ impl Instruction for Volume {
         planner.config(&at.span)?.volumes.0.extend(paths);
         Ok(planner.configured(at, created_by)?)
     }
+}
+
+fn empty_path(word: &Word) -> Problem {
+    Problem::new("VOLUME specified can not be an empty string", word.span.clone())
 }
 
 #[cfg(test)]
@@ -40,6 +50,8 @@ mod tests {
     fn volumes_are_words_or_a_list() {
         check_history("VOLUME /a /b", "VOLUME [/a /b]");
         check_history("ENV D=/d\nVOLUME [\"$D\"]", "VOLUME [/d]");
+        check_problem("VOLUME []", "VOLUME requires at least one argument");
+        check_problem("VOLUME $X", "VOLUME specified can not be an empty string");
         check_problem("VOLUME [\"\"]", "VOLUME specified can not be an empty string");
     }
 }

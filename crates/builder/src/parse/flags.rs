@@ -59,12 +59,14 @@ impl<'a> Flags<'a> {
     pub fn choice(&self, name: &str) -> Result<Option<bool>, Problem> {
         let Some(flag) = self.once(name)? else { return Ok(None) };
         match flag.value.as_deref().map(str::to_lowercase).as_deref() {
-            None | Some("true" | "") => Ok(Some(true)),
+            None | Some("true") => Ok(Some(true)),
+            Some("") => Err(Problem::new(format!("missing a value on flag: --{name}"), flag.span.clone())),
             Some("false") => Ok(Some(false)),
-            Some(other) => Err(Problem::new(
-                format!("expecting boolean value for flag --{name}, not: {other}"),
-                flag.span.clone(),
-            )),
+            Some(_) => {
+                let value = flag.value.as_deref().unwrap_or_default();
+                let message = format!("expecting boolean value for flag --{name}, not: {value}");
+                Err(Problem::new(message, flag.span.clone()))
+            }
         }
     }
 
@@ -90,7 +92,9 @@ impl<'a> Flags<'a> {
 }
 
 /// Splits flags off the front of an instruction's text; returns them and the rest.
-pub fn split(text: &Text, escape: char) -> (Vec<Flag>, Text) {
+///
+/// Whatever the escape directive says, it is `\` that escapes here, as in BuildKit.
+pub fn split(text: &Text) -> (Vec<Flag>, Text) {
     let mut flags = Vec::new();
     let all = text.as_str();
     let mut at = 0;
@@ -100,7 +104,7 @@ pub fn split(text: &Text, escape: char) -> (Vec<Flag>, Text) {
             return (flags, text.slice(at..all.len()).trim());
         }
         let start = at;
-        let word = flag_word(all, &mut at, escape);
+        let word = flag_word(all, &mut at);
         if word == "--" {
             return (flags, text.slice(at..all.len()).trim());
         }
@@ -113,7 +117,7 @@ pub fn split(text: &Text, escape: char) -> (Vec<Flag>, Text) {
 }
 
 /// The word at `at` without its quotes and escapes; moves `at` behind it.
-fn flag_word(text: &str, at: &mut usize, escape: char) -> String {
+fn flag_word(text: &str, at: &mut usize) -> String {
     let mut word = String::new();
     let mut quote = None;
     let mut characters = text[*at..].chars();
@@ -122,7 +126,7 @@ fn flag_word(text: &str, at: &mut usize, escape: char) -> String {
             None if c.is_whitespace() => break,
             None if c == '\'' || c == '"' => quote = Some(c),
             Some(q) if c == q => quote = None,
-            _ if c == escape => {
+            _ if c == '\\' => {
                 if let Some(escaped) = characters.next() {
                     *at += escaped.len_utf8();
                     word.push(escaped);
@@ -142,7 +146,7 @@ mod tests {
     fn check(line: &str, expected: &[(&str, Option<&str>)], rest: &str) {
         let mut text = Text::default();
         text.push(line, 0);
-        let (flags, remaining) = split(&text, '\\');
+        let (flags, remaining) = split(&text);
         let actual: Vec<_> = flags.iter().map(|f| (f.name.as_str(), f.value.as_deref())).collect();
         assert_eq!((actual.as_slice(), remaining.as_str()), (expected, rest), "{line}");
     }
@@ -152,6 +156,10 @@ mod tests {
         check("--chown=1:2 --link a --b", &[("chown", Some("1:2")), ("link", None)], "a --b");
         check(r#"--a="x y" --b=c\ d e"#, &[("a", Some("x y")), ("b", Some("c d"))], "e");
         check("-- --a", &[], "--a");
+        check("--a=x\\\"y --b='it is' --", &[("a", Some("x\"y")), ("b", Some("it is"))], "");
+        check("--a=\"never closed b", &[("a", Some("never closed b"))], "");
+        check("--a= --b", &[("a", Some("")), ("b", None)], "");
+        check("-a --b", &[], "-a --b");
         check("echo", &[], "echo");
     }
 
@@ -168,5 +176,20 @@ mod tests {
             flags.switch("link").map_err(|p| p.message),
             Err("duplicate flag specified: --link".into())
         );
+    }
+
+    #[test]
+    fn a_switch_is_true_or_false_and_a_value_has_to_be_there() {
+        let flag =
+            |value: Option<&str>| [Flag { name: "x".into(), value: value.map(str::to_owned), span: 0..1 }];
+        let switch = |value| Flags(&flag(value)).switch("x").map_err(|problem| problem.message);
+        assert_eq!(switch(None), Ok(true));
+        assert_eq!(switch(Some("TRUE")), Ok(true));
+        assert_eq!(switch(Some("False")), Ok(false));
+        assert_eq!(switch(Some("")), Err("missing a value on flag: --x".into()));
+        assert_eq!(switch(Some("Maybe")), Err("expecting boolean value for flag --x, not: Maybe".into()));
+        let value = |value| Flags(&flag(value)).value("x").map_err(|problem| problem.message);
+        assert_eq!(value(Some("")).map(|word| word.map(|word| word.text)), Ok(Some(String::new())));
+        assert_eq!(value(None), Err("missing a value on flag: --x".into()));
     }
 }

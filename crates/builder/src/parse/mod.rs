@@ -15,7 +15,7 @@ pub use heredoc::{Heredoc, announced as announced_heredoc};
 pub use text::{Text, Word};
 
 use crate::diagnostic::{Problem, Span};
-use lines::Lines;
+use lines::{LONGEST, Lines, LogicalLine};
 
 /// A Dockerfile's statements in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,11 @@ pub struct Statement {
     /// What follows the flags, trimmed.
     pub arguments: Text,
     pub heredocs: Vec<Heredoc>,
-    /// All of it, from the keyword to the end of its last line.
+    /// The comments right before it, without the `#`.
+    pub comments: Vec<String>,
+    /// The last line before its here-documents, if it was continued over an empty line.
+    pub gap: Option<Span>,
+    /// All of it, from the keyword to the end of its last line or of its last here-document.
     pub span: Span,
 }
 
@@ -56,34 +60,55 @@ impl Statement {
 
 /// Parses `source`.
 pub fn parse(source: &str) -> Result<Dockerfile, Problem> {
+    let (source, endless) = lines::split_at_endless_line(source);
     let directives = Directives::parse(source)?;
     let mut lines = Lines::new(source);
     let mut statements = Vec::new();
-    while let Some((text, end)) = lines.next_logical(&directives) {
-        statements.push(statement(&text, end, &mut lines, directives.escape)?);
+    while let Some(line) = lines.next_logical(&directives) {
+        statements.push(statement(line, &mut lines)?);
     }
-    if statements.is_empty() {
-        return Err(Problem::new("file with no instructions", 0..0));
+    match endless {
+        _ if statements.is_empty() => Err(Problem::new("file with no instructions", 0..0)),
+        Some(span) => {
+            let message = format!("dockerfile line greater than max allowed size of {LONGEST}");
+            Err(Problem::new(message, span).helped("break it with \\ at the end of a line"))
+        }
+        None => Ok(Dockerfile { directives, statements }),
     }
-    Ok(Dockerfile { directives, statements })
 }
 
-fn statement(text: &Text, end: usize, lines: &mut Lines<'_>, escape: char) -> Result<Statement, Problem> {
-    let text = text.trim();
-    let all = text.as_str();
-    let split = all.find(char::is_whitespace).unwrap_or(all.len());
-    let keyword = text.word(0..split);
-    let (flags, arguments) = flags::split(&text.slice(split..all.len()), escape);
-    let heredocs = match TAKE_HEREDOCS.contains(&keyword.text.to_uppercase().as_str()) {
-        true => heredoc::read(&arguments, lines, escape)?,
-        false => Vec::new(),
+fn statement(line: LogicalLine, lines: &mut Lines<'_>) -> Result<Statement, Problem> {
+    let text = line.text.trim();
+    let (keyword, rest) = split_keyword(&text);
+    let (flags, arguments) = flags::split(&rest);
+    let (heredocs, heredocs_end) = match takes_heredocs(&keyword, &arguments) {
+        true => heredoc::read(&arguments, lines)?,
+        false => (Vec::new(), None),
     };
+    let end = heredocs_end.unwrap_or(line.end);
     let span = keyword.span.start..end.max(keyword.span.end);
-    Ok(Statement { keyword, flags, arguments, heredocs, span })
+    Ok(Statement { keyword, flags, arguments, heredocs, comments: line.comments, gap: line.gap, span })
 }
 
-/// The instructions in which `<<` is special.
-const TAKE_HEREDOCS: [&str; 3] = ["ADD", "COPY", "RUN"];
+/// The instruction's name and what follows it.
+fn split_keyword(text: &Text) -> (Word, Text) {
+    let all = text.as_str();
+    let split = all.find(words::is_space).unwrap_or(all.len());
+    (text.word(0..split), text.slice(split..all.len()).trim())
+}
+
+/// Whether `<<` is special in an instruction, or in the one that ONBUILD keeps.
+fn takes_heredocs(keyword: &Word, arguments: &Text) -> bool {
+    match keyword.text.to_uppercase().as_str() {
+        "ADD" | "COPY" | "RUN" => !matches!(words::json(arguments), Ok(Some(_))),
+        "ONBUILD" => {
+            let (keyword, rest) = split_keyword(arguments);
+            let (_, arguments) = flags::split(&rest);
+            keyword.text.to_uppercase() != "ONBUILD" && takes_heredocs(&keyword, &arguments)
+        }
+        _ => false,
+    }
+}
 
 #[cfg(test)]
 mod tests;

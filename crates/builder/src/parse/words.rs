@@ -26,7 +26,7 @@ pub fn json(text: &Text) -> Result<Option<Vec<Word>>, Problem> {
     let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(text.as_str()) else { return Ok(None) };
     let strings = values.into_iter().map(|value| match value {
         serde_json::Value::String(text_of) => Ok(Word { text: text_of, span: text.whole() }),
-        _ => Err(Problem::new(
+        _ => Err(Problem::of_syntax(
             "when using JSON array syntax, arrays must be comprised of strings only",
             text.whole(),
         )),
@@ -45,15 +45,20 @@ pub fn plain(text: &Text) -> Vec<Word> {
     let mut start = None;
     for (at, c) in text.as_str().char_indices().chain([(text.as_str().len(), ' ')]) {
         match (c, start) {
-            (' ' | '\t' | '\x0b' | '\x0c' | '\r', Some(from)) => {
+            (c, Some(from)) if is_space(c) => {
                 words.push(text.word(from..at));
                 start = None;
             }
-            (' ' | '\t' | '\x0b' | '\x0c' | '\r', None) | (_, Some(_)) => {}
-            (_, None) => start = Some(at),
+            (c, None) if !is_space(c) => start = Some(at),
+            _ => {}
         }
     }
     words
+}
+
+/// What separates plain words. A no-break space, for one, does not.
+pub fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\x0b' | '\x0c' | '\r')
 }
 
 /// The words as a shell would split them; quotes and escapes stay in place for the expansion to remove.
@@ -86,16 +91,37 @@ pub fn quoted(text: &Text, escape: char) -> Vec<Word> {
     words
 }
 
+/// Whether a quote is opened and never closed. Nothing can be escaped between single quotes.
+pub fn has_open_quote(text: &Text) -> bool {
+    let mut quote = None;
+    let mut characters = text.as_str().chars();
+    while let Some(c) = characters.next() {
+        match quote {
+            None | Some('"') if c == '\\' => drop(characters.next()),
+            None if c == '\'' || c == '"' => quote = Some(c),
+            Some(open) if c == open => quote = None,
+            _ => {}
+        }
+    }
+    quote.is_some()
+}
+
+/// Whether [`pairs`] takes `text` for a name and a value with white space between.
+pub fn is_old_pair(text: &Text, escape: char) -> bool {
+    quoted(text, escape).first().is_some_and(|first| !first.text.contains('='))
+}
+
 /// Names with values: `a=b c="d e"`, or the old `a b c` that gives `a` the value `b c`.
 pub fn pairs(text: &Text, instruction: &str, escape: char) -> Result<Vec<(Word, Word)>, Problem> {
     let words = quoted(text, escape);
     let Some(first) = words.first() else {
         return Err(Problem::new(format!("{instruction} requires at least one argument"), text.whole()));
     };
-    if !first.text.contains('=') {
+    if is_old_pair(text, escape) {
         let all = text.as_str();
-        let Some(end) = all.find(['\t', '\x0b', '\x0c', '\r', ' ']) else {
-            return Err(Problem::new(format!("{instruction} must have two arguments"), text.whole()));
+        let Some(end) = all.find(is_space) else {
+            let problem = Problem::of_syntax(format!("{instruction} must have two arguments"), text.whole());
+            return Err(problem.helped(format!("write {instruction} {}=value", first.text)));
         };
         let value = end + (all[end..].len() - all[end..].trim_start().len());
         return Ok(vec![(text.word(0..end), text.word(value..all.len()))]);
@@ -112,10 +138,11 @@ fn split_pair(word: &Word, instruction: &str) -> Result<(Word, Word), Problem> {
             Word { text: name.to_owned(), span: word.span.start..word.span.start + name.len() },
             Word { text: value.to_owned(), span: word.span.clone() },
         )),
-        None => Err(Problem::new(
+        None => Err(Problem::of_syntax(
             format!("Syntax error - can't find = in {:?}. Must be of the form: name=value", word.text),
             word.span.clone(),
-        )),
+        )
+        .helped("quote a value that has white space in it")),
     }
 }
 

@@ -32,7 +32,7 @@ pub fn carried(graph: &Graph, states: &[State], trace: &Trace) -> Vec<Carried> {
     let result: Vec<OperationId> =
         std::iter::successors(Some(graph.result), |id| graph.operations[*id].input).collect();
     let steps = graph.operations.iter().enumerate().filter_map(|(id, operation)| {
-        let key = trace.steps.get(&operation.place)?.key();
+        let key = *trace.keys.get(&operation.place)?;
         let record = states.get(id)?.record.clone()?;
         Some(Carried { key, record, is_in_result: result.contains(&id) })
     });

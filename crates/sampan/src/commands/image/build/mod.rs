@@ -4,7 +4,9 @@
 //! ([`sources`]), what RUN's processes get ([`run`]), and what becomes of the result ([`output`]).
 
 mod annotation;
+mod answer;
 mod cache;
+mod call;
 mod export;
 mod failure;
 mod fields;
@@ -21,6 +23,7 @@ use clap::Args;
 use engine::EngineError;
 
 use self::{
+    call::Call,
     output::Outputs,
     run::Processes,
     show::{Appearance, Show},
@@ -42,6 +45,8 @@ pub struct Build {
     outputs: Outputs,
     #[command(flatten)]
     appearance: Appearance,
+    #[command(flatten)]
+    call: Call,
 }
 
 impl Verb for Build {
@@ -49,6 +54,10 @@ impl Verb for Build {
     const USAGE: &'static str = "[OPTIONS] PATH | URL | -";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let question = match self.call.question() {
+            Ok(question) => question,
+            Err(error) => return Ok(failure::refuse(&error)),
+        };
         let engine = session::open(globals)?;
         let (show, request) = match self.prepare(engine.cache()) {
             Ok(prepared) => prepared,
@@ -57,6 +66,10 @@ impl Verb for Build {
         let client =
             || session::client(globals).map_err(|error| EngineError::Invalid(report::chain(error.as_ref())));
         let host = Local::new(engine, &client);
+        if let Some(question) = question {
+            let place = self.sources.dockerfile_place();
+            return question.answer(request, &host, &show, &place);
+        }
         match show.during(|observer| builder::build(request, &host, observer)) {
             Ok(built) => {
                 if let Err(error) = self.outputs.record(&built) {

@@ -7,6 +7,8 @@ use builder::{Build as Request, ContextSource, DockerfileSource, NamedContext};
 use clap::Args;
 use types::Platform;
 
+use super::call::DockerfilePlace;
+
 /// What is built.
 #[derive(Args)]
 pub struct Sources {
@@ -35,6 +37,11 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// Where the Dockerfile is, as messages are to name it.
+    pub fn dockerfile_place(&self) -> DockerfilePlace {
+        DockerfilePlace::new(self.file.as_deref(), &self.context)
+    }
+
     /// A build of these, whose results are kept in `cache`.
     pub fn request(&self, cache: PathBuf) -> anyhow::Result<Request> {
         let arguments = arguments(&self.build_arg)?;
