@@ -209,6 +209,33 @@ fn wrong_options_are_refused_as_docker_refuses_them() {
     );
 }
 
+#[test]
+fn options_of_old_scripts_are_taken() {
+    let Some(sandbox) = sandbox() else { return };
+    let context = context(&sandbox, "FROM busybox\n");
+    let build = |arguments: &[&str]| sandbox.sampan([&["build", "-q"], arguments, &[&context]].concat()).ok();
+    let id = build(&[]).stdout;
+    let silent =
+        build(&["--rm", "--force-rm=false", "--compress", "--disable-content-trust", "-D", "--builder", "x"]);
+    assert_eq!((silent.stdout.as_str(), silent.stderr.as_str()), (id.as_str(), ""), "{silent}");
+    let warned = build(&["--isolation", "default", "--security-opt", "seccomp=unconfined"]);
+    assert_eq!(
+        warned.stderr,
+        "WARNING: isolation flag is deprecated with BuildKit.\nWARNING: security-opt flag is deprecated. \
+         \"RUN --security=insecure\" should be used with BuildKit.\n",
+        "{warned}"
+    );
+}
+
+#[test]
+fn a_date_that_is_chosen_is_the_images() {
+    let Some(sandbox) = sandbox() else { return };
+    let context = context(&sandbox, "FROM busybox\nCOPY a /\n");
+    sandbox.sampan(["build", "-q", "-t", "dated", "--source-date-epoch", "86400", &context]).ok();
+    let history = sandbox.sampan(["history", "-H=false", "--format", "{{.CreatedAt}}", "dated"]).ok();
+    assert!(history.stdout.starts_with("1970-01-02T00:00:00"), "{history}");
+}
+
 /// `text` without escape sequences.
 fn unescaped(text: &str) -> String {
     let mut plain = String::new();

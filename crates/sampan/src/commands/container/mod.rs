@@ -6,7 +6,7 @@ pub mod inspect;
 pub mod kill;
 pub mod logs;
 pub mod ls;
-mod options;
+pub mod options;
 pub mod port;
 pub mod restart;
 pub mod rm;

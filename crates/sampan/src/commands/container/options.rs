@@ -88,8 +88,8 @@ pub struct Options {
     #[arg(short, long)]
     pub tty: bool,
     /// Ulimit options
-    #[arg(long, value_name = "ulimit")]
-    ulimit: Vec<String>,
+    #[arg(long, value_name = "ulimit", value_parser = ulimit)]
+    ulimit: Vec<Ulimit>,
     /// Username or UID (format: <name|uid>[:<group|gid>])
     #[arg(short, long)]
     user: Option<String>,
@@ -106,7 +106,7 @@ impl Options {
     pub fn into_request(self, image: String, command: Vec<String>) -> anyhow::Result<Create> {
         let mut mounts = self.volume.iter().map(|text| volume(text)).collect::<anyhow::Result<Vec<_>>>()?;
         mounts.extend(self.tmpfs.iter().map(|text| tmpfs(text)));
-        let mut ulimits = self.ulimit.iter().map(|text| ulimit(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut ulimits = self.ulimit;
         if !ulimits.iter().any(|limit| limit.name == "nofile") {
             ulimits.extend(default_file_limit());
         }
@@ -251,20 +251,43 @@ fn tmpfs(text: &str) -> Mount {
 }
 
 /// `name=soft[:hard]`; -1 is no limit.
-fn ulimit(text: &str) -> anyhow::Result<Ulimit> {
-    let invalid = || anyhow::anyhow!("invalid ulimit argument: {text}");
-    let (name, values) = text.split_once('=').ok_or_else(invalid)?;
+pub fn ulimit(text: &str) -> Result<Ulimit, String> {
+    let (name, values) = text.split_once('=').ok_or_else(|| format!("invalid ulimit argument: {text}"))?;
+    if !ULIMITS.contains(&name) {
+        return Err(format!("invalid ulimit type: {name}"));
+    }
     let (soft, hard) = values.split_once(':').unwrap_or((values, values));
     let value = |text: &str| match text {
         "-1" => Ok(u64::MAX),
-        text => text.parse::<u64>().map_err(|_| invalid()),
+        text => {
+            text.parse::<u64>().map_err(|_| format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+        }
     };
     let (soft, hard) = (value(soft)?, value(hard)?);
     if soft > hard {
-        anyhow::bail!("ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}");
+        return Err(format!("ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"));
     }
     Ok(Ulimit { name: name.to_owned(), soft, hard })
 }
+
+/// The resources of getrlimit(2) by docker's names.
+const ULIMITS: [&str; 15] = [
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
 
 /// As many files as docker's daemon gives, or as the caller may: raising a hard limit takes a privilege.
 fn default_file_limit() -> Option<Ulimit> {

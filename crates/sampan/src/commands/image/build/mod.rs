@@ -10,6 +10,7 @@ mod call;
 mod export;
 mod failure;
 mod fields;
+mod legacy;
 mod metadata;
 mod output;
 mod run;
@@ -24,6 +25,7 @@ use engine::EngineError;
 
 use self::{
     call::Call,
+    legacy::Legacy,
     output::Outputs,
     run::Processes,
     show::{Appearance, Show},
@@ -47,6 +49,8 @@ pub struct Build {
     appearance: Appearance,
     #[command(flatten)]
     call: Call,
+    #[command(flatten)]
+    legacy: Legacy,
 }
 
 impl Verb for Build {
@@ -63,6 +67,9 @@ impl Verb for Build {
             Ok(prepared) => prepared,
             Err(error) => return Ok(failure::refuse(&error)),
         };
+        for warning in self.legacy.warnings() {
+            eprintln!("WARNING: {warning}");
+        }
         let client =
             || session::client(globals).map_err(|error| EngineError::Invalid(report::chain(error.as_ref())));
         let host = Local::new(engine, &client);

@@ -30,6 +30,10 @@ pub struct Sources {
     /// Always attempt to pull all referenced images
     #[arg(long)]
     pull: bool,
+    /// When the sources are from, in seconds since 1970: what is made is dated so (default: SOURCE_DATE_EPOCH, or the
+    /// commit's date)
+    #[arg(long, value_name = "SECONDS")]
+    source_date_epoch: Option<i64>,
     /// Set the target build stage to build
     #[arg(long)]
     target: Option<String>,
@@ -57,7 +61,10 @@ impl Sources {
         let dockerfile = DockerfileSource::named(self.file.as_deref()).context(refused)?;
         let mut request = Request::new(context, dockerfile, cache);
         request.contexts = contexts;
-        request.source_date = source_date(&arguments)?;
+        request.source_date = match self.source_date_epoch {
+            Some(date) => Some(date),
+            None => source_date(&arguments)?,
+        };
         request.arguments = arguments;
         request.target = self.target.clone();
         request.no_cache = self.no_cache;
