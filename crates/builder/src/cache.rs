@@ -14,6 +14,7 @@
 mod budget;
 mod filter;
 mod hold;
+pub mod mounts;
 mod once;
 mod prune;
 mod usage;

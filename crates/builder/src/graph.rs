@@ -2,6 +2,9 @@
 //!
 //! Plain data. An operation names what it stands on, so operations of several stages can share one graph.
 
+mod mounts;
+
+use engine::container::Ulimit;
 use image::{Configuration, Image};
 use serde::Serialize;
 use types::Digest;
@@ -12,6 +15,8 @@ use crate::{
     mode::Mode,
     remote::{git::GitReference, url::Url},
 };
+
+pub use mounts::{CacheMount, Mount, MountKind, SecretVariable, Sharing};
 
 /// The operations in an order in which each comes after what it stands on, and what to make of the last.
 #[derive(Debug)]
@@ -68,12 +73,20 @@ impl Operation {
         self.input.into_iter().chain(self.takes_from())
     }
 
-    /// The operation whose result files are taken from.
-    pub fn takes_from(&self) -> Option<OperationId> {
-        match &self.action {
-            Action::Copy(Copy { from: Origin::State(id), .. }) => Some(*id),
-            Action::Copy(_) | Action::Base(_) | Action::Run(_) | Action::MakeDirectory(_) => None,
-        }
+    /// The operations whose results files are taken from.
+    pub fn takes_from(&self) -> Vec<OperationId> {
+        let origins: Vec<Origin> = match &self.action {
+            Action::Copy(copy) => vec![copy.from],
+            Action::Run(run) => {
+                run.mounts.iter().filter_map(Mount::takes).map(|(origin, _)| origin).collect()
+            }
+            Action::Base(_) | Action::MakeDirectory(_) => Vec::new(),
+        };
+        let states = origins.into_iter().filter_map(|origin| match origin {
+            Origin::State(id) => Some(id),
+            Origin::Context | Origin::Named(_) => None,
+        });
+        states.collect()
     }
 }
 
@@ -105,6 +118,16 @@ pub struct Run {
     pub directory: String,
     pub user: String,
     pub network: Network,
+    /// It has all privileges there are: `--security=insecure`.
+    pub insecure: bool,
+    /// In the order in which they are mounted.
+    pub mounts: Vec<Mount>,
+    pub secrets: Vec<SecretVariable>,
+    /// Further names in /etc/hosts, whatever addresses they stand for.
+    pub hosts: Vec<String>,
+    pub ulimits: Vec<Ulimit>,
+    /// The size of /dev/shm in bytes.
+    pub shm: Option<u64>,
     /// Variables for the process only, which are no reason to run it again: proxies.
     #[serde(skip)]
     pub ambient: Vec<String>,

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use engine::container::{ExtraHost, Limits, StepMount, Ulimit};
 use image::{
     Image, Lease, Store,
     manifest::{Descriptor, Manifest},
 };
 use serde::Serialize;
 use types::{Digest, Platform, Reference};
+
+use crate::stop::Stop;
 
 /// The engine, as a build sees it.
 ///
@@ -52,8 +55,14 @@ pub trait Host: Sync {
     ) -> Result<(), HostError>;
 
     /// Runs a process in a container of its own to its end, passing on what it writes, and returns its exit code.
-    /// What it changed is in `step.upper` then, nothing of the engine's own among it, and nothing is mounted.
-    fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError>;
+    /// What it changed is in `step.upper` then, nothing of the engine's own among it, and nothing is mounted. When `stop`
+    /// is set, it is killed with all that it started.
+    fn run(
+        &self,
+        step: &RunStep,
+        stop: &Stop,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<i32, HostError>;
 }
 
 /// A manifest or an index that a registry has.
@@ -80,6 +89,17 @@ pub struct RunStep {
     pub user: String,
     pub hostname: String,
     pub network: Network,
+    /// In the order in which they are mounted.
+    pub mounts: Vec<StepMount>,
+    /// `NAME=value`, to be known to the process only.
+    pub secrets: Vec<String>,
+    pub hosts: Vec<ExtraHost>,
+    pub limits: Limits,
+    pub ulimits: Vec<Ulimit>,
+    /// The cgroup its own is made in, if not the engine's.
+    pub cgroup_parent: Option<String>,
+    /// It has all privileges there are.
+    pub privileged: bool,
 }
 
 /// The network a RUN step has.

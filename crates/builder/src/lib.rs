@@ -33,16 +33,18 @@ mod plan;
 mod progress;
 mod recipe;
 mod remote;
+mod run_settings;
 mod scratch;
 mod solve;
 mod squash;
 mod stack;
+mod stop;
 
 use std::{
     collections::BTreeMap,
     io,
     path::PathBuf,
-    sync::{Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use image::{Configuration, Image, Lease, StoreError, config::History};
@@ -61,7 +63,12 @@ pub use ignore::InvalidPattern;
 pub use input::{ContextSource, DockerfileSource, InputError, NamedContext, NamedFiles};
 pub use lint::{Finding, Rule};
 pub use local::Local;
-pub use solve::CopyError;
+pub use run_settings::{
+    ExtraHost, HostAddress, Limits, Privilege, RunSettings, Secret, SecretContent, SwapLimit, Ulimit,
+    UnknownPrivilege,
+};
+pub use solve::{CopyError, MountError};
+pub use stop::Stop;
 
 use cache::{
     Cache, Trace,
@@ -97,6 +104,10 @@ pub struct Build {
     pub pull: bool,
     /// The network of RUN steps that do not say.
     pub network: Network,
+    /// What else their processes get.
+    pub run: RunSettings,
+    /// Ends the build when it is set; all that is under way is killed, and nothing of it is left.
+    pub stop: Option<Arc<Stop>>,
     /// The platforms to build for; this machine's if there are none.
     pub platforms: Vec<Platform>,
     /// One layer for all that is built on the base.
@@ -128,6 +139,8 @@ impl Build {
             no_cache: false,
             pull: false,
             network: Network::Default,
+            run: RunSettings::default(),
+            stop: None,
             platforms: Vec::new(),
             squash: false,
             annotations: Annotations::default(),
@@ -170,6 +183,12 @@ pub enum BuildError {
     /// A process of RUN failed. `output` is the last of what it wrote.
     #[error("process {command:?} did not complete successfully: exit code: {code}")]
     Run { command: String, code: i32, output: String, diagnostic: Box<Diagnostic> },
+    /// Something could not be mounted for a process of RUN.
+    #[error("{error}")]
+    Mount { error: Box<MountError>, diagnostic: Box<Diagnostic> },
+    /// Nobody wants it any more.
+    #[error("Canceled: context canceled")]
+    Canceled,
     /// RUN needs another processor.
     #[error("this machine cannot run programs for {platform}")]
     Foreign { platform: Platform, diagnostic: Box<Diagnostic> },
@@ -196,8 +215,10 @@ impl BuildError {
             | BuildError::Context { diagnostic, .. }
             | BuildError::Copy { diagnostic, .. }
             | BuildError::Foreign { diagnostic, .. }
+            | BuildError::Mount { diagnostic, .. }
             | BuildError::Run { diagnostic, .. } => Some(diagnostic),
             BuildError::Input(_)
+            | BuildError::Canceled
             | BuildError::Export(_)
             | BuildError::TooManyLayers
             | BuildError::LayerMissing(_)
@@ -242,6 +263,8 @@ fn build_with(
         no_cache,
         pull,
         network,
+        run,
+        stop,
         platforms,
         squash,
         annotations,
@@ -264,6 +287,11 @@ fn build_with(
     let lease = host.store().lease()?;
     let imports = Imports::open(&cache_from, host, &progress);
     let named = NamedPlaces::new(&contexts, courier);
+    let stop = match stop {
+        Some(stop) => stop,
+        None => Arc::new(Stop::new().map_err(BuildError::Cache)?),
+    };
+    let stop = &stop;
     let work = Work {
         host,
         lease: &lease,
@@ -273,11 +301,12 @@ fn build_with(
         input: &input,
         no_cache,
         date,
+        stop,
     };
 
     let layouts = BTreeMap::new();
     let mut settings =
-        Settings { arguments, labels, contexts, layouts, target, platform: None, network, pull };
+        Settings { arguments, labels, contexts, layouts, target, platform: None, network, run, pull };
     let platforms: Vec<_> = platforms.into_iter().map(Some).collect();
     let platforms = if platforms.is_empty() { vec![None] } else { platforms };
     let inline = cache_to.iter().any(|export| export.to == CacheTarget::Inline);
@@ -287,7 +316,7 @@ fn build_with(
         settings.layouts = load_layouts(&settings, &lease, cache)?;
         let graph = plan(&input, &settings, host, &progress)?;
         emulation::check(&graph, &input)?;
-        let (states, trace) = work.solve(&graph, settings.platform.as_ref())?;
+        let (states, trace) = work.solve(&graph, &settings)?;
         let steps = transport::carried(&graph, &states, &trace);
         let layers = &states[graph.result].layers;
         let mut config = configuration(graph.config.clone(), &graph.history, &states, date);
@@ -324,14 +353,15 @@ struct Work<'a, 'p> {
     input: &'a Input,
     no_cache: bool,
     date: SourceDate,
+    stop: &'a Stop,
 }
 
 impl Work<'_, '_> {
     /// Carries out a graph, and remembers how that went.
-    fn solve(&self, graph: &Graph, platform: Option<&Platform>) -> Result<(Vec<State>, Trace), BuildError> {
-        let Work { host, lease, imports, courier, named, input, no_cache, date } = *self;
+    fn solve(&self, graph: &Graph, settings: &Settings) -> Result<(Vec<State>, Trace), BuildError> {
+        let Work { host, lease, imports, courier, named, input, no_cache, date, stop } = *self;
         let Courier { cache, remotes, progress, .. } = courier;
-        let identity = match platform {
+        let identity = match &settings.platform {
             Some(platform) => Digest::of(format!("{} {platform}", input.identity).as_bytes()),
             None => input.identity,
         };
@@ -351,7 +381,8 @@ impl Work<'_, '_> {
             source: &input.text,
             before: &before,
             trace: Mutex::default(),
-            stop: &AtomicBool::new(false),
+            stop,
+            run: &settings.run,
         };
         let states = solver.solve(graph)?;
         let trace = solver.trace.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
 //! The engine of this machine as a build's host.
 
 use std::{
+    os::fd::AsFd,
     path::PathBuf,
     sync::{Mutex, PoisonError},
 };
@@ -19,6 +20,7 @@ use types::{Digest, Platform, Reference};
 use crate::{
     cache::{self, Budget},
     host::{Host, HostError, Network, Pushed, RunStep, Stream},
+    stop::Stop,
 };
 
 /// Builds with what an engine has, and into it.
@@ -105,24 +107,34 @@ impl Host for Local<'_> {
         transfer::fetch_layer(&client, lease, name, blob, diff_ids).map_err(other)
     }
 
-    fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {
-        let RunStep { layers, upper, work, arguments, environment, directory, user, hostname, network } =
-            step.clone();
-        let network = match network {
-            Network::Default => NetworkMode::Bridge,
-            Network::None => NetworkMode::None,
-            Network::Host => NetworkMode::Host,
-        };
+    fn run(
+        &self,
+        step: &RunStep,
+        stop: &Stop,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<i32, HostError> {
+        let step = step.clone();
         let step = Step {
-            layers,
-            upper,
-            work,
-            arguments,
-            env: environment,
-            working_directory: directory,
-            user,
-            hostname,
-            network,
+            layers: step.layers,
+            upper: step.upper,
+            work: step.work,
+            arguments: step.arguments,
+            env: step.environment,
+            working_directory: step.directory,
+            user: step.user,
+            hostname: step.hostname,
+            network: match step.network {
+                Network::Default => NetworkMode::Bridge,
+                Network::None => NetworkMode::None,
+                Network::Host => NetworkMode::Host,
+            },
+            mounts: step.mounts,
+            secrets: step.secrets,
+            hosts: step.hosts,
+            limits: step.limits,
+            ulimits: step.ulimits,
+            cgroup_parent: step.cgroup_parent,
+            privileged: step.privileged,
         };
         let pass_on = |stream, bytes: &[u8]| {
             let stream = match stream {
@@ -131,7 +143,7 @@ impl Host for Local<'_> {
             };
             output(stream, bytes);
         };
-        match self.with(|engine| engine.run_step(step, pass_on)) {
+        match self.with(|engine| engine.run_step(step, stop.as_fd(), pass_on)) {
             Ok(code) => Ok(i32::from(code)),
             // The command is to blame, not the engine.
             Err(EngineError::Start(failure)) if failure.kind != engine::FailureKind::Setup => {

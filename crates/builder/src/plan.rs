@@ -19,6 +19,7 @@ use crate::{
     instructions::{self, from},
     parse::{Directives, Statement, Word},
     recipe::{Recipe, Step, no_stage},
+    run_settings::RunSettings,
 };
 
 /// What the command line says about a build, as far as it changes the graph.
@@ -34,6 +35,7 @@ pub struct Settings {
     pub target: Option<String>,
     pub platform: Option<Platform>,
     pub network: Network,
+    pub run: RunSettings,
     pub pull: bool,
 }
 
@@ -284,6 +286,27 @@ impl<'a> Planner<'a> {
 
     /// Where `--from=word` takes files: a stage by name or number, or an image.
     pub fn origin(&mut self, word: &Word) -> Result<Origin, PlanError> {
+        self.find_origin(word, &|from, to| {
+            format!("cannot copy from stage {from:?}, it needs to be defined before current stage {to:?}")
+        })
+    }
+
+    /// The same for a mount on `target`.
+    pub fn mount_origin(&mut self, word: &Word, target: &str) -> Result<Origin, PlanError> {
+        self.find_origin(word, &|from, _| {
+            format!(
+                "cannot mount from stage {from:?} to {target:?}, stage needs to be defined before current \
+                 command"
+            )
+        })
+    }
+
+    /// `too_late` says that the one stage stands after the other.
+    fn find_origin(
+        &mut self,
+        word: &Word,
+        too_late: &dyn Fn(&str, &str) -> String,
+    ) -> Result<Origin, PlanError> {
         let refuse = |message: String| Err(Problem::new(message, word.span.clone()).into());
         let stages = self.recipe.stages.len();
         if word.text.contains('$') {
@@ -300,14 +323,18 @@ impl<'a> Planner<'a> {
             }
             if stage > here {
                 let (from, to) = (self.recipe.label(stage), self.recipe.label(here));
-                return refuse(format!(
-                    "cannot copy from stage {from:?}, it needs to be defined before current stage {to:?}"
-                ));
+                return refuse(too_late(&from, &to));
             }
             return Ok(Origin::State(self.require(stage)?.top));
         }
         if let Ok(number) = word.text.parse::<usize>() {
             return refuse(format!("invalid stage index {number}"));
+        }
+        if word.text == "scratch" {
+            let id = self.operations.len();
+            let (label, title) = (String::new(), "FROM scratch".to_owned());
+            self.operations.push(Operation::source(Action::Base(None), label, title, word.span.clone()));
+            return Ok(Origin::State(id));
         }
         if let Some(origin) = self.named_origin(&word.text, &word.span)? {
             return Ok(origin);

@@ -84,7 +84,11 @@ impl Recipe {
             }
             let recipe = &self.stages[stage];
             let flags = recipe.steps.iter().flat_map(|step| &step.statement.flags);
-            let sources = flags.filter(|flag| flag.name == "from").filter_map(|flag| flag.value.as_deref());
+            let sources = flags.filter_map(|flag| match (flag.name.as_str(), flag.value.as_deref()?) {
+                ("from", name) => Some(name),
+                ("mount", options) => options.split(',').find_map(|option| option.strip_prefix("from=")),
+                _ => None,
+            });
             rest.extend(sources.filter_map(|text| self.stage_of_flag(text)));
             rest.extend(self.stage(&recipe.from.image.text, stage));
             if rest.contains(&to) {

@@ -110,7 +110,7 @@ impl Host for FakeEngine {
         Err(HostError::NotFound(name.clone()))
     }
 
-    fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {
+    fn run(&self, step: &RunStep, _: &Stop, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, HostError> {
         self.runs.lock().expect("no test panics holding it").push(step.clone());
         let run = std::process::Command::new(&step.arguments[0])
             .args(&step.arguments[1..])

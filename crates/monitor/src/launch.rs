@@ -26,6 +26,14 @@ pub struct Foreground<'a> {
     pub errors: BorrowedFd<'a>,
 }
 
+/// What a monitor is given besides its order: descriptors.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Gifts<'a> {
+    pub foreground: Option<Foreground<'a>>,
+    /// What is in no file: see [`runtime::Confidential`].
+    pub confidential: Option<BorrowedFd<'a>>,
+}
+
 /// A container that runs under its monitor.
 #[derive(Debug)]
 pub struct Running {
@@ -49,17 +57,14 @@ pub enum LaunchError {
 
 /// Starts a monitor that carries out `order` in the container's directory `bundle`, and waits until the
 /// container's program runs.
-pub fn launch(
-    order: &Order,
-    bundle: &Path,
-    lock: Lock,
-    foreground: Option<Foreground<'_>>,
-) -> Result<Running, LaunchError> {
+pub fn launch(order: &Order, bundle: &Path, lock: Lock, gifts: Gifts<'_>) -> Result<Running, LaunchError> {
     let (ours, theirs) = Channel::pair()?;
     order.store(bundle)?;
     spawn(theirs)?;
     let mut descriptors = vec![lock.as_fd()];
-    descriptors.extend(foreground.iter().flat_map(|foreground| [foreground.output, foreground.errors]));
+    // In the order in which the monitor takes them: what the order mentions first.
+    descriptors.extend(gifts.confidential);
+    descriptors.extend(gifts.foreground.iter().flat_map(|foreground| [foreground.output, foreground.errors]));
     ours.send(bundle.as_os_str().as_bytes(), &descriptors)?;
     drop(lock);
     let running = Running { publish: Vec::new(), input: None, channel: ours };
@@ -95,6 +100,12 @@ impl Running {
             Some((Report::Exited { code }, _)) => Ok(code),
             _ => Err(LaunchError::MonitorLost),
         }
+    }
+
+    /// Says that nobody needs the container any more, as going away would: one that is to end then is killed. What
+    /// became of it is still told by [`Running::wait`].
+    pub fn abandon(&self) -> io::Result<()> {
+        self.channel.finish_sending()
     }
 
     fn report(&self) -> Result<Option<(Report, Option<OwnedFd>)>, LaunchError> {

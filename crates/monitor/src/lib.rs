@@ -25,7 +25,7 @@ mod role;
 mod status;
 mod watch;
 
-pub use launch::{Foreground, LaunchError, Running, launch};
+pub use launch::{Foreground, Gifts, LaunchError, Running, launch};
 pub use order::{Input, Network, OnAbandon, Order, TerminalSize};
 pub use record::{Ended, Lock, Started};
 pub use role::{ROLE, play};

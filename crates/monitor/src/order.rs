@@ -22,6 +22,9 @@ pub struct Order {
     pub network: Option<Network>,
     pub log: Limits,
     pub on_abandon: OnAbandon,
+    /// A descriptor of [`runtime::Confidential`] comes along.
+    #[serde(default)]
+    pub confidential: bool,
     /// What to execute when the container has ended and nobody who launched it is left to clean up.
     pub afterwards: Option<Vec<String>>,
 }

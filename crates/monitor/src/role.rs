@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use runtime::{
-    Failure, Stdio,
+    Confidential, Failure, Stdio,
     cgroup::{Cgroup, Layout},
 };
 use rustix::{
@@ -55,9 +55,10 @@ fn live() -> io::Result<()> {
     let order = Order::load(&bundle)?.ok_or(io::ErrorKind::NotFound)?;
     let mut descriptors = message.descriptors.into_iter();
     let lock = Lock::from(descriptors.next().ok_or(io::ErrorKind::InvalidData)?);
+    let confidential = if order.confidential { descriptors.next() } else { None };
     let foreground = descriptors.next().zip(descriptors.next());
 
-    let outcome = carry_out(&order, &bundle, foreground, &channel);
+    let outcome = carry_out(&order, &bundle, confidential, foreground, &channel);
     release_claims(order.network.as_ref());
     let (record, last_report, launcher) = match &outcome {
         Ok(outcome) => (outcome.ended.clone(), Report::Exited { code: outcome.ended.code }, outcome.launcher),
@@ -116,16 +117,20 @@ struct Outcome {
 fn carry_out(
     order: &Order,
     bundle: &Path,
+    confidential: Option<OwnedFd>,
     foreground: Option<(OwnedFd, OwnedFd)>,
     channel: &Channel,
 ) -> Result<Outcome, Failure> {
     let layout = Layout::detect().map_err(context("finding the cgroups"))?;
-    let spec = runtime::bundle::load(bundle).map_err(context("reading the bundle"))?;
+    let mut spec = runtime::bundle::load(bundle).map_err(context("reading the bundle"))?;
+    let confidential = confidential.map(Confidential::unpack).transpose();
+    let confidential = confidential.map_err(context("reading what is confidential"))?.unwrap_or_default();
+    confidential.add_variables(&mut spec);
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
     let cgroup = Cgroup::create(&layout, &order.cgroup_parent, &order.id.to_string(), &resources)
         .map_err(Failure::setup)?;
-    let outcome = start(order, bundle, &spec, &layout, &cgroup).and_then(|container| {
-        drop(spec);
+    let outcome = start(order, bundle, &spec, &confidential, &layout, &cgroup).and_then(|container| {
+        drop((spec, confidential));
         watch(order, bundle, container, foreground, channel, &cgroup)
     });
     // What can keep a cgroup from being removed is a process that is still being killed. The next start sweeps
@@ -139,11 +144,12 @@ fn start(
     order: &Order,
     bundle: &Path,
     spec: &Spec,
+    confidential: &Confidential,
     layout: &Layout,
     cgroup: &Cgroup,
 ) -> Result<Container, Failure> {
     let (stdio, outputs, input) = streams(order).map_err(context("making pipes"))?;
-    let created = runtime::create(spec, bundle, layout, cgroup, stdio)?;
+    let created = runtime::create(spec, bundle, confidential, layout, cgroup, stdio)?;
     let connected = connect(order, spec, &created);
     let connection = match connected {
         Ok(connection) => connection,

@@ -17,6 +17,13 @@ pub const SECCOMP_UNCONFINED: &str = "org.sampan.seccomp.unconfined";
 /// Option of a bind mount: the source, if empty, is first filled with what the image has at the destination.
 pub const COPY_UP: &str = "x-sampan.copy-up";
 
+/// Option of a bind mount or an overlay that is not the root: what of it is mounted, a path below it. Links stay inside.
+pub const BELOW: &str = "x-sampan.below=";
+
+/// Type of a mount: a file of [`Confidential`](crate::Confidential), in memory. Its source is the file's index; `uid`,
+/// `gid` and `mode` are options.
+pub const SECRET: &str = "x-sampan.secret";
+
 /// Reads the specification of the bundle in `directory`.
 pub fn load(directory: &Path) -> io::Result<Spec> {
     Ok(serde_json::from_slice(&fs::read(directory.join(CONFIG))?)?)

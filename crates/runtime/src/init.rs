@@ -18,6 +18,7 @@ use sys::{
 
 use crate::{
     bundle, cgroup,
+    confidential::Confidential,
     failure::{Context, Failure},
     process::{Place, become_process, fail},
     rootfs::{self, Terminal},
@@ -29,6 +30,7 @@ pub struct Birth<'a> {
     pub spec: &'a Spec,
     pub process: &'a Process,
     pub bundle: &'a Path,
+    pub confidential: &'a Confidential,
     pub cgroups: &'a cgroup::Layout,
     pub entry: &'a cgroup::Entry,
     pub stdio: Stdio,
@@ -47,13 +49,13 @@ pub fn live(birth: Birth<'_>, report: Channel) -> ! {
 }
 
 fn set_up(birth: Birth<'_>, report: &Channel) -> Result<(), Failure> {
-    let Birth { spec, process, bundle, cgroups, entry, stdio } = birth;
+    let Birth { spec, process, bundle, confidential, cgroups, entry, stdio } = birth;
     leave_the_caller_behind(process)?;
     entry.join().context("joining the cgroups")?;
     // Only now: the namespace's root is the cgroup its maker is in.
     unshare(Namespaces::CGROUP).context("cgroup namespace")?;
 
-    let root = rootfs::set_up(spec, bundle, cgroups)?;
+    let root = rootfs::set_up(spec, bundle, confidential, cgroups)?;
     match stdio {
         Stdio::Descriptors(descriptors) => use_descriptors(descriptors)?,
         Stdio::Terminal { columns, rows } => {

@@ -5,6 +5,7 @@
 
 pub mod bundle;
 pub mod cgroup;
+mod confidential;
 mod enter;
 mod failure;
 mod identity;
@@ -17,6 +18,7 @@ mod rootfs;
 pub mod seccomp;
 mod start;
 
+pub use confidential::Confidential;
 pub use enter::enter;
 pub use failure::{Failure, FailureKind};
 pub use privileges::{all_capabilities, resource};

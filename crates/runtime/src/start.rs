@@ -16,6 +16,7 @@ use sys::{
 
 use crate::{
     cgroup::{self, Cgroup},
+    confidential::Confidential,
     failure::{Context, Failure},
     init::{self, Birth},
 };
@@ -49,6 +50,7 @@ pub struct Started {
 pub fn create(
     spec: &Spec,
     bundle: &Path,
+    confidential: &Confidential,
     cgroups: &cgroup::Layout,
     cgroup: &Cgroup,
     stdio: Stdio,
@@ -60,7 +62,7 @@ pub fn create(
     match fork(namespaces(spec), entry.directory()).context("creating the container's process")? {
         Fork::Child => {
             drop(ours);
-            init::live(Birth { spec, process, bundle, cgroups, entry: &entry, stdio }, theirs)
+            init::live(Birth { spec, process, bundle, confidential, cgroups, entry: &entry, stdio }, theirs)
         }
         Fork::Parent(child) => Ok(Created { child, channel: ours }),
     }

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType,
 };
 
 /// One end of a pair. A message arrives whole or not at all.
@@ -41,6 +41,11 @@ impl Channel {
             rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)
         })?;
         Ok(())
+    }
+
+    /// Says that nothing more will be sent, as closing this end would, but goes on receiving.
+    pub fn finish_sending(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(&self.0, Shutdown::Write)?)
     }
 
     /// Waits for the next message; `None` once the other end is closed.
@@ -115,5 +120,14 @@ mod tests {
         let second = b.receive().expect("receive").expect("a message");
         assert_eq!((second.bytes.len(), second.descriptors.len()), (100_000, 0));
         assert!(b.receive().expect("receive").is_none(), "the other end is closed");
+    }
+
+    #[test]
+    fn who_has_said_everything_still_hears_the_answer() {
+        let (a, b) = Channel::pair().expect("socketpair");
+        a.finish_sending().expect("shutdown");
+        assert!(b.receive().expect("receive").is_none());
+        b.send(b"answer", &[]).expect("send");
+        assert_eq!(a.receive().expect("receive").expect("a message").bytes, b"answer");
     }
 }

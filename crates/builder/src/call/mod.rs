@@ -45,6 +45,7 @@ fn read<T>(
         target: build.target,
         platform: build.platforms.into_iter().next(),
         network: build.network,
+        run: build.run,
         pull: build.pull,
     };
     let lease = host.store().lease()?;

@@ -139,6 +139,14 @@ impl Context {
             .collect()
     }
 
+    /// What is at `path`, which is no pattern.
+    pub fn find(&self, path: &str) -> Result<Tree, ContextError> {
+        self.tree(Path::new(&path::join("/", path)), &Ignore::default()).map_err(|error| match error {
+            ContextError::NotInState(path) => ContextError::NotFound { path, hidden: false },
+            other => other,
+        })
+    }
+
     /// All that `pattern` names, in the directories it is in: those after `/./`, or else all.
     fn select_with_parents(&self, pattern: &str, excluded: &Ignore) -> Result<Tree, ContextError> {
         let pattern = format!("/{}", pattern.trim_start_matches('/'));

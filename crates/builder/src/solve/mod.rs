@@ -3,16 +3,14 @@
 mod bytecode;
 mod copy;
 mod dates;
+mod mounts;
 mod remote;
+mod run;
 mod step;
 
 use std::{
-    collections::VecDeque,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, mpsc},
     thread,
 };
 
@@ -29,9 +27,12 @@ use crate::{
     input::NamedPlaces,
     progress::Progress,
     remote::Remotes,
+    run_settings::RunSettings,
+    stop::Stop,
 };
 
 pub use copy::CopyError;
+pub use mounts::MountError;
 
 /// What operations are carried out with.
 pub struct Solver<'a, 'p> {
@@ -56,7 +57,8 @@ pub struct Solver<'a, 'p> {
     /// What this one does.
     pub trace: Mutex<Trace>,
     /// An operation failed, or nobody wants the result any more: those that are under way end.
-    pub stop: &'a AtomicBool,
+    pub stop: &'a Stop,
+    pub run: &'a RunSettings,
 }
 
 /// A file system: its layers, lowest first, and what the last operation on it came to.
@@ -70,8 +72,8 @@ pub struct State {
 pub struct Given {
     /// The file system that is changed.
     below: Vec<Layer>,
-    /// The one that files are taken from, if they are not the context's.
-    from: Vec<Layer>,
+    /// Those that files are taken from.
+    from: BTreeMap<OperationId, Vec<Layer>>,
 }
 
 impl Solver<'_, '_> {
@@ -85,6 +87,7 @@ impl Solver<'_, '_> {
             let mut running = 0;
             loop {
                 while failure.is_none()
+                    && !self.stop.is_set()
                     && running < MOST_AT_ONCE
                     && let Some(id) = schedule.ready.pop_front()
                 {
@@ -113,7 +116,7 @@ impl Solver<'_, '_> {
                 match result {
                     Ok(state) => schedule.done(graph, id, state),
                     Err(error) => {
-                        self.stop.store(true, Ordering::Relaxed);
+                        self.stop.set();
                         failure.get_or_insert(error);
                     }
                 }
@@ -121,6 +124,7 @@ impl Solver<'_, '_> {
         });
         match failure {
             Some(error) => Err(error),
+            None if self.stop.is_set() => Err(BuildError::Canceled),
             None => Ok(schedule.states.into_iter().map(Option::unwrap_or_default).collect()),
         }
     }
@@ -158,11 +162,12 @@ impl Schedule {
 
     fn given(&self, graph: &Graph, id: OperationId) -> Given {
         let operation = &graph.operations[id];
-        let layers = |id: Option<OperationId>| {
-            let state = id.and_then(|id| self.states[id].as_ref());
-            state.map(|state| state.layers.clone()).unwrap_or_default()
-        };
-        Given { below: layers(operation.input), from: layers(operation.takes_from()) }
+        let layers =
+            |id: OperationId| self.states[id].as_ref().map(|state| state.layers.clone()).unwrap_or_default();
+        Given {
+            below: operation.input.map(layers).unwrap_or_default(),
+            from: operation.takes_from().into_iter().map(|id| (id, layers(id))).collect(),
+        }
     }
 
     fn done(&mut self, graph: &Graph, id: OperationId, state: State) {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError},
     time::Instant,
 };
 
@@ -12,6 +12,7 @@ use types::Digest;
 
 use super::{
     CopyError, Given, Solver, State, chain, copy, dates,
+    mounts::Found,
     remote::{self, Arrival},
 };
 use crate::{
@@ -20,8 +21,7 @@ use crate::{
     context::{Context, ContextError, Tree},
     diagnostic::{Diagnostic, Problem},
     event::{Event, Task, TaskId},
-    graph::{Action, Copy, MakeDirectory, Operation, Origin, Run, Source},
-    host::RunStep,
+    graph::{Action, Copy, MakeDirectory, Operation, Origin, Source},
     input::Opened,
     owner::{self, UnknownOwner},
     scratch::Scratch,
@@ -39,12 +39,16 @@ struct Files {
     named: Option<Arc<Opened>>,
     /// For each source what is elsewhere.
     arrivals: Vec<Option<Arrival>>,
+    /// For each mount of RUN.
+    mounts: Vec<Option<Found>>,
 }
 
 impl Files {
     /// What was found for each source, by its name, as a key has it.
     fn known_by(&self, operation: &Operation) -> Vec<BTreeMap<String, Digest>> {
-        let Action::Copy(copy) = &operation.action else { return Vec::new() };
+        let Action::Copy(copy) = &operation.action else {
+            return self.mounts.iter().flatten().map(Found::known_by).collect();
+        };
         let found = copy.sources.iter().zip(&self.trees).zip(&self.arrivals);
         found
             .map(|((source, trees), arrival)| {
@@ -68,7 +72,7 @@ impl Solver<'_, '_> {
             _ => self.step(operation, given, task),
         };
         if let Err(error) = &result {
-            match self.stop.load(Ordering::Relaxed) {
+            match self.stop.is_set() {
                 true => self.progress.event(Event::Canceled { id: task }),
                 false => self.progress.event(Event::Failed { id: task, error: &error.to_string() }),
             }
@@ -89,7 +93,7 @@ impl Solver<'_, '_> {
 
     fn step(&self, operation: &Operation, given: Given, task: TaskId) -> Result<State, BuildError> {
         let began = Instant::now();
-        let files = self.files(operation, &given.from)?;
+        let files = self.files(operation, &given)?;
         let inputs = Inputs {
             title: operation.title.clone(),
             definition: definition(&operation.action),
@@ -185,11 +189,18 @@ impl Solver<'_, '_> {
     }
 
     /// Finds the files that the operation takes.
-    fn files(&self, operation: &Operation, from: &[Layer]) -> Result<Files, BuildError> {
-        let Action::Copy(copy) = &operation.action else { return Ok(Files::default()) };
+    fn files(&self, operation: &Operation, given: &Given) -> Result<Files, BuildError> {
+        let copy = match &operation.action {
+            Action::Copy(copy) => copy,
+            Action::Run(run) => {
+                let mounts = self.find_mounts(run, operation, given)?;
+                return Ok(Files { mounts, ..Files::default() });
+            }
+            Action::Base(_) | Action::MakeDirectory(_) => return Ok(Files::default()),
+        };
         let state = match copy.from {
             Origin::Context | Origin::Named(_) => None,
-            Origin::State(_) => Some(self.open_state(from)?),
+            Origin::State(id) => Some(self.open_state(given.from.get(&id).map_or(&[], Vec::as_slice))?),
         };
         let named = match copy.from {
             Origin::Named(number) => Some(self.named.open(number)?),
@@ -213,11 +224,11 @@ impl Solver<'_, '_> {
         }
         let arrivals = remote::ask(copy, self.remotes, self.cache)
             .map_err(|error| self.failed(operation, CopyError::of_key(error)))?;
-        Ok(Files { trees, state, named, arrivals })
+        Ok(Files { trees, state, named, arrivals, mounts: Vec::new() })
     }
 
     /// A state's file system as a place to copy from.
-    fn open_state(&self, layers: &[Layer]) -> Result<Context, BuildError> {
+    pub(super) fn open_state(&self, layers: &[Layer]) -> Result<Context, BuildError> {
         let directories = self.directories(layers)?;
         let index = self.cache.index_path(&chain(layers));
         Context::of_state(&directories, &index).map_err(BuildError::Cache)
@@ -245,8 +256,7 @@ impl Solver<'_, '_> {
         match &operation.action {
             Action::Base(_) => return Ok(None),
             Action::Run(run) => {
-                let work = scratch.directory("work").map_err(BuildError::Cache)?;
-                self.run(run, operation, lower, &upper, work, task)?;
+                self.run(run, operation, &files.mounts, lower, &upper, &scratch, task)?;
             }
             Action::Copy(copy) => {
                 let named = files.named.as_ref().map(|named| &named.context);
@@ -269,51 +279,8 @@ impl Solver<'_, '_> {
         Ok(Some(self.lease.commit_layer(&upper)?))
     }
 
-    fn run(
-        &self,
-        run: &Run,
-        operation: &Operation,
-        layers: Vec<PathBuf>,
-        upper: &Path,
-        work: PathBuf,
-        task: TaskId,
-    ) -> Result<(), BuildError> {
-        let environment = [run.environment.as_slice(), &run.ambient].concat();
-        let step = RunStep {
-            layers,
-            upper: upper.to_owned(),
-            work,
-            arguments: run.arguments.clone(),
-            environment,
-            directory: run.directory.clone(),
-            user: run.user.clone(),
-            hostname: HOSTNAME.to_owned(),
-            network: run.network,
-        };
-        let mut tail = Vec::new();
-        let code = self.host.run(&step, &mut |stream, bytes| {
-            self.progress.event(Event::Output { id: task, stream, bytes });
-            tail.extend_from_slice(bytes);
-            if tail.len() > 2 * LONGEST_TAIL {
-                tail.drain(..tail.len() - LONGEST_TAIL);
-            }
-        })?;
-        if code == 0 {
-            return Ok(());
-        }
-        let command = run.arguments.join(" ");
-        let message = format!("process {command:?} did not complete successfully: exit code: {code}");
-        let start = tail.len().saturating_sub(LONGEST_TAIL);
-        Err(BuildError::Run {
-            command,
-            code,
-            output: String::from_utf8_lossy(&tail[start..]).into_owned(),
-            diagnostic: self.diagnostic(Problem::new(message, operation.span.clone())),
-        })
-    }
-
     /// The layers' directories, topmost first.
-    fn directories(&self, layers: &[Layer]) -> Result<Vec<PathBuf>, BuildError> {
+    pub(super) fn directories(&self, layers: &[Layer]) -> Result<Vec<PathBuf>, BuildError> {
         let nothing = Digest::of(b"");
         // The store knows directories by image, because what a layer's is may depend on those below it.
         let image = Image {
@@ -340,7 +307,7 @@ impl Solver<'_, '_> {
         BuildError::Copy { diagnostic: self.diagnostic(problem), error }
     }
 
-    fn diagnostic(&self, problem: Problem) -> Box<Diagnostic> {
+    pub(super) fn diagnostic(&self, problem: Problem) -> Box<Diagnostic> {
         Box::new(Diagnostic { file: self.file.to_owned(), source: self.source.to_owned(), problem })
     }
 }
@@ -375,12 +342,6 @@ fn definition(action: &Action) -> String {
     };
     json.expect("strings are serializable")
 }
-
-/// What processes of RUN see as the machine's name.
-const HOSTNAME: &str = "build";
-
-/// How many bytes of a failed process's output its error carries.
-const LONGEST_TAIL: usize = 8 << 10;
 
 /// An error with all its causes, in one line.
 fn chain_of(error: &dyn std::error::Error) -> String {

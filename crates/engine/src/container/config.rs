@@ -109,12 +109,33 @@ impl NetworkMode {
 
 /// What a container may use of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Limits {
     pub memory: Option<Bytes>,
+    /// As much swap as memory, if there is a limit of memory and nothing is said here.
+    pub memory_swap: Option<SwapLimit>,
+    /// Its weight among others; 1024 is usual.
+    pub cpu_shares: Option<u64>,
+    /// In how many microseconds it may use a processor for `cpu_quota` of them.
+    pub cpu_period: Option<u64>,
+    pub cpu_quota: Option<i64>,
+    /// The processors and memory nodes it may use, such as `0-2,4`.
+    pub cpuset_cpus: Option<String>,
+    pub cpuset_mems: Option<String>,
+    /// The size of /dev/shm; docker's 64 MiB if nothing is said.
+    pub shm: Option<Bytes>,
     /// Billionths of a processor.
     pub nano_cpus: Option<u64>,
     /// How many processes at most; docker's 0 and -1 for no limit are `None`.
     pub pids: Option<u32>,
+}
+
+/// How much memory and swap a container may use together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SwapLimit {
+    Unlimited,
+    Total(Bytes),
 }
 
 /// A resource limit of the process, see getrlimit(2).

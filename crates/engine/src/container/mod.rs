@@ -15,12 +15,12 @@ pub(crate) use self::create::uses_volume;
 pub use monitor::{Status, log::Stream};
 
 pub use self::{
-    config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, Ulimit},
+    config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, SwapLimit, Ulimit},
     create::Create,
     exec::{Exec, ExecIo, Execution},
     lifecycle::{Force, Grace, Volumes},
     logs::LogOptions,
     start::{Attach, Attached, REMOVAL_ROLE},
     status::Container,
-    step::Step,
+    step::{Access, ExtraHost, HostAddress, SecretContent, Step, StepMount, StepSource},
 };

@@ -6,16 +6,17 @@ use std::{
 };
 
 use oci_spec::runtime::{
-    Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxDeviceCgroup,
+    Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpu, LinuxDeviceCgroup,
     LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder,
     LinuxNamespaceType, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, Mount, MountBuilder,
     PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec,
     SpecBuilder, UserBuilder,
 };
 use runtime::bundle;
+use types::Bytes;
 
 use super::{
-    config::{Config, Limits, MountSource, NetworkMode, Seccomp},
+    config::{Config, Limits, MountSource, NetworkMode, Seccomp, SwapLimit},
     start::Layers,
 };
 use crate::error::EngineError;
@@ -27,6 +28,8 @@ pub(super) struct Places<'a> {
     pub layers: &'a Layers,
     /// Where each of the configuration's volumes is.
     pub volumes: HashMap<&'a str, PathBuf>,
+    /// Mounts that come after all others, in this order.
+    pub mounts: &'a [Mount],
 }
 
 /// The specification of a container configured by `config`.
@@ -114,21 +117,35 @@ fn namespaces(config: &Config) -> Vec<LinuxNamespace> {
 }
 
 fn resources(config: &Config) -> Result<LinuxResources, EngineError> {
-    let Limits { memory, nano_cpus, pids } = config.limits;
+    let limits = &config.limits;
+    let Limits { memory, nano_cpus, pids, .. } = *limits;
     let mut resources = LinuxResourcesBuilder::default()
         .devices(device_rules(config.privileged)?)
         .build()
         .map_err(invalid)?;
     if let Some(memory) = memory {
         let bytes = memory.0 as i64;
-        // As much swap again, which is docker's reading of a memory limit alone.
-        let limit = LinuxMemoryBuilder::default().limit(bytes).swap(bytes.saturating_mul(2)).build();
+        let swap = match limits.memory_swap {
+            // As much swap again, which is docker's reading of a memory limit alone.
+            None => bytes.saturating_mul(2),
+            Some(SwapLimit::Unlimited) => -1,
+            Some(SwapLimit::Total(total)) => total.0 as i64,
+        };
+        let limit = LinuxMemoryBuilder::default().limit(bytes).swap(swap).build();
         resources.set_memory(Some(limit.map_err(invalid)?));
     }
+    let mut cpu = LinuxCpu::default();
+    cpu.set_shares(limits.cpu_shares);
+    cpu.set_period(limits.cpu_period);
+    cpu.set_quota(limits.cpu_quota);
+    cpu.set_cpus(limits.cpuset_cpus.clone());
+    cpu.set_mems(limits.cpuset_mems.clone());
     if let Some(nano_cpus) = nano_cpus {
-        let quota = (nano_cpus * CPU_PERIOD / 1_000_000_000) as i64;
-        let cpu = LinuxCpuBuilder::default().period(CPU_PERIOD).quota(quota).build();
-        resources.set_cpu(Some(cpu.map_err(invalid)?));
+        cpu.set_period(Some(CPU_PERIOD));
+        cpu.set_quota(Some((nano_cpus * CPU_PERIOD / 1_000_000_000) as i64));
+    }
+    if cpu != LinuxCpu::default() {
+        resources.set_cpu(Some(cpu));
     }
     if let Some(pids) = pids {
         resources
@@ -192,7 +209,11 @@ fn mounts(config: &Config, places: &Places<'_>) -> Result<Vec<Mount>, EngineErro
         "devpts",
         &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
     )?);
-    all.push(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"])?);
+    let shm = match config.limits.shm {
+        Some(Bytes(bytes)) => format!("size={bytes}"),
+        None => "size=65536k".to_owned(),
+    };
+    all.push(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm])?);
     all.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?);
     let sys = ["nosuid", "noexec", "nodev", read_only_unless(config.privileged)];
     all.push(mount("/sys", "sysfs", "sysfs", &sys)?);
@@ -235,6 +256,7 @@ fn mounts(config: &Config, places: &Places<'_>) -> Result<Vec<Mount>, EngineErro
             all.push(mount(&destination, "bind", utf8(&source)?, &["bind", "rprivate"])?);
         }
     }
+    all.extend(places.mounts.iter().cloned());
     Ok(all)
 }
 
@@ -262,7 +284,12 @@ fn overlay(config: &Config, places: &Places<'_>) -> Result<Mount, EngineError> {
         .map_err(invalid)
 }
 
-fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Result<Mount, EngineError> {
+pub(super) fn mount(
+    destination: &str,
+    kind: &str,
+    source: &str,
+    options: &[&str],
+) -> Result<Mount, EngineError> {
     let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
     MountBuilder::default()
         .destination(destination)
@@ -318,11 +345,11 @@ fn read_only_paths() -> Vec<String> {
 }
 
 /// A path as the specification, which is JSON, can hold it.
-fn utf8(path: &Path) -> Result<&str, EngineError> {
+pub(super) fn utf8(path: &Path) -> Result<&str, EngineError> {
     path.to_str().ok_or_else(|| EngineError::Invalid(format!("the path {} is not UTF-8", path.display())))
 }
 
-fn invalid(error: oci_spec::OciSpecError) -> EngineError {
+pub(super) fn invalid(error: oci_spec::OciSpecError) -> EngineError {
     EngineError::Invalid(error.to_string())
 }
 

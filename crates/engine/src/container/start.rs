@@ -2,15 +2,17 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
+    fs, io,
     net::Ipv4Addr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 pub(super) use monitor::OnAbandon;
-use monitor::{Foreground, Input, LaunchError, Lock, Order, Running, Status, TerminalSize};
+use monitor::{Foreground, Gifts, Input, LaunchError, Lock, Order, Running, Status, TerminalSize};
 use network::{Attachment, InterfaceName, Mac};
+use oci_spec::runtime::Mount;
+use runtime::Confidential;
 use types::Publish;
 
 use super::{
@@ -40,6 +42,17 @@ pub(super) struct Layers {
     pub work: PathBuf,
 }
 
+/// What a container gets besides what its configuration says: a build step's, which nobody keeps.
+#[derive(Debug, Default)]
+pub(super) struct Extras {
+    /// Mounted after all others.
+    pub mounts: Vec<Mount>,
+    /// Lines for /etc/hosts.
+    pub hosts: String,
+    pub cgroup_parent: Option<String>,
+    pub confidential: Confidential,
+}
+
 /// A started container, as the process sees it that started it.
 #[derive(Debug)]
 pub struct Attached {
@@ -50,6 +63,11 @@ impl Attached {
     /// Takes the way to the container's input: a pipe, or its terminal.
     pub fn take_input(&mut self) -> Option<OwnedFd> {
         self.running.input.take()
+    }
+
+    /// Has a container killed that was launched to end with its launcher.
+    pub(super) fn abandon(&self) -> io::Result<()> {
+        self.running.abandon()
     }
 
     /// Waits until the container has ended; its exit code.
@@ -81,7 +99,7 @@ impl Engine {
             upper: container.directory.join("upper"),
             work: container.directory.join("work"),
         };
-        self.launch(container, layers, lock, attach, OnAbandon::LetRun)
+        self.launch(container, layers, Extras::default(), lock, attach, OnAbandon::LetRun)
     }
 
     /// Starts a container on top of some layers.
@@ -89,6 +107,7 @@ impl Engine {
         &self,
         container: &Container,
         mut layers: Layers,
+        extras: Extras,
         lock: Lock,
         attach: Attach<'_>,
         on_abandon: OnAbandon,
@@ -112,20 +131,22 @@ impl Engine {
                 MountSource::Bind(_) | MountSource::Tmpfs(_) => {}
             }
         }
-        let places = Places { directory: &container.directory, layers: &layers, volumes };
+        let places =
+            Places { directory: &container.directory, layers: &layers, volumes, mounts: &extras.mounts };
         let spec = spec::build(config, &places)?;
         runtime::bundle::store(&spec, &container.directory).map_err(|error| container.file_error(error))?;
         let network = self.network_of(&config.network)?;
         let claims = network.as_ref().map(|network| self.claim(container, network)).transpose()?;
-        write_host_files(container, claims.as_ref().map(|claims| claims.address))?;
+        write_host_files(container, claims.as_ref().map(|claims| claims.address), &extras.hosts)?;
         let order = Order {
             id: container.id,
-            cgroup_parent: self.cgroup_parent(),
+            cgroup_parent: extras.cgroup_parent.unwrap_or_else(|| self.cgroup_parent()),
             terminal: terminal_size(config.tty, attach),
             input: if config.open_stdin { Input::Open } else { Input::Closed },
             network: network.map(|network| self.order_network(container, &network, claims)).transpose()?,
             log: monitor::log::Limits::default(),
             on_abandon,
+            confidential: !extras.confidential.is_empty(),
             afterwards: (config.auto_remove && on_abandon == OnAbandon::LetRun)
                 .then(|| self.removal_command(container)),
         };
@@ -133,7 +154,9 @@ impl Engine {
             Attach::Detached => None,
             Attach::Output { output, errors, .. } => Some(Foreground { output, errors }),
         };
-        match monitor::launch(&order, &container.directory, lock, foreground) {
+        let confidential = order.confidential.then(|| extras.confidential.pack()).transpose()?;
+        let gifts = Gifts { foreground, confidential: confidential.as_ref().map(AsFd::as_fd) };
+        match monitor::launch(&order, &container.directory, lock, gifts) {
             Ok(running) => Ok(Attached { running }),
             Err(error) => Err(self.port_conflict(container)?.unwrap_or_else(|| launch_error(error))),
         }
@@ -259,19 +282,23 @@ fn collide(a: &Publish, b: &Publish) -> bool {
 }
 
 /// The files that name the container and its surroundings to it.
-fn write_host_files(container: &Container, address: Option<Ipv4Addr>) -> Result<(), EngineError> {
+fn write_host_files(
+    container: &Container,
+    address: Option<Ipv4Addr>,
+    extra: &str,
+) -> Result<(), EngineError> {
     let config = &container.config;
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let write = |name: &str, content: &str| {
         fs::write(container.directory.join(name), content).map_err(|error| container.file_error(error))
     };
     if config.network == NetworkMode::Host {
-        write("hosts", &read("/etc/hosts"))?;
+        write("hosts", &format!("{}{extra}", read("/etc/hosts")))?;
         write("hostname", &read("/etc/hostname"))?;
         return write("resolv.conf", &read("/etc/resolv.conf"));
     }
     let own = address.map(|address| format!("{address}\t{}\n", config.hostname)).unwrap_or_default();
-    write("hosts", &format!("{HOSTS}{own}"))?;
+    write("hosts", &format!("{HOSTS}{own}{extra}"))?;
     write("hostname", &format!("{}\n", config.hostname))?;
     let mode = match config.network {
         NetworkMode::User { .. } => network::Mode::Embedded,

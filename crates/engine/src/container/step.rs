@@ -3,24 +3,32 @@
 //! The same sandbox as any container's, and the same code. It has no name and no row: if its launcher dies, its
 //! monitor ends it, and the next command that comes by sweeps its directory.
 
+mod agent;
+mod mounts;
+
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    net::IpAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
 };
 
-use monitor::log::Stream;
+use monitor::{Lock, log::Stream};
+use runtime::Confidential;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::OFlags,
     io::Errno,
     pipe::{PipeFlags, pipe_with},
 };
+use types::ContainerId;
 
+use self::mounts::Prepared;
+pub use self::mounts::{Access, SecretContent, StepMount, StepSource};
 use super::{
-    config::{Config, Limits, NetworkMode, Seccomp},
+    config::{Config, Limits, NetworkMode, Seccomp, Ulimit},
     create::make_directory,
-    start::{Attach, Attached, Layers, OnAbandon},
+    start::{Attach, Attached, Extras, Layers, OnAbandon},
     status::Container,
 };
 use crate::{Engine, error::EngineError, names};
@@ -39,16 +47,69 @@ pub struct Step {
     pub user: String,
     pub hostname: String,
     pub network: NetworkMode,
+    /// Mounted in this order, for the process only. Where a mount point is missing, one is made in the topmost layer.
+    pub mounts: Vec<StepMount>,
+    /// `NAME=value`, which no disk may see.
+    pub secrets: Vec<String>,
+    pub hosts: Vec<ExtraHost>,
+    pub limits: Limits,
+    pub ulimits: Vec<Ulimit>,
+    /// The cgroup its own is made in, if not the engine's.
+    pub cgroup_parent: Option<String>,
+    pub privileged: bool,
+}
+
+/// A name that a process finds in /etc/hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtraHost {
+    pub name: String,
+    pub address: HostAddress,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostAddress {
+    Ip(IpAddr),
+    /// That of the host on the default bridge.
+    Gateway,
 }
 
 impl Engine {
     /// Runs a step to its end, passing on what it writes; its exit code. Nothing but its changes is left.
-    pub fn run_step(&self, step: Step, mut output: impl FnMut(Stream, &[u8])) -> Result<u8, EngineError> {
+    ///
+    /// When `stop` becomes readable, all its processes are killed, which is an end like any other.
+    pub fn run_step(
+        &self,
+        step: Step,
+        stop: BorrowedFd<'_>,
+        mut output: impl FnMut(Stream, &[u8]),
+    ) -> Result<u8, EngineError> {
         let Step { layers, upper, work, .. } = &step;
         let layers = Layers { lower: layers.clone(), upper: upper.clone(), work: work.clone() };
         let id = names::random_id()?;
         let directory = self.root().join("containers").join(id.to_string());
         let lock = make_directory(&directory, &["rootfs"])?;
+        let outcome = self.run_step_in(step, layers, id, directory.clone(), lock, stop, &mut output);
+        // Its lock is free by now: whoever comes first removes it, and that may be somebody's sweep.
+        crate::remove_tree(&directory).map_err(|source| EngineError::File { path: directory, source })?;
+        outcome
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the other half of `run_step`")]
+    fn run_step_in(
+        &self,
+        mut step: Step,
+        layers: Layers,
+        id: ContainerId,
+        directory: PathBuf,
+        lock: Lock,
+        stop: BorrowedFd<'_>,
+        output: &mut impl FnMut(Stream, &[u8]),
+    ) -> Result<u8, EngineError> {
+        let Prepared { mounts, files, agents } =
+            mounts::prepare(std::mem::take(&mut step.mounts), &directory)?;
+        let confidential = Confidential { variables: std::mem::take(&mut step.secrets), files };
+        let hosts = self.host_lines(&step.hosts)?;
+        let extras = Extras { mounts, hosts, cgroup_parent: step.cgroup_parent.take(), confidential };
         let container = Container {
             id,
             name: names::random_name()?,
@@ -60,15 +121,29 @@ impl Engine {
         let ((read_output, write_output), (read_errors, write_errors)) = (pipe()?, pipe()?);
         let attach =
             Attach::Output { output: write_output.as_fd(), errors: write_errors.as_fd(), terminal: None };
-        let outcome = self.launch(&container, layers, lock, attach, OnAbandon::End).and_then(|attached| {
-            drop((write_output, write_errors));
-            let sources = [(Stream::Stdout, &read_output), (Stream::Stderr, &read_errors)];
-            pass_on(&attached, sources, &mut output)?;
-            attached.wait()
-        });
-        // Its lock is free by now: whoever comes first removes it, and that may be somebody's sweep.
-        crate::remove_tree(&container.directory).map_err(|error| container.file_error(error))?;
-        outcome
+        let attached = self.launch(&container, layers, extras, lock, attach, OnAbandon::End)?;
+        drop((write_output, write_errors));
+        let sources = [(Stream::Stdout, &read_output), (Stream::Stderr, &read_errors)];
+        pass_on(&attached, stop, sources, output)?;
+        let code = attached.wait()?;
+        drop(agents);
+        Ok(code)
+    }
+
+    /// The lines of /etc/hosts that `hosts` come to.
+    fn host_lines(&self, hosts: &[ExtraHost]) -> Result<String, EngineError> {
+        let mut lines = String::new();
+        for ExtraHost { name, address } in hosts {
+            let address = match address {
+                HostAddress::Ip(address) => *address,
+                HostAddress::Gateway => match self.network_of(&NetworkMode::Bridge)? {
+                    Some(network) => network.config.gateway.into(),
+                    None => return Err(EngineError::NoNetwork("bridge".to_owned())),
+                },
+            };
+            lines.push_str(&format!("{address}\t{name}\n"));
+        }
+        Ok(lines)
     }
 }
 
@@ -78,16 +153,22 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read, write))
 }
 
-/// Passes on what comes out of the pipes until the container has ended, by when all of it is in them.
+/// Passes on what comes out of the pipes until the container has ended, by when all of it is in them. It is made to
+/// end when `stop` is readable.
 fn pass_on(
     attached: &Attached,
+    stop: BorrowedFd<'_>,
     sources: [(Stream, &OwnedFd); 2],
     output: &mut impl FnMut(Stream, &[u8]),
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     let mut open = [true, true];
+    let mut stopped = false;
     loop {
         let mut waiting = vec![PollFd::new(attached, PollFlags::IN)];
+        // One that is ignored stays in its place.
+        waiting
+            .push(PollFd::from_borrowed_fd(stop, if stopped { PollFlags::empty() } else { PollFlags::IN }));
         waiting.extend(
             sources
                 .iter()
@@ -100,6 +181,10 @@ fn pass_on(
             other => other?,
         };
         let ended = !waiting[0].revents().is_empty();
+        if !stopped && !waiting[1].revents().is_empty() {
+            stopped = true;
+            attached.abandon()?;
+        }
         for ((stream, source), open) in sources.iter().zip(&mut open) {
             while *open {
                 match rustix::io::read(source, &mut buffer) {
@@ -135,11 +220,11 @@ fn config(step: Step) -> Config {
         publish_all: false,
         mounts: Vec::new(),
         network: step.network,
-        limits: Limits::default(),
-        ulimits: Vec::new(),
+        limits: step.limits,
+        ulimits: step.ulimits,
         cap_add: Vec::new(),
         cap_drop: Vec::new(),
-        privileged: false,
+        privileged: step.privileged,
         no_new_privileges: false,
         seccomp: Seccomp::Default,
         read_only: false,

@@ -4,6 +4,7 @@
 //! Destinations lie in a tree that the image made: they are resolved by the kernel inside that tree and
 //! mounted on by descriptor, never by a joined path.
 
+mod aside;
 mod copy;
 mod devices;
 mod masks;
@@ -31,13 +32,19 @@ use sys::{
 use self::options::Options;
 pub use self::{devices::Terminal, overlay::join as join_layers};
 use crate::{
-    bundle::COPY_UP,
+    bundle::{COPY_UP, SECRET},
     cgroup,
+    confidential::Confidential,
     failure::{Context, Failure},
 };
 
 /// Sets up the root directory that `spec` describes and everything in it, without entering it yet.
-pub fn set_up(spec: &Spec, bundle: &Path, cgroups: &cgroup::Layout) -> Result<Root, Failure> {
+pub fn set_up(
+    spec: &Spec,
+    bundle: &Path,
+    confidential: &Confidential,
+    cgroups: &cgroup::Layout,
+) -> Result<Root, Failure> {
     // Nothing mounted from here on shows up on the host; what the host mounts later may still show up here.
     rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .context("detaching from the host's mounts")?;
@@ -54,8 +61,10 @@ pub fn set_up(spec: &Spec, bundle: &Path, cgroups: &cgroup::Layout) -> Result<Ro
     }
     let root = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .context("opening the root")?;
+    // On top of the bundle, which nothing else needs now by its name.
+    let sources = Sources { aside: bundle, confidential, cgroups };
     for entry in rest {
-        mount(root.as_fd(), entry, cgroups).map_err(|e| Failure {
+        mount(root.as_fd(), entry, &sources).map_err(|e| Failure {
             message: format!("mounting {}: {e}", entry.destination().display()),
             ..e
         })?;
@@ -94,10 +103,26 @@ impl Root {
     }
 }
 
-fn mount(root: BorrowedFd<'_>, entry: &Mount, cgroups: &cgroup::Layout) -> Result<(), Failure> {
+/// What mounts are made of, besides what they say themselves.
+struct Sources<'a> {
+    /// A directory to mount something on that is not to stay there.
+    aside: &'a Path,
+    confidential: &'a Confidential,
+    cgroups: &'a cgroup::Layout,
+}
+
+fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(), Failure> {
     let options = Options::parse(entry.options().as_deref().unwrap_or_default());
     match entry.typ().as_deref() {
-        Some("cgroup") => mount_cgroups(root, entry, &options, cgroups),
+        Some("cgroup") => mount_cgroups(root, entry, &options, sources.cgroups),
+        Some("overlay") => {
+            let tree = aside::layers(sources.aside, entry, &options)?;
+            attach_tree(root, entry, &options, Depth::This, tree.as_fd())
+        }
+        Some(SECRET) => {
+            let tree = aside::secret(sources.aside, entry, &options, sources.confidential)?;
+            attach_tree(root, entry, &options, Depth::This, tree.as_fd())
+        }
         Some("bind") => bind(root, entry, &options),
         _ if options.bind.is_some() => bind(root, entry, &options),
         Some(filesystem) => {
@@ -119,20 +144,36 @@ fn bind(root: BorrowedFd<'_>, entry: &Mount, options: &Options<'_>) -> Result<()
     if depth == Depth::WithThoseBelow {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
-    let tree = rustix::mount::open_tree(CWD, source, flags)
-        .context(format_args!("bind source path {}", source.display()))?;
+    let named = format_args!("bind source path {}", source.display());
+    let tree = if options.below() == Path::new("") {
+        rustix::mount::open_tree(CWD, source, flags).context(named)?
+    } else {
+        let whole = rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context(named)?;
+        aside::part(whole.as_fd(), options.below(), depth)?
+    };
     if options.ours.contains(&COPY_UP) {
         copy::fill_if_empty(root, entry.destination(), tree.as_fd())?;
     }
+    attach_tree(root, entry, options, depth, tree.as_fd())
+}
+
+/// Attaches the detached mount `tree`, of a directory or a file, with the options of `entry`.
+fn attach_tree(
+    root: BorrowedFd<'_>,
+    entry: &Mount,
+    options: &Options<'_>,
+    depth: Depth,
+    tree: BorrowedFd<'_>,
+) -> Result<(), Failure> {
     // A recursive clone brings mounts of the host along: they must not become writable below a read-only one.
     let propagation = options.propagation.or(Some(sys::mounts::Propagation::Private));
-    set_attributes(tree.as_fd(), options.set, propagation, depth).context("setting mount options")?;
-    if root::is_directory(&tree).context("reading the source")? {
-        attach_directory(root, entry.destination(), tree.as_fd())
+    set_attributes(tree, options.set, propagation, depth).context("setting mount options")?;
+    if root::is_directory(tree).context("reading the source")? {
+        attach_directory(root, entry.destination(), tree)
     } else {
         let target =
             root::open_or_create_file(root, entry.destination()).context("making the mount point")?;
-        attach(tree.as_fd(), target.as_fd())
+        attach(tree, target.as_fd())
     }
 }
 

@@ -1,6 +1,10 @@
 //! Mount options as the runtime specification lists them, sorted by who they are for.
 
+use std::path::Path;
+
 use sys::mounts::{Attributes, Depth, Propagation};
+
+use crate::bundle::BELOW;
 
 /// The options of one mount.
 #[derive(Debug, Default, PartialEq)]
@@ -42,6 +46,11 @@ impl<'a> Options<'a> {
         }
         parsed
     }
+
+    /// The path of what is mounted, below the source; empty for all of it.
+    pub fn below(&self) -> &'a Path {
+        Path::new(self.ours.iter().find_map(|option| option.strip_prefix(BELOW)).unwrap_or_default())
+    }
 }
 
 #[cfg(test)]
@@ -70,6 +79,13 @@ mod tests {
         let parsed = Options::parse(&options);
         assert_eq!(parsed.bind, Some(Depth::WithThoseBelow));
         assert_eq!(parsed.propagation, Some(Propagation::Slave));
-        assert_eq!((parsed.set, parsed.ours), (Attributes::READ_ONLY, vec!["x-sampan.copy-up"]));
+        assert_eq!((parsed.set, parsed.below()), (Attributes::READ_ONLY, Path::new("")));
+        assert_eq!(parsed.ours, ["x-sampan.copy-up"]);
+    }
+
+    #[test]
+    fn what_of_the_source_is_mounted_is_a_path_below_it() {
+        let options = ["bind", "x-sampan.below=a,b/c=d"].map(str::to_owned);
+        assert_eq!(Options::parse(&options).below(), Path::new("a,b/c=d"));
     }
 }

@@ -18,7 +18,10 @@ use rustix::{
     mount::MountFlags,
 };
 
-use crate::failure::{Context, Failure};
+use crate::{
+    bundle::BELOW,
+    failure::{Context, Failure},
+};
 
 /// Mounts the overlay that `entry` describes on the directory `target`.
 pub fn mount(entry: &Mount, target: &Path) -> Result<(), Failure> {
@@ -34,6 +37,9 @@ pub fn mount(entry: &Mount, target: &Path) -> Result<(), Failure> {
             Some((key @ ("upperdir" | "workdir"), directory)) => {
                 options.push(format!("{key}={}", open(OsStr::new(directory), &mut opened)?));
             }
+            // What is for the mount that is made of this one.
+            None if matches!(option.as_str(), "ro" | "rw") => {}
+            _ if option.starts_with(BELOW) => {}
             _ => options.push(option.clone()),
         }
     }

@@ -198,6 +198,27 @@ fn wrong_options_are_refused_as_docker_refuses_them() {
         &["--annotation", "foo"],
         "failed to build: parse annotations: invalid annotation \"foo\", expected key=value",
     );
+    refused(&["--add-host", "foo:bar"], "failed to build: invalid host foo:bar");
+    refused(&["--allow", "foo"], "failed to build: unknown entitlement foo");
+    refused(&["--secret", "id=a,foo=bar"], "unexpected key 'foo' in 'foo=bar'");
+    refused(
+        &["--secret", "id=nosuch"],
+        "failed to build: failed to stat nosuch: stat nosuch: no such file or directory",
+    );
+    refused(
+        &["--ssh", "default"],
+        "failed to build: failed to convert agent config {default [] false}: invalid empty ssh agent socket: \
+         make sure SSH_AUTH_SOCK is set",
+    );
+    for (arguments, message) in [
+        (["--ulimit", "bogus=1"], "\"bogus=1\" for \"--ulimit\" flag: invalid ulimit type: bogus"),
+        (["-m", "foo"], "\"foo\" for \"-m, --memory\" flag: invalid size: 'foo'"),
+        (["--shm-size", "-1"], "\"-1\" for \"--shm-size\" flag: invalid size: '-1'"),
+        (["-c", "x"], "\"x\" for \"-c, --cpu-shares\" flag: strconv.ParseInt: parsing \"x\": invalid syntax"),
+    ] {
+        let outcome = sandbox.sampan(["build", arguments[0], arguments[1], &context]).fails(125);
+        outcome.complains(&format!("invalid argument {message}\n\nUsage:  sampan build"));
+    }
     let missing = sandbox.sampan(["build", "nodir"]).fails(1);
     assert_eq!(
         missing.stderr,
@@ -207,6 +228,35 @@ fn wrong_options_are_refused_as_docker_refuses_them() {
     sandbox.sampan(["build", "--pull=foo", &context]).fails(125).complains(
         "invalid argument \"foo\" for \"--pull\" flag: strconv.ParseBool: parsing \"foo\": invalid syntax",
     );
+}
+
+#[test]
+fn processes_of_run_get_what_the_options_say() {
+    let Some(sandbox) = sandbox() else { return };
+    let context = context(
+        &sandbox,
+        "FROM busybox\nRUN --mount=type=secret,id=file --mount=type=secret,id=variable \\\n  \
+         cat /run/secrets/file /run/secrets/variable; grep -w pc /etc/hosts; ulimit -n; df -k /dev/shm | tail -n 1\n",
+    );
+    let file = sandbox.file("token", "of-a-file\n");
+    let mut command = sandbox.command(["build", "--progress", "plain", "--add-host", "pc=192.0.2.7"]);
+    command.args([
+        "--ulimit",
+        "nofile=100:200",
+        "--shm-size",
+        "3m",
+        "--secret",
+        &format!("id=file,src={file}"),
+    ]);
+    command.args(["--secret", "id=variable,env=TOKEN", &context]).env("TOKEN", "of-a-variable\n");
+    let outcome = sandbox.start(command).finish().ok();
+    let outcome = outcome.complains(" of-a-file\n").complains(" of-a-variable\n").complains(" 100\n");
+    let outcome = outcome.complains("192.0.2.7").complains(" 3072 ");
+    let kept = sandbox.files().into_iter().any(|path| {
+        path != sandbox.directory().join("token")
+            && fs::read(&path).is_ok_and(|bytes| bytes.windows(9).any(|part| part == b"of-a-file"))
+    });
+    assert!(!kept, "a secret was written down\n{outcome}");
 }
 
 #[test]

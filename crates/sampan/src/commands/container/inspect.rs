@@ -149,7 +149,7 @@ fn host_config(container: &Container) -> Value {
         "PublishAllPorts": config.publish_all,
         "ReadonlyRootfs": config.read_only,
         "SecurityOpt": none_if_empty(security),
-        "ShmSize": 64 << 20,
+        "ShmSize": config.limits.shm.map_or(64 << 20, |shm| shm.0),
         "Runtime": "sampan",
         "Memory": config.limits.memory.map_or(0, |memory| memory.0),
         "NanoCpus": config.limits.nano_cpus.unwrap_or(0),

@@ -6,7 +6,7 @@ pub mod inspect;
 pub mod kill;
 pub mod logs;
 pub mod ls;
-pub mod options;
+mod options;
 pub mod port;
 pub mod restart;
 pub mod rm;
@@ -15,3 +15,5 @@ pub mod start;
 pub mod stop;
 mod supply;
 pub mod wait;
+
+pub use options::ulimit;

@@ -158,6 +158,7 @@ impl Options {
                     None => Some(DEFAULT_PIDS),
                     Some(limit) => u32::try_from(limit).ok().filter(|limit| *limit > 0),
                 },
+                ..Limits::default()
             },
             ulimits,
             cap_add: self.cap_add,

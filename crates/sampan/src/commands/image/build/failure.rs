@@ -36,7 +36,10 @@ pub fn explain(error: &BuildError, was_silent: bool) -> ExitCode {
     if let Some(help) = error.diagnostic().and_then(|diagnostic| diagnostic.problem.help.as_deref()) {
         report::advise(help);
     }
-    ExitCode::FAILURE
+    match error {
+        BuildError::Canceled => ExitCode::from(130),
+        _ => ExitCode::FAILURE,
+    }
 }
 
 /// Says what is wrong with the options, before anything was done.

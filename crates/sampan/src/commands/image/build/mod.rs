@@ -3,6 +3,7 @@
 //! Its options are many, so each group has a file, and adds what it holds to the request: where a build starts from
 //! ([`sources`]), what RUN's processes get ([`run`]), and what becomes of the result ([`output`]).
 
+mod agent;
 mod annotation;
 mod answer;
 mod cache;
@@ -10,10 +11,13 @@ mod call;
 mod export;
 mod failure;
 mod fields;
+mod host;
+mod interrupt;
 mod legacy;
 mod metadata;
 mod output;
 mod run;
+mod secret;
 mod show;
 mod sources;
 
@@ -63,7 +67,7 @@ impl Verb for Build {
             Err(error) => return Ok(failure::refuse(&error)),
         };
         let engine = session::open(globals)?;
-        let (show, request) = match self.prepare(engine.cache()) {
+        let (show, mut request) = match self.prepare(engine.cache()) {
             Ok(prepared) => prepared,
             Err(error) => return Ok(failure::refuse(&error)),
         };
@@ -77,6 +81,7 @@ impl Verb for Build {
             let place = self.sources.dockerfile_place();
             return question.answer(request, &host, &show, &place);
         }
+        request.stop = Some(interrupt::heeded()?);
         match show.during(|observer| builder::build(request, &host, observer)) {
             Ok(built) => {
                 if let Err(error) = self.outputs.record(&built) {

@@ -1,0 +1,83 @@
+//! RUN: the process, on top of what it stands on and with what is mounted for it.
+
+use std::path::{Path, PathBuf};
+
+use engine::container::Limits;
+use types::Bytes;
+
+use super::{
+    Solver,
+    mounts::{Found, Ready},
+};
+use crate::{
+    BuildError,
+    diagnostic::Problem,
+    event::{Event, TaskId},
+    graph::{Operation, Run},
+    host::RunStep,
+    scratch::Scratch,
+};
+
+impl Solver<'_, '_> {
+    /// Runs a process to its end; what it changed is in `upper` then.
+    pub(super) fn run(
+        &self,
+        run: &Run,
+        operation: &Operation,
+        found: &[Option<Found>],
+        lower: Vec<PathBuf>,
+        upper: &Path,
+        scratch: &Scratch,
+        task: TaskId,
+    ) -> Result<(), BuildError> {
+        let ready = self.prepare_mounts(run, operation, found, &lower, scratch)?;
+        let Ready { mounts, secrets, points, .. } = &ready;
+        let step = RunStep {
+            layers: points.iter().cloned().chain(lower).collect(),
+            upper: upper.to_owned(),
+            work: scratch.directory("work").map_err(BuildError::Cache)?,
+            arguments: run.arguments.clone(),
+            environment: [run.environment.as_slice(), &run.ambient].concat(),
+            directory: run.directory.clone(),
+            user: run.user.clone(),
+            hostname: HOSTNAME.to_owned(),
+            network: run.network,
+            mounts: mounts.clone(),
+            secrets: secrets.clone(),
+            hosts: self.run.hosts.clone(),
+            limits: Limits { shm: run.shm.map(Bytes), ..self.run.limits.clone() },
+            ulimits: run.ulimits.clone(),
+            cgroup_parent: self.run.cgroup_parent.clone(),
+            privileged: run.insecure,
+        };
+        let mut tail = Vec::new();
+        let code = self.host.run(&step, self.stop, &mut |stream, bytes| {
+            self.progress.event(Event::Output { id: task, stream, bytes });
+            tail.extend_from_slice(bytes);
+            if tail.len() > 2 * LONGEST_TAIL {
+                tail.drain(..tail.len() - LONGEST_TAIL);
+            }
+        })?;
+        if self.stop.is_set() {
+            return Err(BuildError::Canceled);
+        }
+        if code == 0 {
+            return Ok(());
+        }
+        let command = run.arguments.join(" ");
+        let message = format!("process {command:?} did not complete successfully: exit code: {code}");
+        let start = tail.len().saturating_sub(LONGEST_TAIL);
+        Err(BuildError::Run {
+            command,
+            code,
+            output: String::from_utf8_lossy(&tail[start..]).into_owned(),
+            diagnostic: self.diagnostic(Problem::new(message, operation.span.clone())),
+        })
+    }
+}
+
+/// What processes of RUN see as the machine's name.
+const HOSTNAME: &str = "build";
+
+/// How many bytes of a failed process's output its error carries.
+const LONGEST_TAIL: usize = 8 << 10;
