@@ -71,9 +71,8 @@ impl Walk<'_> {
     /// Lets `visitor` see every statement of every stage that counts, in the file's order of stages.
     pub fn go(&self, visitor: &mut dyn FnMut(&Visit<'_>)) {
         let mut ends: Vec<Option<State>> = Vec::new();
-        let needed = self.needed();
-        for number in 0..self.recipe.stages.len() {
-            let end = needed[number].then(|| self.go_through(number, &ends, visitor));
+        for (number, is_needed) in self.needed().into_iter().enumerate() {
+            let end = is_needed.then(|| self.go_through(number, &ends, visitor));
             ends.push(end);
         }
     }
@@ -234,7 +233,7 @@ impl Visit<'_> {
                 }
             }
             "ARG" => {
-                for (name, default) in definitions(&self.statement, self.escape) {
+                for (name, default) in definitions(self.statement, self.escape) {
                     let value = self.argument(&name, default.as_deref(), &state.scope);
                     state.scope.declare(&name);
                     if let Some(value) = value {

@@ -255,11 +255,11 @@ fn render(statement: &Statement) -> String {
 }
 
 /// What a statement says, wherever it stands.
-fn meaning(statement: &Statement) -> (String, Vec<(String, Option<String>)>, String, Vec<(String, String)>) {
+fn meaning(statement: &Statement) -> impl PartialEq + std::fmt::Debug + use<> {
     let flags = statement.flags.iter().map(|flag| (flag.name.clone(), flag.value.clone()));
     let heredocs = statement.heredocs.iter().map(|heredoc| (heredoc.name.clone(), heredoc.content.clone()));
     let arguments = statement.arguments.as_str().to_owned();
-    (statement.keyword.text.clone(), flags.collect(), arguments, heredocs.collect())
+    (statement.keyword.text.clone(), flags.collect::<Vec<_>>(), arguments, heredocs.collect::<Vec<_>>())
 }
 
 /// Text that is much like a Dockerfile, and wrong in many ways.

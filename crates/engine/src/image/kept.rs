@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use image::{Freed, Live};
@@ -50,26 +50,44 @@ impl Engine {
         Ok(Live { layers: self.kept()?, ..self.live_images()? })
     }
 
-    /// All that the records of the build cache name. One that cannot be understood keeps nothing: nobody will find what it
-    /// stands for.
+    /// Removes the records of the build cache that name one of `damaged`: the steps are to be done again.
+    pub(crate) fn forget_cached(&self, damaged: &[Digest]) -> Result<(), EngineError> {
+        self.records(|path, record| match record.keeps.iter().any(|kept| damaged.contains(kept)) {
+            true => fs::remove_file(path),
+            false => Ok(()),
+        })
+    }
+
+    /// All that the records of the build cache name.
     pub(crate) fn kept(&self) -> Result<Vec<Digest>, EngineError> {
+        let mut kept = Vec::new();
+        self.records(|_, record| {
+            kept.extend(record.keeps);
+            Ok(())
+        })?;
+        Ok(kept)
+    }
+
+    /// Shows `visit` the records of the build cache. One that cannot be understood is none: nobody will find what it
+    /// stands for.
+    fn records(&self, mut visit: impl FnMut(&Path, Record) -> io::Result<()>) -> Result<(), EngineError> {
         let directory = self.cache().join("steps");
-        let read = || -> io::Result<Vec<Digest>> {
-            let mut kept = Vec::new();
+        let mut visit_all = || -> io::Result<()> {
             for entry in fs::read_dir(&directory)? {
-                let record = match fs::read(entry?.path()) {
+                let path = entry?.path();
+                let content = match fs::read(&path) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // removed just now
-                    record => record?,
+                    content => content?,
                 };
-                kept.extend(
-                    serde_json::from_slice::<Record>(&record).map_or(Vec::new(), |record| record.keeps),
-                );
+                if let Ok(record) = serde_json::from_slice(&content) {
+                    visit(&path, record)?;
+                }
             }
-            Ok(kept)
+            Ok(())
         };
-        match read() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            read => read.map_err(|source| EngineError::File { path: directory, source }),
+        match visit_all() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            visited => visited.map_err(|source| EngineError::File { path: directory, source }),
         }
     }
 }

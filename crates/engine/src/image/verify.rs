@@ -18,8 +18,16 @@ impl Engine {
     }
 
     /// Repairs something that [`Engine::verify`] found: from what else is in the store, or from a registry that knows one
-    /// of the images which need it. False if neither can help.
+    /// of the images which need it. False if neither can help: a build that needs a layer makes it again then.
     pub fn repair(&self, client: &Client, finding: &Finding) -> Result<bool, EngineError> {
+        let repaired = self.repair_from_elsewhere(client, finding)?;
+        if let (false, Subject::Layer { diff_id, key }) = (repaired, finding.subject) {
+            self.forget_cached(&[diff_id, key])?;
+        }
+        Ok(repaired)
+    }
+
+    fn repair_from_elsewhere(&self, client: &Client, finding: &Finding) -> Result<bool, EngineError> {
         let lease = self.images.lease()?;
         match lease.repair(finding)? {
             Repair::Done => Ok(true),

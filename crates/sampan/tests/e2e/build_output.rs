@@ -55,7 +55,8 @@ fn a_directory_gets_the_files_and_keeps_what_else_it_has() {
     sandbox.sampan(["image", "inspect", "never"]).fails(1);
     // There is no image to have an id.
     let iid = place(&sandbox, "iid");
-    build(&sandbox, &context, ["-q", "-o", out.to_str().unwrap(), "--iidfile", &iid]).ok().prints("\n");
+    let quiet = ["build", "-q", "-o", out.to_str().unwrap(), "--iidfile", &iid, &context];
+    sandbox.sampan(quiet).ok().prints("\n");
     assert_eq!(fs::read_to_string(iid).unwrap(), "");
     sandbox.is_clean();
 }

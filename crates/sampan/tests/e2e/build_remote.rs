@@ -143,7 +143,7 @@ fn what_has_a_checksum_is_that_or_the_build_fails() {
     let add =
         |digest: Digest| format!("FROM busybox\nADD --checksum={digest} http://{}/a /a\n", server.host());
     let (right, wrong) = (Digest::of(b"content"), Digest::of(b"other"));
-    build(&sandbox, &add(wrong)).fails(1).complains("digest mismatch").complains("2 | ADD --checksum");
+    build(&sandbox, &add(wrong)).fails(1).complains("digest mismatch").complains("2 | >>> ADD --checksum");
     let _ = build(&sandbox, &add(right)).ok();
     let asked = server.seen().len();
     build(&sandbox, &add(right)).ok().complains("CACHED");
@@ -168,7 +168,7 @@ fn servers_that_fail_are_named_and_nothing_is_left_of_what_they_sent() {
     for (path, problem) in
         [("/none", "invalid response status 404"), ("/file", "redirects to nowhere"), ("/short", "broke off")]
     {
-        build(&sandbox, &add(path)).fails(1).complains(problem).complains("2 | ADD http://");
+        build(&sandbox, &add(path)).fails(1).complains(problem).complains("2 | >>> ADD http://");
     }
     let context = context(&sandbox, &add("/slow"));
     let mut slow = sandbox.command(["build", &context]);

@@ -53,6 +53,8 @@ fn what_only_a_build_made_cannot_be_repaired_and_is_said_so() {
     assert!(found.stdout.contains("cannot be repaired: build it"), "{found}");
     sandbox.sampan(["rmi", &name]).ok();
     sandbox.sampan(["image", "verify"]).ok();
+    image(&sandbox, "localhost", "hello");
+    sandbox.sampan(["run", "--rm", &name]).ok().prints("7\n");
 }
 
 fn damage(file: &Path) {
