@@ -5,8 +5,6 @@
 
 use std::{fmt, ops::Range};
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-
 /// A place in the Dockerfile: a range of bytes of its text.
 pub type Span = Range<usize>;
 
@@ -96,7 +94,7 @@ impl Problem {
     }
 }
 
-/// A [`Problem`] with the file it is in. Displays as one line; [`Diagnostic::snippet`] shows the place.
+/// A [`Problem`] with the file it is in. Displays as one line; [`Diagnostic::excerpt`] shows the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     pub file: String,
@@ -148,28 +146,13 @@ impl Diagnostic {
     /// Marks for the part of `line` that the problem is about, if that is not all of it.
     fn underlined(&self, line: &str) -> Option<String> {
         let start = self.problem.span.start.min(self.source.len());
-        let begin = self.source[..start].rfind('\n').map_or(0, |at| at + 1);
+        let begin = self.source.get(..start)?.rfind('\n').map_or(0, |at| at + 1);
         let part = line.get(start - begin..(self.problem.span.end - begin).min(line.len()))?;
         if part.trim().is_empty() || part.trim() == line.trim() {
             return None;
         }
         let before = line.get(..start - begin)?.chars().map(|c| if c == '\t' { '\t' } else { ' ' });
         Some(before.collect::<String>() + &"^".repeat(part.trim_end().chars().count()))
-    }
-
-    /// The lines around the problem with it marked, headed by `title`; with colours if `styled`.
-    pub fn snippet(&self, title: &str, styled: bool) -> String {
-        let span = within(&self.source, &self.problem.span);
-        let mut group = Group::with_title(Level::ERROR.primary_title(title)).element(
-            Snippet::source(self.source.as_str())
-                .path(self.file.as_str())
-                .annotation(AnnotationKind::Primary.span(span)),
-        );
-        if let Some(help) = &self.problem.help {
-            group = group.element(Level::HELP.message(help.as_str()));
-        }
-        let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
-        renderer.render(&[group])
     }
 }
 
@@ -187,12 +170,6 @@ impl std::error::Error for Diagnostic {}
 /// The line that a byte of `source` is on, from 1.
 pub fn line_of(source: &str, at: usize) -> usize {
     source.as_bytes()[..at.min(source.len())].iter().filter(|b| **b == b'\n').count() + 1
-}
-
-/// The part of `span` that lies in `source`.
-fn within(source: &str, span: &Span) -> Span {
-    let end = span.end.min(source.len());
-    span.start.min(end)..end
 }
 
 /// The lines of `source` from the first to the last of `lines`, marked, with a few around them, as BuildKit shows them.
@@ -309,10 +286,35 @@ mod tests {
         };
         let line = "dockerfile parse error on line 3: unknown instruction: RUNN (did you mean RUN?)";
         assert_eq!(diagnostic.to_string(), line);
-        let shown = diagnostic.snippet("unknown instruction: RUNN", false);
-        for part in ["Dockerfile:3:1", "RUNN b", "^^^^", "did you mean RUN?"] {
-            assert!(shown.contains(part), "{part} in\n{shown}");
-        }
+        let ruler = "--------------------";
+        assert_eq!(
+            diagnostic.excerpt(),
+            format!(
+                "Dockerfile:3\n{ruler}\n   1 |     FROM a\n   2 |     \n   3 | >>> RUNN b\n     |     ^^^^\n   4 |     \n\
+                 {ruler}\n"
+            )
+        );
+    }
+
+    #[test]
+    fn an_excerpt_marks_the_lines_and_shows_some_around_them() {
+        let source = "1\n2\n3\n4\n5\n6\n7\n8\n9";
+        let shown = |first, last| {
+            let text = marked_lines("f", source, (first, last));
+            let lines = text.lines().filter(|line| line.contains('|'));
+            let short = |line: &str| {
+                let mark = if line.contains(">>>") { "!" } else { "" };
+                format!("{mark}{}", line.trim_start().split(' ').next().unwrap_or_default())
+            };
+            lines.map(short).collect::<Vec<_>>().join(" ")
+        };
+        // As docker buildx shows them.
+        assert_eq!(shown(5, 5), "3 4 !5 6 7");
+        assert_eq!(shown(5, 7), "4 !5 !6 !7 8");
+        assert_eq!(shown(1, 1), "!1 2 3");
+        assert_eq!(shown(1, 2), "!1 !2 3");
+        assert_eq!(shown(9, 9), "7 8 !9");
+        assert_eq!(shown(1, 9), "!1 !2 !3 !4 !5 !6 !7 !8 !9");
     }
 
     #[test]
