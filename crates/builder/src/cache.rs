@@ -49,7 +49,7 @@ pub struct Cache {
     directory: PathBuf,
     /// When all that the build uses was used: one time for all of it, so that a step is never older than what stands on it.
     began: SystemTime,
-    /// Whether the build has added a record.
+    /// Whether the build has added anything, or may have.
     has_grown: AtomicBool,
 }
 
@@ -276,7 +276,9 @@ impl Cache {
     }
 
     /// Where everything of one kind is.
+    /// Where everything of one kind is, for one who may add to it.
     pub fn directory(&self, kind: &str) -> PathBuf {
+        self.has_grown.store(true, Ordering::Relaxed);
         self.directory.join(kind)
     }
 

@@ -18,18 +18,26 @@ use crate::{
     scratch::Scratch,
 };
 
+/// What a process stands on, and where its changes go.
+pub(super) struct Place<'a> {
+    /// The layers' directories, topmost first.
+    pub lower: Vec<PathBuf>,
+    pub upper: &'a Path,
+    /// For what is needed only as long as it runs.
+    pub scratch: &'a Scratch,
+}
+
 impl Solver<'_, '_> {
-    /// Runs a process to its end; what it changed is in `upper` then.
+    /// Runs a process to its end; what it changed is in `place.upper` then.
     pub(super) fn run(
         &self,
         run: &Run,
         operation: &Operation,
         found: &[Option<Found>],
-        lower: Vec<PathBuf>,
-        upper: &Path,
-        scratch: &Scratch,
+        place: Place<'_>,
         task: TaskId,
     ) -> Result<(), BuildError> {
+        let Place { lower, upper, scratch } = place;
         let ready = self.prepare_mounts(run, operation, found, &lower, scratch)?;
         let Ready { mounts, secrets, points, .. } = &ready;
         let step = RunStep {

@@ -14,6 +14,7 @@ use super::{
     CopyError, Given, Solver, State, chain, copy, dates,
     mounts::Found,
     remote::{self, Arrival},
+    run::Place,
 };
 use crate::{
     BuildError, MOST_LAYERS,
@@ -256,7 +257,8 @@ impl Solver<'_, '_> {
         match &operation.action {
             Action::Base(_) => return Ok(None),
             Action::Run(run) => {
-                self.run(run, operation, &files.mounts, lower, &upper, &scratch, task)?;
+                let place = Place { lower, upper: &upper, scratch: &scratch };
+                self.run(run, operation, &files.mounts, place, task)?;
             }
             Action::Copy(copy) => {
                 let named = files.named.as_ref().map(|named| &named.context);
