@@ -154,8 +154,8 @@ fn start(
     let connection = match connected {
         Ok(connection) => connection,
         Err(failure) => {
-            created.abandon();
-            return Err(failure);
+            // What could not be connected may be gone, and have said why.
+            return Err(created.abandon().unwrap_or(failure));
         }
     };
     let process = match created.start() {

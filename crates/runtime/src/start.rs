@@ -87,11 +87,12 @@ impl Created {
         }
     }
 
-    /// Ends a container that is not to start after all.
-    pub fn abandon(self) {
+    /// Ends a container that is not to start after all. If it has failed by itself before, that is why.
+    pub fn abandon(self) -> Option<Failure> {
         // It fails only if the process is gone, which is what is wanted.
         let _ = signal(self.child.pidfd.as_fd(), Signal::KILL.as_raw());
         reap(&self.child);
+        Handover::receive(&self.channel).err()
     }
 }
 

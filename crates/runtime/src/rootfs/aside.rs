@@ -24,8 +24,10 @@ use crate::{
     failure::{Context, Failure},
 };
 
-/// Clones what lies at `below` in the directory `whole`, with its links staying inside.
+/// Clones what lies at `below` in the directory `whole`, with its links staying inside; all of it if `below` is empty.
 pub fn part(whole: BorrowedFd<'_>, below: &Path, depth: Depth) -> Result<OwnedFd, Failure> {
+    // A path without anything in it is none to the kernel.
+    let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
     let found = root::open(whole, below, OFlags::PATH, Mode::empty())
         .context(format_args!("open {}", below.display()))?;
     let mut flags =
