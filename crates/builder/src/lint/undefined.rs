@@ -142,8 +142,9 @@ mod tests {
                 found("hhhh", "", 3),
                 found("vvvv", "", 6),
                 found("kkkk", "", 7),
-                found("wwww", "", 7),
+                // A default is expanded before it is known whether it is needed.
                 found("xxxx", "", 7),
+                found("wwww", "", 7),
                 found("yyyy", "", 8),
             ]
             .iter()

@@ -20,6 +20,11 @@ fn comments_blank_lines_and_continuations_are_taken_out() {
 }
 
 #[test]
+fn a_byte_order_mark_is_one_at_the_top_only() {
+    assert_eq!(outline("# escape=`\n\u{feff}FROM a"), "\u{feff}FROM||a");
+}
+
+#[test]
 fn two_escapes_at_the_end_of_a_line_do_not_continue_it() {
     assert_eq!(outline("FROM a\nRUN x \\\\\nRUN y"), "FROM||a\nRUN||x \\\\\nRUN||y");
 }
@@ -231,9 +236,13 @@ fn statements_begin_where_another_parser_says() {
     }
 }
 
-/// The statement as text that means the same.
+/// The statement as text that means the same, at the top of a file of its own.
 fn render(statement: &Statement) -> String {
     let mut text = statement.keyword.text.clone();
+    // A byte order mark is one only there, and passed over.
+    if text.starts_with('\u{feff}') {
+        text.insert(0, '\u{feff}');
+    }
     for flag in &statement.flags {
         let value = flag.value.as_ref().map(|value| format!("={value}")).unwrap_or_default();
         text.push_str(" --");
