@@ -1,4 +1,4 @@
-//! The launcher's side: starting a monitor and hearing from it.
+//! A command's side: starting a monitor, joining one, and hearing from it.
 
 use std::{
     io,
@@ -14,43 +14,40 @@ use sys::channel::Channel;
 use types::Publish;
 
 use crate::{
-    order::{Order, Report},
+    control::{self, Part, Report, Request},
+    order::Order,
     record::Lock,
     role::ROLE,
 };
 
-/// Descriptors of the launcher that the container's output also goes to, besides the log.
-#[derive(Debug, Clone, Copy)]
-pub struct Foreground<'a> {
-    pub output: BorrowedFd<'a>,
-    pub errors: BorrowedFd<'a>,
-}
-
 /// What a monitor is given besides its order: descriptors.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Gifts<'a> {
-    pub foreground: Option<Foreground<'a>>,
+    /// How the launcher takes part in the container's input and output, if it does.
+    pub part: Option<Part<'a>>,
     /// What is in no file: see [`runtime::Confidential`].
     pub confidential: Option<BorrowedFd<'a>>,
 }
 
-/// A container that runs under its monitor.
+/// A container that runs under its monitor, as somebody sees it who takes part in it.
 #[derive(Debug)]
 pub struct Running {
-    /// The ports as they were published.
+    /// The ports as they were published; known to the launcher.
     pub publish: Vec<Publish>,
-    /// The way to the container's input, or its terminal, if that was asked to be open.
+    /// The way to the container's input, if that was asked for and is open, or its terminal, if it has one.
     pub input: Option<OwnedFd>,
     channel: Channel,
 }
 
-/// Why a container does not run.
+/// Why a container does not run, or not with us.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    #[error("cannot start the container's monitor")]
+    #[error("cannot talk to the container's monitor")]
     Monitor(#[from] io::Error),
     #[error("the container's monitor was killed")]
     MonitorLost,
+    #[error("the container's output was not taken for {} seconds", crate::audience::PATIENCE.as_secs())]
+    TooSlow,
     #[error(transparent)]
     Failed(runtime::Failure),
 }
@@ -62,16 +59,46 @@ pub fn launch(order: &Order, bundle: &Path, lock: Lock, gifts: Gifts<'_>) -> Res
     order.store(bundle)?;
     spawn(theirs)?;
     let mut descriptors = vec![lock.as_fd()];
-    // In the order in which the monitor takes them: what the order mentions first.
     descriptors.extend(gifts.confidential);
-    descriptors.extend(gifts.foreground.iter().flat_map(|foreground| [foreground.output, foreground.errors]));
     ours.send(bundle.as_os_str().as_bytes(), &descriptors)?;
     drop(lock);
-    let running = Running { publish: Vec::new(), input: None, channel: ours };
+    // Already now: there is no output then that we miss.
+    if let Some(part) = gifts.part {
+        Request::attach(part, &ours)?;
+    }
+    let mut running = Running { publish: Vec::new(), input: None, channel: ours };
     match running.report()? {
-        Some((Report::Started { publish }, input)) => Ok(Running { publish, input, ..running }),
-        Some((Report::Failed(failure), _)) => Err(LaunchError::Failed(failure)),
-        Some((Report::Exited { .. }, _)) | None => Err(LaunchError::MonitorLost),
+        (Report::Started { publish }, _) => running.publish = publish,
+        (Report::Failed(failure), _) => return Err(LaunchError::Failed(failure)),
+        _ => return Err(LaunchError::MonitorLost),
+    }
+    if gifts.part.is_some() {
+        running.input = running.attached()?;
+    }
+    Ok(running)
+}
+
+/// Takes part in the container in the directory `bundle`; `None` if it does not run.
+pub fn join(bundle: &Path, part: Part<'_>) -> Result<Option<Running>, LaunchError> {
+    let Some(channel) = control::connect(bundle)? else { return Ok(None) };
+    let mut running = Running { publish: Vec::new(), input: None, channel };
+    let joined = Request::attach(part, &running.channel).map_err(LaunchError::from);
+    match joined.and_then(|()| running.attached()) {
+        Ok(input) => running.input = input,
+        // It ended before it could let us in.
+        Err(LaunchError::MonitorLost) => return Ok(None),
+        Err(LaunchError::Monitor(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    Ok(Some(running))
+}
+
+/// Has the monitor of the container in `bundle` keep the terminal with this master open for the process on it.
+pub fn keep_terminal(bundle: &Path, master: BorrowedFd<'_>) -> io::Result<()> {
+    match control::connect(bundle)? {
+        Some(channel) => Request::Keep.send(&channel, &[master]),
+        // The container has ended, and the process with it.
+        None => Ok(()),
     }
 }
 
@@ -97,9 +124,15 @@ impl Running {
     /// Waits until the container has ended and everything of it is cleaned up; its exit code.
     pub fn wait(self) -> Result<u8, LaunchError> {
         match self.report()? {
-            Some((Report::Exited { code }, _)) => Ok(code),
+            (Report::Exited { code }, _) => Ok(code),
+            (Report::TooSlow, _) => Err(LaunchError::TooSlow),
             _ => Err(LaunchError::MonitorLost),
         }
+    }
+
+    /// Says that nothing more will be typed. What was taken of [`Running::input`] is to be closed as well.
+    pub fn input_ended(&self) -> io::Result<()> {
+        Request::InputEnded.send(&self.channel, &[])
     }
 
     /// Says that nobody needs the container any more, as going away would: one that is to end then is killed. What
@@ -108,14 +141,19 @@ impl Running {
         self.channel.finish_sending()
     }
 
-    fn report(&self) -> Result<Option<(Report, Option<OwnedFd>)>, LaunchError> {
-        let Some(message) = self.channel.receive()? else { return Ok(None) };
-        let report = serde_json::from_slice(&message.bytes).map_err(io::Error::from)?;
-        Ok(Some((report, message.descriptors.into_iter().next())))
+    fn attached(&self) -> Result<Option<OwnedFd>, LaunchError> {
+        match self.report()? {
+            (Report::Attached, input) => Ok(input),
+            _ => Err(LaunchError::MonitorLost),
+        }
+    }
+
+    fn report(&self) -> Result<(Report, Option<OwnedFd>), LaunchError> {
+        Report::receive(&self.channel)?.ok_or(LaunchError::MonitorLost)
     }
 }
 
-/// Readable when the container has ended or its monitor was killed.
+/// Readable when the container has ended, its monitor was killed, or it goes on without us.
 impl AsFd for Running {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.channel.as_fd()

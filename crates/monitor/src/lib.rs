@@ -7,16 +7,18 @@
 //! terminals: it is told what to do in an [`Order`] and leaves a record behind.
 //!
 //! ```text
-//!   engine ── Order, lock, foreground output ──▶ monitor ── runtime::create ──▶ container
-//!          ◀── Report::Started, its input ──────
-//!          ◀── Report::Exited ──────────────────  (after everything is cleaned up)
+//!   engine ── Order, lock, part in it ──▶ monitor ── runtime::create ──▶ container
+//!          ◀── Report::Started ──────────
+//!          ◀── Report::Exited ───────────  (after everything is cleaned up)
 //! ```
 //!
 //! The lock on the container's directory is taken by the engine and handed over with the order, so there is no
 //! instant at which a container runs and nobody holds it. The kernel releases it when the monitor ends, however
 //! that comes about.
 
+mod audience;
 mod connection;
+mod control;
 mod launch;
 pub mod log;
 mod order;
@@ -25,7 +27,8 @@ mod role;
 mod status;
 mod watch;
 
-pub use launch::{Foreground, Gifts, LaunchError, Running, launch};
+pub use control::Part;
+pub use launch::{Gifts, LaunchError, Running, join, keep_terminal, launch};
 pub use order::{Input, Network, OnAbandon, Order, TerminalSize};
 pub use record::{Ended, Lock, Started};
 pub use role::{ROLE, play};

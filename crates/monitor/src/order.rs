@@ -73,8 +73,10 @@ pub enum OnAbandon {
 pub enum Input {
     /// Nothing to read.
     Closed,
-    /// A pipe or terminal whose other end whoever launched the container is given.
+    /// A pipe or terminal whose other end those are given who take part in the container and want to type.
     Open,
+    /// The same, but a pipe ends when the first of them has nothing more to say.
+    Once,
 }
 
 /// The container's own end of the network.
@@ -90,20 +92,6 @@ pub struct Network {
     pub upstreams: Vec<SocketAddr>,
     /// Files that say this container has an address or a name: removed when it ends.
     pub claims: Vec<PathBuf>,
-}
-
-/// What a monitor says to the process that launched it.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub(crate) enum Report {
-    /// The program runs, with these ports published. Comes with the way to its input, if that is open.
-    Started {
-        publish: Vec<Publish>,
-    },
-    Failed(runtime::Failure),
-    /// The program has ended, and nothing of it is left.
-    Exited {
-        code: u8,
-    },
 }
 
 const FILE: &str = "order.json";

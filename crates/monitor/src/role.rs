@@ -24,11 +24,13 @@ use rustix::{
 use sys::channel::Channel;
 
 use crate::{
+    audience::Audience,
     connection::{Connection, release_claims},
+    control::{self, Report},
     log,
-    order::{Input, Order, Report},
+    order::{Input, Order},
     record::{Ended, Lock, Record, Started, boot, process_start},
-    watch::{Output, Watch},
+    watch::{End, Entrance, Output, Watch},
 };
 
 /// `argv[0]` of a monitor; its standard input is the channel to whoever launched it.
@@ -56,20 +58,34 @@ fn live() -> io::Result<()> {
     let mut descriptors = message.descriptors.into_iter();
     let lock = Lock::from(descriptors.next().ok_or(io::ErrorKind::InvalidData)?);
     let confidential = if order.confidential { descriptors.next() } else { None };
-    let foreground = descriptors.next().zip(descriptors.next());
+    channel.set_nonblocking()?;
 
-    let outcome = carry_out(&order, &bundle, confidential, foreground, &channel);
+    let mut outcome = carry_out(&order, &bundle, confidential, &channel);
     release_claims(order.network.as_ref());
-    let (record, last_report, launcher) = match &outcome {
-        Ok(outcome) => (outcome.ended.clone(), Report::Exited { code: outcome.ended.code }, outcome.launcher),
-        Err(failure) => (Ended::before_it_ran(failure), Report::Failed(failure.clone()), Launcher::Listens),
+    let record = match &outcome {
+        Ok(outcome) => outcome.ended.clone(),
+        Err(failure) => Ended::before_it_ran(failure),
     };
     Record::Exited(record).write(&bundle)?;
     Order::settle(&bundle)?;
     drop(lock);
-    // The record is written: a launcher that is gone loses nothing.
-    let heard = report(&channel, &last_report, None).is_ok();
-    let launcher = if heard { launcher } else { Launcher::Gone };
+    // The record is written: who is gone loses nothing, and who is slow to take the last output holds up nobody.
+    let launcher = match &mut outcome {
+        Ok(outcome) => {
+            let last = Report::Exited { code: outcome.ended.code };
+            let heard = std::mem::take(&mut outcome.audience).dismiss(&last)?;
+            match outcome.launcher {
+                Launcher::Listens if heard => Launcher::Listens,
+                // One that has only said that it needs the container no more still waits for the end.
+                Launcher::Gone => last.send(&channel, None).map_or(Launcher::Gone, |()| Launcher::Gone),
+                Launcher::Listens => Launcher::Gone,
+            }
+        }
+        Err(failure) => match Report::Failed(failure.clone()).send(&channel, None) {
+            Ok(()) => Launcher::Listens,
+            Err(_) => Launcher::Gone,
+        },
+    };
     match (launcher, order.afterwards.as_deref()) {
         (Launcher::Gone, Some([program, arguments @ ..])) => {
             Err(Command::new("/proc/self/exe").arg0(program).args(arguments).exec())
@@ -99,7 +115,7 @@ struct Container {
     record: Started,
     connection: Option<Connection>,
     outputs: Vec<Output>,
-    input: Option<OwnedFd>,
+    entrance: Entrance,
     root: Option<OwnedFd>,
 }
 
@@ -107,6 +123,8 @@ struct Container {
 struct Outcome {
     ended: Ended,
     launcher: Launcher,
+    /// Those who took part and are to hear of the end.
+    audience: Audience,
     /// Two things that take their time to close, and that nobody who waits for the end should wait for: the root,
     /// whose unmounting may write back a great deal, and the firewall's socket.
     _root: Option<OwnedFd>,
@@ -118,7 +136,6 @@ fn carry_out(
     order: &Order,
     bundle: &Path,
     confidential: Option<OwnedFd>,
-    foreground: Option<(OwnedFd, OwnedFd)>,
     channel: &Channel,
 ) -> Result<Outcome, Failure> {
     let layout = Layout::detect().map_err(context("finding the cgroups"))?;
@@ -131,7 +148,7 @@ fn carry_out(
         .map_err(Failure::setup)?;
     let outcome = start(order, bundle, &spec, &confidential, &layout, &cgroup).and_then(|container| {
         drop((spec, confidential));
-        watch(order, bundle, container, foreground, channel, &cgroup)
+        watch(order, bundle, container, channel, &cgroup)
     });
     // What can keep a cgroup from being removed is a process that is still being killed. The next start sweeps
     // what stays behind.
@@ -148,7 +165,7 @@ fn start(
     layout: &Layout,
     cgroup: &Cgroup,
 ) -> Result<Container, Failure> {
-    let (stdio, outputs, input) = streams(order).map_err(context("making pipes"))?;
+    let (stdio, outputs, entrance) = streams(order).map_err(context("making pipes"))?;
     let created = runtime::create(spec, bundle, confidential, layout, cgroup, stdio)?;
     let connected = connect(order, spec, &created);
     let connection = match connected {
@@ -176,7 +193,7 @@ fn start(
     };
     let root =
         rustix::fs::open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
-    Ok(Container { process, record, connection, outputs, input, root })
+    Ok(Container { process, record, connection, outputs, entrance, root })
 }
 
 /// Gives the container's network namespace what the order says; one of its own without any has its loopback.
@@ -198,26 +215,30 @@ fn connect(order: &Order, spec: &Spec, created: &runtime::Created) -> Result<Opt
 }
 
 /// Where the container's streams lead, and our ends of them.
-type Streams = (Stdio, Vec<Output>, Option<OwnedFd>);
+type Streams = (Stdio, Vec<Output>, Entrance);
 
 fn streams(order: &Order) -> io::Result<Streams> {
     if let Some(size) = order.terminal {
         // The terminal is made inside; its master comes with the start.
-        return Ok((Stdio::Terminal { columns: size.columns, rows: size.rows }, Vec::new(), None));
+        let stdio = Stdio::Terminal { columns: size.columns, rows: size.rows };
+        return Ok((stdio, Vec::new(), Entrance::Closed));
     }
     let (output, child_output) = pipe_with(PipeFlags::CLOEXEC)?;
     let (errors, child_errors) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (child_input, input) = match order.input {
+    let (child_input, entrance) = match order.input {
         Input::Closed => {
-            (rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, None)
+            let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+            (null, Entrance::Closed)
         }
-        Input::Open => {
-            let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-            (read, Some(write))
+        Input::Open | Input::Once => {
+            let (read, end) = pipe_with(PipeFlags::CLOEXEC)?;
+            // Whoever types must not have to wait for a container that does not read.
+            rustix::fs::fcntl_setfl(&end, OFlags::NONBLOCK)?;
+            (read, Entrance::Pipe { end, once: order.input == Input::Once })
         }
     };
     let outputs = vec![Output::new(log::Stream::Stdout, output), Output::new(log::Stream::Stderr, errors)];
-    Ok((Stdio::Descriptors([child_input, child_output, child_errors]), outputs, input))
+    Ok((Stdio::Descriptors([child_input, child_output, child_errors]), outputs, entrance))
 }
 
 /// Watches the container until it ends, and records that.
@@ -225,45 +246,40 @@ fn watch(
     order: &Order,
     bundle: &Path,
     container: Container,
-    foreground: Option<(OwnedFd, OwnedFd)>,
     channel: &Channel,
     cgroup: &Cgroup,
 ) -> Result<Outcome, Failure> {
-    let Container { process, record, mut connection, mut outputs, input, root } = container;
+    let Container { process, record, mut connection, mut outputs, entrance, root } = container;
+    // Before anybody can know that it runs.
+    let listener = control::listen(bundle).map_err(context("listening for others"))?;
     Record::Running(record.clone()).write(bundle).map_err(context("writing the container's record"))?;
-    let input = match process.terminal {
+    let entrance = match process.terminal {
         Some(master) => {
             let copy = master.try_clone().map_err(context("the terminal"))?;
             outputs.push(Output::new(log::Stream::Stdout, master));
-            Some(copy)
+            Entrance::Terminal(copy)
         }
-        None => input,
+        None => entrance,
     };
-    let started = Report::Started { publish: record.publish };
     // A launcher that is gone is noticed by the watch.
-    let _ = report(channel, &started, input.as_ref());
-    // Nobody else's input stays open with the launcher's; a detached container's has to.
-    let kept = input.filter(|_| foreground.is_none());
+    let _ = Report::Started { publish: record.publish }.send(channel, None);
     let watch = Watch {
         on_abandon: order.on_abandon,
         process: &process.child,
-        channel,
+        channel: channel.try_clone().map_err(context("the launcher"))?,
+        listener: &listener,
         outputs,
-        foreground,
+        entrance,
         connection: connection.as_mut(),
     };
     let log = log::Writer::new(bundle, order.log);
-    let (code, launcher) = watch.until_the_end(log).map_err(context("watching the container"))?;
-    drop(kept);
+    let End { code, launcher, audience } =
+        watch.until_the_end(log).map_err(context("watching the container"))?;
+    control::close(bundle, listener);
     let oom_killed = cgroup.oom_killed();
     let ended = Ended { code, started: Some(record.at), finished: Timestamp::now(), oom_killed, error: None };
     let firewall = connection.and_then(Connection::close);
-    Ok(Outcome { ended, launcher, _root: root, _firewall: firewall })
-}
-
-fn report(channel: &Channel, report: &Report, descriptor: Option<&OwnedFd>) -> io::Result<()> {
-    let descriptors: Vec<_> = descriptor.iter().map(|descriptor| descriptor.as_fd()).collect();
-    channel.send(&serde_json::to_vec(report)?, &descriptors)
+    Ok(Outcome { ended, launcher, audience, _root: root, _firewall: firewall })
 }
 
 fn context<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> Failure {

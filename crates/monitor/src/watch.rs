@@ -1,22 +1,31 @@
-//! The event loop: a container's output, its end, its names and ports, and whoever launched it.
+//! The event loop: a container's output, its end, its names and ports, and whoever takes part in it.
 
 use std::{
     io,
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Instant,
 };
 
 use network::{Relay, dns::Resolver};
 use rustix::{
-    event::epoll::{self, CreateFlags, EventData, EventFlags},
+    event::{
+        Timespec,
+        epoll::{self, CreateFlags, EventData, EventFlags},
+    },
     fs::OFlags,
     io::Errno,
     process::Signal,
 };
-use sys::{channel::Channel, process::Child};
+use sys::{
+    channel::{Channel, Listener},
+    process::Child,
+};
 
 use crate::{
+    audience::{Audience, Seat},
     connection::Connection,
+    control::{Report, Request},
     log::{self, Stream},
     order::OnAbandon,
     role::Launcher,
@@ -26,10 +35,11 @@ use crate::{
 pub struct Watch<'a> {
     pub on_abandon: OnAbandon,
     pub process: &'a Child,
-    pub channel: &'a Channel,
+    /// To the launcher.
+    pub channel: Channel,
+    pub listener: &'a Listener,
     pub outputs: Vec<Output>,
-    /// Where output and errors also go while the launcher is there.
-    pub foreground: Option<(OwnedFd, OwnedFd)>,
+    pub entrance: Entrance,
     pub connection: Option<&'a mut Connection>,
 }
 
@@ -38,104 +48,301 @@ pub struct Watch<'a> {
 pub struct Output {
     stream: Stream,
     source: OwnedFd,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Somebody has not taken yet what was read before.
+    Held,
+    Closed,
+}
+
+/// How what is typed gets into a container.
+#[derive(Debug)]
+pub enum Entrance {
+    /// Not at all.
+    Closed,
+    Terminal(OwnedFd),
+    Pipe {
+        end: OwnedFd,
+        /// The input has ended when the first who could type has nothing more to say.
+        once: bool,
+    },
+}
+
+/// How it ended, and who is still to be told.
+pub struct End {
+    pub code: u8,
+    pub launcher: Launcher,
+    pub audience: Audience,
 }
 
 impl Output {
     pub fn new(stream: Stream, source: OwnedFd) -> Output {
-        Output { stream, source }
+        Output { stream, source, state: State::Open }
     }
 }
 
+/// A loop that goes round.
+struct Loop<'a> {
+    poll: OwnedFd,
+    watch: Watch<'a>,
+    audience: Audience,
+    launcher: Launcher,
+    /// Terminals of others' processes, whose output nobody wants.
+    kept: Vec<Option<OwnedFd>>,
+    buffer: Vec<MaybeUninit<u8>>,
+    log: log::Writer,
+}
+
 impl Watch<'_> {
-    /// Serves the container until its first process has ended and all its output is written.
-    pub fn until_the_end(mut self, mut log: log::Writer) -> io::Result<(u8, Launcher)> {
-        let poll = epoll::create(CreateFlags::CLOEXEC)?;
-        add(&poll, self.process.pidfd.as_fd(), PROCESS)?;
-        add(&poll, self.channel.as_fd(), CHANNEL)?;
-        if let Some(connection) = &self.connection {
-            connection.relay.iter().try_for_each(|relay| add(&poll, relay.as_fd(), RELAY))?;
-            connection.resolver.iter().try_for_each(|resolver| add(&poll, resolver.as_fd(), RESOLVER))?;
-        }
-        for (index, output) in (OUTPUTS..).zip(&self.outputs) {
-            rustix::fs::fcntl_setfl(&output.source, OFlags::NONBLOCK)?;
-            add(&poll, output.source.as_fd(), index)?;
-        }
-        let mut launcher = Launcher::Listens;
-        let mut buffer = vec![MaybeUninit::uninit(); CHUNK];
+    /// Serves the container until its first process has ended and all its output is in the log.
+    pub fn until_the_end(self, log: log::Writer) -> io::Result<End> {
+        let mut serving = Loop {
+            poll: epoll::create(CreateFlags::CLOEXEC)?,
+            watch: self,
+            audience: Audience::default(),
+            launcher: Launcher::Listens,
+            kept: Vec::new(),
+            buffer: vec![MaybeUninit::uninit(); CHUNK],
+            log,
+        };
+        serving.prepare()?;
         let mut events = [MaybeUninit::uninit(); 8];
         loop {
-            let (ready, _) = match epoll::wait(&poll, &mut events, None) {
+            serving.balance()?;
+            let ready = match epoll::wait(&serving.poll, &mut events, serving.timeout().as_ref()) {
                 Err(Errno::INTR) => continue,
-                other => other?,
+                other => other?.0,
             };
             for event in ready.iter() {
-                match event.data.u64() {
-                    PROCESS => {
-                        let code = self.process.wait()?;
-                        self.drain(&mut buffer, &mut log);
-                        return Ok((code, launcher));
-                    }
-                    CHANNEL => {
-                        // The launcher never says anything more: it is gone.
-                        launcher = Launcher::Gone;
-                        self.foreground = None;
-                        epoll::delete(&poll, self.channel)?;
-                        if self.on_abandon == OnAbandon::End {
-                            // It fails only if the process has just ended by itself.
-                            let _ = sys::process::signal(self.process.pidfd.as_fd(), Signal::KILL.as_raw());
-                        }
-                    }
-                    // An error here concerns the machine as a whole, such as no descriptor left: the container
-                    // runs on, and the next event tries again.
-                    RELAY => drop(self.relay().map(Relay::ready)),
-                    RESOLVER => drop(self.resolver().map(Resolver::ready)),
-                    index => {
-                        let index = (index - OUTPUTS) as usize;
-                        if self.pass_on(index, &mut buffer, &mut log) == Progress::Closed {
-                            epoll::delete(&poll, &self.outputs[index].source)?;
-                        }
-                    }
+                if let Some(code) = serving.serve(event.data.u64())? {
+                    let Loop { launcher, audience, .. } = serving;
+                    return Ok(End { code, launcher, audience });
                 }
+            }
+            serving.audience.lose_patience(Instant::now());
+        }
+    }
+}
+
+impl Loop<'_> {
+    fn prepare(&mut self) -> io::Result<()> {
+        let Watch { process, listener, connection, outputs, channel, .. } = &self.watch;
+        add(&self.poll, process.pidfd.as_fd(), PROCESS)?;
+        add(&self.poll, listener.as_fd(), LISTENER)?;
+        if let Some(connection) = connection {
+            connection.relay.iter().try_for_each(|relay| add(&self.poll, relay.as_fd(), RELAY))?;
+            connection
+                .resolver
+                .iter()
+                .try_for_each(|resolver| add(&self.poll, resolver.as_fd(), RESOLVER))?;
+        }
+        for (index, output) in (OUTPUTS..).zip(outputs) {
+            rustix::fs::fcntl_setfl(&output.source, OFlags::NONBLOCK)?;
+            add(&self.poll, output.source.as_fd(), index)?;
+        }
+        // What the launcher wants was said already, and the first output is for it as well.
+        let launcher = channel.try_clone()?;
+        let id = self.admit(launcher, Seat::Launcher)?;
+        self.attend(id)
+    }
+
+    /// Does what an event asks for; the exit code, if it was the end.
+    fn serve(&mut self, event: u64) -> io::Result<Option<u8>> {
+        match event {
+            PROCESS => {
+                let code = self.watch.process.wait()?;
+                self.drain();
+                return Ok(Some(code));
+            }
+            LISTENER => {
+                // An error here concerns the machine as a whole, such as no descriptor left: the container runs on,
+                // and the next event tries again.
+                while let Ok(Some(channel)) = self.watch.listener.accept() {
+                    self.admit(channel, Seat::Guest)?;
+                }
+            }
+            // So do these.
+            RELAY => drop(self.relay().map(Relay::ready)),
+            RESOLVER => drop(self.resolver().map(Resolver::ready)),
+            BEHIND => self.audience.catch_up(),
+            member if member & MEMBERS != 0 => self.attend(member as u32)?,
+            kept if kept & KEPT != 0 => self.discard((kept & !KEPT) as usize),
+            output => {
+                let index = (output - OUTPUTS) as usize;
+                if self.pass_on(index) == Progress::Closed {
+                    self.read_from(index, State::Closed)?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn relay(&mut self) -> Option<&mut Relay> {
+        self.watch.connection.as_mut()?.relay.as_mut()
+    }
+
+    fn resolver(&mut self) -> Option<&mut Resolver> {
+        self.watch.connection.as_mut()?.resolver.as_mut()
+    }
+
+    fn admit(&mut self, channel: Channel, seat: Seat) -> io::Result<u32> {
+        let member = self.audience.admit(channel, seat);
+        add(&self.poll, member.channel.as_fd(), MEMBERS | u64::from(member.id))?;
+        Ok(member.id)
+    }
+
+    /// Hears what a member of the audience has to say.
+    fn attend(&mut self, id: u32) -> io::Result<()> {
+        while let Some(member) = self.audience.member(id) {
+            match Request::receive(&member.channel) {
+                Ok(Some((request, descriptors))) => {
+                    // Whoever does not listen to the answer is gone, which the next look shows.
+                    let _ = self.answer(id, request, descriptors);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Ok(None) | Err(_) => self.part(id)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, id: u32, request: Request, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        let Some(member) = self.audience.member(id) else { return Ok(()) };
+        match request {
+            Request::Attach { input, output, errors } => {
+                let wanted = [(output, Stream::Stdout), (errors, Stream::Stderr)];
+                let wanted = wanted.into_iter().filter(|(wanted, _)| *wanted);
+                for ((_, stream), target) in wanted.zip(descriptors) {
+                    member.listen(stream, target)?;
+                }
+                let way = match &self.watch.entrance {
+                    Entrance::Terminal(master) => Some(master),
+                    Entrance::Pipe { end, .. } if input => {
+                        member.types = true;
+                        Some(end)
+                    }
+                    Entrance::Pipe { .. } | Entrance::Closed => None,
+                };
+                Report::Attached.send(&member.channel, way)
+            }
+            Request::InputEnded => {
+                if std::mem::take(&mut member.types) {
+                    self.input_ended();
+                }
+                Ok(())
+            }
+            Request::Keep => {
+                for terminal in descriptors {
+                    rustix::fs::fcntl_setfl(&terminal, OFlags::NONBLOCK)?;
+                    add(&self.poll, terminal.as_fd(), KEPT | self.kept.len() as u64)?;
+                    self.kept.push(Some(terminal));
+                }
+                Ok(())
             }
         }
     }
 
-    fn relay(&mut self) -> Option<&mut Relay> {
-        self.connection.as_mut()?.relay.as_mut()
+    /// Lets a member of the audience go.
+    fn part(&mut self, id: u32) -> io::Result<()> {
+        let Some(member) = self.audience.part(id) else { return Ok(()) };
+        epoll::delete(&self.poll, &member.channel)?;
+        if member.types {
+            self.input_ended();
+        }
+        if member.seat == Seat::Launcher {
+            self.launcher = Launcher::Gone;
+            if self.watch.on_abandon == OnAbandon::End {
+                // It fails only if the process has just ended by itself.
+                let _ = sys::process::signal(self.watch.process.pidfd.as_fd(), Signal::KILL.as_raw());
+            }
+        }
+        Ok(())
     }
 
-    fn resolver(&mut self) -> Option<&mut Resolver> {
-        self.connection.as_mut()?.resolver.as_mut()
+    /// Somebody who could type has nothing more to say.
+    fn input_ended(&mut self) {
+        if let Entrance::Pipe { once: true, .. } = self.watch.entrance {
+            self.watch.entrance = Entrance::Closed;
+        }
     }
 
-    /// Writes what the container left in its pipes. No process of it is left to write more.
-    fn drain(&mut self, buffer: &mut [MaybeUninit<u8>], log: &mut log::Writer) {
-        for index in 0..self.outputs.len() {
-            while self.pass_on(index, buffer, log) == Progress::More {}
+    /// Reads only what everybody has room for, and waits for those who have none.
+    fn balance(&mut self) -> io::Result<()> {
+        for index in 0..self.watch.outputs.len() {
+            let Output { stream, state, .. } = self.watch.outputs[index];
+            match (state, self.audience.is_behind(stream)) {
+                (State::Open, true) => self.read_from(index, State::Held)?,
+                (State::Held, false) => self.read_from(index, State::Open)?,
+                _ => {}
+            }
+        }
+        for target in self.audience.behind() {
+            // Once each: a descriptor may leave the audience and stay open elsewhere.
+            let (data, flags) = (EventData::new_u64(BEHIND), EventFlags::OUT | EventFlags::ONESHOT);
+            match epoll::modify(&self.poll, target, data, flags) {
+                Err(Errno::NOENT) => epoll::add(&self.poll, target, data, flags)?,
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    fn read_from(&mut self, index: usize, state: State) -> io::Result<()> {
+        let output = &mut self.watch.outputs[index];
+        match (output.state, state) {
+            (State::Open, State::Held | State::Closed) => epoll::delete(&self.poll, &output.source)?,
+            (State::Held, State::Open) => add(&self.poll, output.source.as_fd(), OUTPUTS + index as u64)?,
+            _ => {}
+        }
+        output.state = state;
+        Ok(())
+    }
+
+    /// How long to wait for an event at most.
+    fn timeout(&self) -> Option<Timespec> {
+        let left = self.audience.deadline()?.saturating_duration_since(Instant::now());
+        Timespec::try_from(left).ok()
+    }
+
+    /// Takes what the container left in its pipes. No process of it is left to write more, and one of another's that
+    /// has them too is not waited for.
+    fn drain(&mut self) {
+        for index in 0..self.watch.outputs.len() {
+            (0..MOST_LEFT).take_while(|_| self.pass_on(index) == Progress::More).for_each(drop);
         }
     }
 
     /// Passes on one chunk of an output.
-    fn pass_on(&mut self, index: usize, buffer: &mut [MaybeUninit<u8>], log: &mut log::Writer) -> Progress {
-        let Output { stream, source } = &self.outputs[index];
-        let chunk = match rustix::io::read(source, &mut *buffer) {
+    fn pass_on(&mut self, index: usize) -> Progress {
+        let Output { stream, source, .. } = &self.watch.outputs[index];
+        let chunk = match rustix::io::read(source, &mut *self.buffer) {
             Ok((chunk, _)) if !chunk.is_empty() => chunk,
             Err(Errno::AGAIN | Errno::INTR) => return Progress::NothingNow,
             // A terminal whose last slave is closed gives EIO.
             Ok(_) | Err(_) => return Progress::Closed,
         };
         // A full disk costs log entries, never the container: there is nobody to tell and nothing to undo.
-        let _ = log.append(*stream, chunk);
-        if let Some((output, errors)) = &self.foreground {
-            let target = match stream {
-                Stream::Stdout => output,
-                Stream::Stderr => errors,
-            };
-            if write_all(target.as_fd(), chunk).is_err() {
-                self.foreground = None;
+        let _ = self.log.append(*stream, chunk);
+        self.audience.hear(*stream, chunk);
+        Progress::More
+    }
+
+    /// Throws away what is said on a terminal that is kept.
+    fn discard(&mut self, index: usize) {
+        let Some(Some(terminal)) = self.kept.get(index) else { return };
+        match rustix::io::read(terminal, &mut *self.buffer) {
+            Ok((said, _)) if !said.is_empty() => {}
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            // Nobody uses it any more.
+            Ok(_) | Err(_) => {
+                let _ = epoll::delete(&self.poll, terminal);
+                self.kept[index] = None;
             }
         }
-        Progress::More
     }
 }
 
@@ -150,28 +357,17 @@ fn add(poll: &OwnedFd, source: BorrowedFd<'_>, key: u64) -> io::Result<()> {
     Ok(epoll::add(poll, source, EventData::new_u64(key), EventFlags::IN)?)
 }
 
-fn write_all(target: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(target, bytes) {
-            Ok(n) => bytes = &bytes[n..],
-            Err(Errno::INTR) => {}
-            // The launcher's terminal may be non-blocking: some program in it left it so.
-            Err(Errno::AGAIN) => {
-                let mut wait =
-                    [rustix::event::PollFd::from_borrowed_fd(target, rustix::event::PollFlags::OUT)];
-                rustix::event::poll(&mut wait, None)?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
 /// How much is read at once: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
+/// How many chunks a pipe holds at most.
+const MOST_LEFT: usize = 17;
 
 const PROCESS: u64 = 0;
-const CHANNEL: u64 = 1;
+const LISTENER: u64 = 1;
 const RELAY: u64 = 2;
 const RESOLVER: u64 = 3;
-const OUTPUTS: u64 = 4;
+const BEHIND: u64 = 4;
+const OUTPUTS: u64 = 5;
+/// With a number in the lower half.
+const MEMBERS: u64 = 1 << 32;
+const KEPT: u64 = 1 << 33;

@@ -41,3 +41,17 @@ pub fn client(globals: &Globals) -> anyhow::Result<Client> {
 pub fn registries(globals: &Globals) -> anyhow::Result<Settings> {
     Ok(Settings::from_environment(globals.config.as_deref().map(PathBuf::from))?)
 }
+
+/// What the user's docker configuration says of `key`, if it is text.
+pub fn configured(globals: &Globals, key: &str) -> Option<String> {
+    let directory = globals
+        .config
+        .clone()
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("DOCKER_CONFIG").map(PathBuf::from))
+        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".docker")))?;
+    // A file that cannot be read is for those to complain of who need credentials from it.
+    let content = std::fs::read(directory.join("config.json")).ok()?;
+    let configuration: serde_json::Value = serde_json::from_slice(&content).ok()?;
+    configuration.get(key)?.as_str().map(str::to_owned)
+}

@@ -1,14 +1,20 @@
-//! Messages between two processes of ours, with descriptors attached: a SOCK_SEQPACKET pair. See unix(7).
+//! Messages between two processes of ours, with descriptors attached: SOCK_SEQPACKET, as a pair or by a path. See
+//! unix(7).
 
 use std::{
+    fs::File,
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::Path,
 };
 
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType,
+use rustix::{
+    fs::{Mode, OFlags},
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType,
+    },
 };
 
 /// One end of a pair. A message arrives whole or not at all.
@@ -28,6 +34,26 @@ impl Channel {
         let (a, b) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         Ok((Channel(a), Channel(b)))
+    }
+
+    /// Connects to whoever listens at `name` in `directory`; see [`Listener::bind`].
+    ///
+    /// Fails with `NotFound` or `ConnectionRefused` if nobody does.
+    pub fn connect(directory: &Path, name: &str) -> io::Result<Channel> {
+        let (_directory, address) = address(directory, name)?;
+        let socket = socket(SocketFlags::CLOEXEC)?;
+        rustix::net::connect(&socket, &address)?;
+        Ok(Channel(socket))
+    }
+
+    /// Another descriptor for the same end.
+    pub fn try_clone(&self) -> io::Result<Channel> {
+        self.0.try_clone().map(Channel)
+    }
+
+    /// From now on, [`Channel::receive`] and [`Channel::send`] fail with `WouldBlock` rather than wait.
+    pub fn set_nonblocking(&self) -> io::Result<()> {
+        Ok(rustix::fs::fcntl_setfl(&self.0, OFlags::NONBLOCK)?)
     }
 
     /// Sends `bytes`, at most some 200 kB, and up to [`MOST_DESCRIPTORS`] descriptors. Never raises SIGPIPE.
@@ -51,12 +77,14 @@ impl Channel {
     /// Waits for the next message; `None` once the other end is closed.
     pub fn receive(&self) -> io::Result<Option<Message>> {
         let peek = RecvFlags::PEEK | RecvFlags::TRUNC;
-        let size = match rustix::io::retry_on_intr(|| {
-            rustix::net::recv(&self.0, Vec::<u8>::new().as_mut_slice(), peek)
-        }) {
-            Ok((_, size)) => size,
-            Err(rustix::io::Errno::CONNRESET) => return Ok(None),
-            Err(error) => return Err(error.into()),
+        let size = loop {
+            match rustix::net::recv(&self.0, Vec::<u8>::new().as_mut_slice(), peek) {
+                Ok((_, size)) => break size,
+                // The other end was closed with something of ours unread. That is said once, and before what it said
+                // last.
+                Err(rustix::io::Errno::CONNRESET | rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         };
         let mut bytes = vec![0; size];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
@@ -81,6 +109,60 @@ impl Channel {
             .collect();
         Ok(Some(Message { bytes, descriptors }))
     }
+}
+
+/// Where others may connect to: a socket with a name in a directory.
+#[derive(Debug)]
+pub struct Listener(OwnedFd);
+
+impl Listener {
+    /// Listens at `name` in `directory`, instead of whoever did before. Only the caller's own user may connect.
+    pub fn bind(directory: &Path, name: &str) -> io::Result<Listener> {
+        let (directory, address) = address(directory, name)?;
+        match rustix::fs::unlinkat(&directory, name, rustix::fs::AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let socket = socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+        // Nobody can connect before the call to listen, so nobody does before the mode is right.
+        rustix::net::bind(&socket, &address)?;
+        rustix::fs::chmodat(&directory, name, Mode::RUSR | Mode::WUSR, rustix::fs::AtFlags::empty())?;
+        rustix::net::listen(&socket, 16)?;
+        Ok(Listener(socket))
+    }
+
+    /// The next who has connected, if anybody has. The channel does not block.
+    pub fn accept(&self) -> io::Result<Option<Channel>> {
+        match rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            Ok(socket) => Ok(Some(Channel(socket))),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn socket(flags: SocketFlags) -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+/// The address of `name` in `directory`, valid while the file is open: an address holds 108 bytes, and a path may be
+/// longer.
+fn address(directory: &Path, name: &str) -> io::Result<(File, SocketAddrUnix)> {
+    let directory = File::from(rustix::fs::open(
+        directory,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?);
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))?;
+    Ok((directory, address))
 }
 
 impl AsFd for Channel {
@@ -120,6 +202,34 @@ mod tests {
         let second = b.receive().expect("receive").expect("a message");
         assert_eq!((second.bytes.len(), second.descriptors.len()), (100_000, 0));
         assert!(b.receive().expect("receive").is_none(), "the other end is closed");
+    }
+
+    #[test]
+    fn whoever_listens_by_a_long_path_is_found_and_replaced() {
+        let directory = std::env::temp_dir().join(format!("{}-{}", std::process::id(), "x".repeat(200)));
+        std::fs::create_dir(&directory).expect("a new directory");
+        let kind = |channel: io::Result<Channel>| channel.map(drop).map_err(|error| error.kind());
+        assert_eq!(kind(Channel::connect(&directory, "s")), Err(io::ErrorKind::NotFound));
+        drop(Listener::bind(&directory, "s").expect("bind"));
+        assert_eq!(kind(Channel::connect(&directory, "s")), Err(io::ErrorKind::ConnectionRefused));
+        let listener = Listener::bind(&directory, "s").expect("bind");
+        assert!(listener.accept().expect("accept").is_none());
+        let ours = Channel::connect(&directory, "s").expect("connect");
+        let theirs = listener.accept().expect("accept").expect("somebody");
+        assert_eq!(theirs.receive().map(drop).map_err(|error| error.kind()), Err(io::ErrorKind::WouldBlock));
+        ours.send(b"hello", &[]).expect("send");
+        assert_eq!(theirs.receive().expect("receive").expect("a message").bytes, b"hello");
+        std::fs::remove_dir_all(&directory).expect("removed");
+    }
+
+    #[test]
+    fn last_words_are_heard_from_one_that_did_not_listen() {
+        let (a, b) = Channel::pair().expect("socketpair");
+        a.send(b"unread", &[]).expect("send");
+        b.send(b"last words", &[]).expect("send");
+        drop(b);
+        assert_eq!(a.receive().expect("receive").expect("a message").bytes, b"last words");
+        assert!(a.receive().expect("receive").is_none());
     }
 
     #[test]

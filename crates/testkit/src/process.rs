@@ -107,6 +107,21 @@ impl Process {
         self
     }
 
+    /// Whether the command has said `text` by now, after what was waited for before.
+    pub fn hears(&mut self, text: &str) -> bool {
+        self.collect(Duration::ZERO);
+        self.outputs[0].find(text, self.heard).is_some()
+    }
+
+    /// Waits until the command has said `text` on its standard error.
+    #[track_caller]
+    pub fn wait_for_error(&mut self, text: &str) -> &mut Process {
+        let find = |process: &Process| process.outputs[1].find(text, 0);
+        self.pump(PATIENCE, |process| find(process).is_some() || process.outputs[1].source.is_none());
+        assert!(find(self).is_some(), "waited in vain for {text:?}\n{}", self.so_far());
+        self
+    }
+
     /// Gives the command something to read.
     #[track_caller]
     pub fn write(&mut self, text: &str) -> &mut Process {

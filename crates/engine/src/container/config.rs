@@ -19,6 +19,12 @@ pub struct Config {
     pub hostname: String,
     pub tty: bool,
     pub open_stdin: bool,
+    /// The input ends with that of the first who took part and could type.
+    #[serde(default)]
+    pub stdin_once: bool,
+    /// What whoever made the container took part in.
+    #[serde(default)]
+    pub attach: Streams,
     pub labels: Vec<(String, String)>,
     pub exposed: Vec<Port>,
     pub publish: Vec<Publish>,
@@ -50,6 +56,14 @@ impl Config {
     pub fn arguments(&self) -> Vec<String> {
         [self.entrypoint.as_slice(), self.command.as_slice()].concat()
     }
+}
+
+/// Some of a process's standard streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Streams {
+    pub input: bool,
+    pub output: bool,
+    pub errors: bool,
 }
 
 /// Something of the host mounted in the container.

@@ -7,7 +7,7 @@ use monitor::Lock;
 use types::{Name, Port};
 
 use super::{
-    config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, Ulimit},
+    config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, Streams, Ulimit},
     status::Container,
 };
 use crate::{
@@ -33,6 +33,8 @@ pub struct Create {
     pub hostname: Option<String>,
     pub tty: bool,
     pub open_stdin: bool,
+    pub stdin_once: bool,
+    pub attach: Streams,
     pub labels: Vec<(String, String)>,
     pub expose: Vec<Port>,
     pub publish: Vec<types::Publish>,
@@ -160,6 +162,8 @@ impl Engine {
             hostname: request.hostname.unwrap_or_default(),
             tty: request.tty,
             open_stdin: request.open_stdin,
+            stdin_once: request.stdin_once,
+            attach: request.attach,
             labels,
             exposed,
             publish: request.publish,

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use monitor::{Status, TerminalSize};
@@ -49,12 +49,18 @@ impl Execution {
 
 /// Readable when the process has ended.
 impl AsFd for Execution {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.process.pidfd.as_fd()
     }
 }
 
 impl Engine {
+    /// Leaves a process on a terminal with this master to itself: the terminal stays open for as long as it or the
+    /// container runs.
+    pub fn leave_alone(&self, container: &Container, master: BorrowedFd<'_>) -> Result<(), EngineError> {
+        Ok(monitor::keep_terminal(&container.directory, master)?)
+    }
+
     /// Starts a process in a running container. Needs a process of one thread that runs from a sealed program; see
     /// [`sys::sealed`].
     pub fn exec(&self, container: &Container, request: Exec, io: ExecIo) -> Result<Execution, EngineError> {

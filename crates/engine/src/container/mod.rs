@@ -12,10 +12,10 @@ mod status;
 mod step;
 
 pub(crate) use self::create::uses_volume;
-pub use monitor::{Status, log::Stream};
+pub use monitor::{Part, Status, log::Stream};
 
 pub use self::{
-    config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, SwapLimit, Ulimit},
+    config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, Streams, SwapLimit, Ulimit},
     create::Create,
     exec::{Exec, ExecIo, Execution},
     lifecycle::{Force, Grace, Volumes},

@@ -9,7 +9,7 @@ use std::{
 };
 
 pub(super) use monitor::OnAbandon;
-use monitor::{Foreground, Gifts, Input, LaunchError, Lock, Order, Running, Status, TerminalSize};
+use monitor::{Gifts, Input, LaunchError, Lock, Order, Part, Running, Status, TerminalSize};
 use network::{Attachment, InterfaceName, Mac};
 use oci_spec::runtime::Mount;
 use runtime::Confidential;
@@ -28,8 +28,8 @@ use crate::{Engine, error::EngineError, network::Network};
 pub enum Attach<'a> {
     /// Not at all: only the log has the output.
     Detached,
-    /// Output goes to these descriptors too.
-    Output { output: BorrowedFd<'a>, errors: BorrowedFd<'a>, terminal: Option<TerminalSize> },
+    /// Like this, on a terminal of this size if it has one.
+    Part(Part<'a>, Option<TerminalSize>),
 }
 
 /// What a container's root consists of.
@@ -60,9 +60,19 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// Takes the way to the container's input: a pipe, or its terminal.
+    /// Takes the way to the container's input, if that was asked for, or its terminal, if it has one.
     pub fn take_input(&mut self) -> Option<OwnedFd> {
         self.running.input.take()
+    }
+
+    /// The container's terminal, or the way to its input.
+    pub fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        self.running.input.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Says that nothing more comes for the container to read from here.
+    pub fn input_ended(&self) -> io::Result<()> {
+        self.running.input_ended()
     }
 
     /// Has a container killed that was launched to end with its launcher.
@@ -100,6 +110,14 @@ impl Engine {
             work: container.directory.join("work"),
         };
         self.launch(container, layers, Extras::default(), lock, attach, OnAbandon::LetRun)
+    }
+
+    /// Takes part in a container that runs.
+    pub fn attach(&self, container: &Container, part: Part<'_>) -> Result<Attached, EngineError> {
+        match monitor::join(&container.directory, part).map_err(launch_error)? {
+            Some(running) => Ok(Attached { running }),
+            None => Err(EngineError::NotRunning(container.id.to_string())),
+        }
     }
 
     /// Starts a container on top of some layers.
@@ -142,7 +160,11 @@ impl Engine {
             id: container.id,
             cgroup_parent: extras.cgroup_parent.unwrap_or_else(|| self.cgroup_parent()),
             terminal: terminal_size(config.tty, attach),
-            input: if config.open_stdin { Input::Open } else { Input::Closed },
+            input: match (config.open_stdin, config.stdin_once) {
+                (false, _) => Input::Closed,
+                (true, false) => Input::Open,
+                (true, true) => Input::Once,
+            },
             network: network.map(|network| self.order_network(container, &network, claims)).transpose()?,
             log: monitor::log::Limits::default(),
             on_abandon,
@@ -150,12 +172,12 @@ impl Engine {
             afterwards: (config.auto_remove && on_abandon == OnAbandon::LetRun)
                 .then(|| self.removal_command(container)),
         };
-        let foreground = match attach {
+        let part = match attach {
             Attach::Detached => None,
-            Attach::Output { output, errors, .. } => Some(Foreground { output, errors }),
+            Attach::Part(part, _) => Some(part),
         };
         let confidential = order.confidential.then(|| extras.confidential.pack()).transpose()?;
-        let gifts = Gifts { foreground, confidential: confidential.as_ref().map(AsFd::as_fd) };
+        let gifts = Gifts { part, confidential: confidential.as_ref().map(AsFd::as_fd) };
         match monitor::launch(&order, &container.directory, lock, gifts) {
             Ok(running) => Ok(Attached { running }),
             Err(error) => Err(self.port_conflict(container)?.unwrap_or_else(|| launch_error(error))),
@@ -267,7 +289,7 @@ impl Engine {
 
 fn terminal_size(tty: bool, attach: Attach<'_>) -> Option<TerminalSize> {
     match attach {
-        Attach::Output { terminal: Some(size), .. } if tty => Some(size),
+        Attach::Part(_, Some(size)) if tty => Some(size),
         _ if tty => Some(TerminalSize { columns: 80, rows: 24 }),
         _ => None,
     }
@@ -311,6 +333,7 @@ fn launch_error(error: LaunchError) -> EngineError {
     match error {
         LaunchError::Failed(failure) => EngineError::Start(failure),
         LaunchError::MonitorLost => EngineError::MonitorLost,
+        LaunchError::TooSlow => EngineError::Invalid(error.to_string()),
         LaunchError::Monitor(error) => EngineError::Io(error),
     }
 }

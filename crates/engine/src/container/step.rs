@@ -13,7 +13,7 @@ use std::{
     path::PathBuf,
 };
 
-use monitor::{Lock, log::Stream};
+use monitor::{Lock, Part, log::Stream};
 use runtime::Confidential;
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -26,7 +26,7 @@ use types::ContainerId;
 use self::mounts::Prepared;
 pub use self::mounts::{Access, SecretContent, StepMount, StepSource};
 use super::{
-    config::{Config, Limits, NetworkMode, Seccomp, Ulimit},
+    config::{Config, Limits, NetworkMode, Seccomp, Streams, Ulimit},
     create::make_directory,
     start::{Attach, Attached, Extras, Layers, OnAbandon},
     status::Container,
@@ -119,8 +119,9 @@ impl Engine {
             directory,
         };
         let ((read_output, write_output), (read_errors, write_errors)) = (pipe()?, pipe()?);
-        let attach =
-            Attach::Output { output: write_output.as_fd(), errors: write_errors.as_fd(), terminal: None };
+        let part =
+            Part { input: false, output: Some(write_output.as_fd()), errors: Some(write_errors.as_fd()) };
+        let attach = Attach::Part(part, None);
         let attached = self.launch(&container, layers, extras, lock, attach, OnAbandon::End)?;
         drop((write_output, write_errors));
         let sources = [(Stream::Stdout, &read_output), (Stream::Stderr, &read_errors)];
@@ -214,6 +215,8 @@ fn config(step: Step) -> Config {
         hostname: step.hostname,
         tty: false,
         open_stdin: false,
+        stdin_once: false,
+        attach: Streams::default(),
         labels: Vec::new(),
         exposed: Vec::new(),
         publish: Vec::new(),

@@ -23,6 +23,7 @@ pub const ALL: &[Command] = &[
     Command::of::<container::kill::Kill>(),
     Command::of::<container::rm::Remove>(),
     Command::of::<container::wait::Wait>(),
+    Command::of::<container::attach::Attach>(),
     Command::of::<container::logs::Logs>(),
     Command::of::<container::port::Port>(),
     Command::of::<container::inspect::Inspect>(),

@@ -126,3 +126,21 @@ fn it_ends_with_its_container() {
     process.finish().fails(137);
     sandbox.is_clean();
 }
+
+#[test]
+fn detach_keys_leave_it_running_on_its_terminal() {
+    let Some(sandbox) = sandbox() else { return };
+    idle(&sandbox, &["--name", "host"]);
+    let mut terminal = sandbox.on_terminal(["exec", "-it", "host", "sh"]);
+    let script = "for i in 1 2 3 4 5; do echo at work; sleep 0.1; done; test -t 1 && echo done > /sign";
+    terminal.wait_for("# ").write(&format!("{script}\r")).wait_for("\nat work").write("\x10\x11");
+    terminal.finish().fails(1).says("read escape sequence");
+    let done = || {
+        let outcome = sandbox.sampan(["exec", "host", "cat", "/sign"]);
+        if outcome.stdout == "done\n" { Ok(()) } else { Err(outcome) }
+    };
+    testkit::eventually("the process that was left", done);
+    sandbox.sampan(["exec", "host", "rm", "/sign"]).ok();
+    sandbox.sampan(["exec", "-dt", "host", "sh", "-c", script]).ok().prints("");
+    testkit::eventually("the process in the background, on a terminal", done);
+}

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what serves tests may panic as tests do")]
 
+mod attach;
 mod build;
 mod build_cache;
 mod build_output;

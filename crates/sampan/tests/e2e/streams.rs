@@ -88,3 +88,46 @@ fn the_callers_terminal_is_put_back() {
     command.current_dir(sandbox.directory());
     sandbox.start_on_terminal(command).finish().ok().says("same");
 }
+
+#[test]
+fn streams_can_be_chosen() {
+    let Some(sandbox) = sandbox() else { return };
+    let script = "echo out; echo err >&2";
+    let errors = shell(&sandbox, &["-a", "stderr"], script).ok().prints("");
+    assert_eq!(errors.stderr, "err\n");
+    let output = shell(&sandbox, &["-a", "STDOUT"], script).ok().prints("out\n");
+    assert_eq!(output.stderr, "");
+    sandbox.sampan(["run", "-a", "stdwhat", "busybox", "true"]).fails(125).complains(
+        "invalid argument \"stdwhat\" for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR",
+    );
+    sandbox
+        .sampan(["run", "-d", "-a", "stdout", "busybox", "true"])
+        .fails(125)
+        .complains("conflicting options: cannot specify both --attach and --detach");
+}
+
+#[test]
+fn who_only_feeds_a_container_leaves_when_that_is_done() {
+    let Some(sandbox) = sandbox() else { return };
+    let script = "cat > /fed; tail -f /dev/null";
+    let mut feeder = sandbox.start_sampan(["run", "-i", "-a", "stdin", "busybox", "sh", "-c", script]);
+    feeder.write("some\n").close_input();
+    let id = feeder.finish().ok().word().to_owned();
+    assert_eq!(crate::inspect(&sandbox, &id, "{{.State.Running}} {{.Config.AttachStdin}}"), "true true");
+    testkit::eventually("it has read that", || {
+        let fed = sandbox.sampan(["exec", &id, "cat", "/fed"]);
+        if fed.stdout == "some\n" { Ok(()) } else { Err(fed) }
+    });
+}
+
+#[test]
+fn a_signal_reaches_a_process_that_does_not_read_what_it_is_given() {
+    let Some(sandbox) = sandbox() else { return };
+    let file = sandbox.file("much", "x".repeat(1 << 20));
+    let script = "trap 'exit 9' TERM; echo up; while :; do sleep 0.1; done";
+    let mut command = sandbox.command(["run", "-i", "--rm", "busybox", "sh", "-c", script]);
+    command.stdin(std::fs::File::open(file).unwrap());
+    let mut process = sandbox.start(command);
+    process.wait_for("up").signal(rustix::process::Signal::TERM);
+    process.finish().fails(9);
+}

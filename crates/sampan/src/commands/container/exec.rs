@@ -13,11 +13,11 @@ use rustix::{
     process::Signal,
 };
 
-use super::options::environment;
+use super::{follow, options::environment};
 use crate::{
     cli::{Globals, Verb},
     report, session,
-    terminal::{self, Conversation, Raw},
+    terminal::{self, Conversation, Parting, Raw},
 };
 
 /// Execute a command in a running container
@@ -26,6 +26,9 @@ pub struct Exec {
     /// Detached mode: run command in the background
     #[arg(short, long)]
     detach: bool,
+    /// Override the key sequence for detaching a container
+    #[arg(long, value_name = "string")]
+    detach_keys: Option<String>,
     /// Set environment variables
     #[arg(short, long)]
     env: Vec<String>,
@@ -64,6 +67,7 @@ impl Verb for Exec {
             eprintln!("the input device is not a TTY");
             return Ok(ExitCode::FAILURE);
         }
+        let detach_keys = follow::detach_keys(globals, self.detach_keys)?;
         let engine = session::open(globals)?;
         let container = engine.container(&name)?;
         let request = Request {
@@ -91,6 +95,9 @@ impl Verb for Exec {
             }
         };
         if self.detach {
+            if let Some(master) = &execution.terminal {
+                engine.leave_alone(&container, master.as_fd())?;
+            }
             return Ok(ExitCode::SUCCESS);
         }
         let master = execution.terminal.take();
@@ -106,16 +113,29 @@ impl Verb for Exec {
                 let _ = sys::process::signal(process, number);
             }
         };
-        let conversation =
-            Conversation { ended: process, input, terminal: master.as_ref(), print: true, forward: &forward };
-        conversation.hold(&signals)?;
+        let conversation = Conversation {
+            ended: process,
+            input,
+            input_ended: &|| Ok(()),
+            terminal: master.as_ref(),
+            print: true,
+            forward: Some(&forward),
+            detach: self.tty.then_some(detach_keys),
+        };
+        if conversation.hold(&signals)? == Parting::Detached
+            && let Some(master) = &master
+        {
+            drop(raw);
+            engine.leave_alone(&container, master.as_fd())?;
+            anyhow::bail!("read escape sequence");
+        }
         Ok(ExitCode::from(execution.wait()?))
     }
 }
 
 /// Where the process's streams lead, and our end of its input if there is one.
 fn streams(detach: bool, tty: bool, interactive: bool) -> io::Result<(ExecIo, Option<OwnedFd>)> {
-    if tty && !detach {
+    if tty {
         let size = terminal::size().unwrap_or(monitor::TerminalSize { columns: 80, rows: 24 });
         return Ok((ExecIo::Terminal(size), None));
     }

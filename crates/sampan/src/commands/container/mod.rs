@@ -1,7 +1,9 @@
 //! Commands about containers.
 
+pub mod attach;
 pub mod create;
 pub mod exec;
+mod follow;
 pub mod inspect;
 pub mod kill;
 pub mod logs;

@@ -3,12 +3,15 @@
 use std::{env, fs};
 
 use clap::Args;
-use engine::container::{Create, Limits, Mount, MountSource, Seccomp, Ulimit};
+use engine::container::{Create, Limits, Mount, MountSource, Seccomp, Streams, Ulimit};
 use types::{Bytes, Port, Publish};
 
 /// How a container is to be.
 #[derive(Args)]
 pub struct Options {
+    /// Attach to STDIN, STDOUT or STDERR
+    #[arg(short, long, value_name = "list", value_parser = stream)]
+    pub attach: Vec<Stream>,
     /// Add Linux capabilities
     #[arg(long)]
     cap_add: Vec<String>,
@@ -101,9 +104,31 @@ pub struct Options {
     workdir: Option<String>,
 }
 
+/// One of the standard streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    Input,
+    Output,
+    Errors,
+}
+
 impl Options {
+    /// What the caller takes part in: everything there is, if nothing was chosen.
+    pub fn streams(&self) -> Streams {
+        let chosen = |stream: Stream| self.attach.contains(&stream);
+        match self.attach.is_empty() {
+            true => Streams { input: self.interactive, output: true, errors: true },
+            false => Streams {
+                input: chosen(Stream::Input),
+                output: chosen(Stream::Output),
+                errors: chosen(Stream::Errors),
+            },
+        }
+    }
+
     /// What these options, the image and the command ask of the engine.
     pub fn into_request(self, image: String, command: Vec<String>) -> anyhow::Result<Create> {
+        let attach = self.streams();
         let mut mounts = self.volume.iter().map(|text| volume(text)).collect::<anyhow::Result<Vec<_>>>()?;
         mounts.extend(self.tmpfs.iter().map(|text| tmpfs(text)));
         let mut ulimits = self.ulimit;
@@ -144,6 +169,8 @@ impl Options {
             hostname: self.hostname.map(hostname).transpose()?,
             tty: self.tty,
             open_stdin: self.interactive,
+            stdin_once: self.interactive && attach.input,
+            attach,
             labels: self.label.iter().map(|label| split(label)).collect(),
             expose,
             publish,
@@ -194,6 +221,15 @@ pub fn environment(files: &[String], flags: Vec<String>) -> anyhow::Result<Vec<S
         }
     }
     Ok(environment)
+}
+
+fn stream(text: &str) -> Result<Stream, String> {
+    match text.to_lowercase().as_str() {
+        "stdin" => Ok(Stream::Input),
+        "stdout" => Ok(Stream::Output),
+        "stderr" => Ok(Stream::Errors),
+        _ => Err("valid streams are STDIN, STDOUT and STDERR".to_owned()),
+    }
 }
 
 /// `[source:]destination[:options]`.

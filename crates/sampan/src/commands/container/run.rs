@@ -5,14 +5,18 @@ use std::{io::IsTerminal, os::fd::AsFd, process::ExitCode};
 use clap::Args;
 use engine::{
     Engine,
-    container::{Attach, Attached, Container, Create, Volumes},
+    container::{Attach, Container, Create, Part, Streams, Volumes},
 };
 
-use super::{options::Options, supply::Supply};
+use super::{
+    follow::{self, Follow, Outcome},
+    options::Options,
+    supply::Supply,
+};
 use crate::{
     cli::{Globals, Verb},
     report, session,
-    terminal::{self, Conversation, Raw},
+    terminal::{self, Raw},
 };
 
 /// Create and run a new container from an image
@@ -21,6 +25,9 @@ pub struct Run {
     /// Run container in background and print container ID
     #[arg(short, long)]
     detach: bool,
+    /// Override the key sequence for detaching a container
+    #[arg(long, value_name = "string")]
+    detach_keys: Option<String>,
     /// Proxy received signals to the process
     #[arg(long, default_value_t = true)]
     sig_proxy: bool,
@@ -37,9 +44,14 @@ impl Verb for Run {
     const USAGE: &'static str = "[OPTIONS] IMAGE [COMMAND] [ARG...]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        if !self.detach && self.options.tty && self.options.interactive && !std::io::stdin().is_terminal() {
+        let reads = self.options.streams().input;
+        if !self.detach && self.options.tty && reads && !std::io::stdin().is_terminal() {
             eprintln!("the input device is not a TTY");
             return Ok(ExitCode::FAILURE);
+        }
+        if self.detach && !self.options.attach.is_empty() {
+            let conflict = anyhow::anyhow!("conflicting options: cannot specify both --attach and --detach");
+            return Ok(report::run_failure(&conflict, "run"));
         }
         Ok(self.create_and_start(globals).unwrap_or_else(|error| report::run_failure(&error, "run")))
     }
@@ -47,24 +59,35 @@ impl Verb for Run {
 
 impl Run {
     fn create_and_start(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let Run { detach, sig_proxy, options, supply, image_and_command } = self;
+        let Run { detach, detach_keys, sig_proxy, options, supply, image_and_command } = self;
         let mut words = image_and_command.into_iter();
         let image = words.next().unwrap_or_default();
-        let (tty, interactive, rm) = (options.tty, options.interactive, options.rm);
-        let request = Create { start_at_once: true, ..options.into_request(image, words.collect())? };
+        let (tty, rm) = (options.tty, options.rm);
+        let mut request = Create { start_at_once: true, ..options.into_request(image, words.collect())? };
+        if detach {
+            request.attach = Streams::default();
+            request.stdin_once = false;
+        }
+        let Streams { input, output, errors } = request.attach;
+        let detach_keys = follow::detach_keys(globals, detach_keys)?;
         let engine = session::open(globals)?;
         let (container, lock) = supply.create(&engine, globals, request)?;
-        let (output, errors) = (std::io::stdout(), std::io::stderr());
+        let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
         let attach = match detach {
             true => Attach::Detached,
             false => {
-                Attach::Output { output: output.as_fd(), errors: errors.as_fd(), terminal: terminal::size() }
+                let part = Part {
+                    input: input && container.config.open_stdin,
+                    output: output.then(|| stdout.as_fd()),
+                    errors: errors.then(|| stderr.as_fd()),
+                };
+                Attach::Part(part, terminal::size())
             }
         };
         // From before the container exists: a Ctrl-C is for it, not for us.
         let signals = if detach { None } else { Some(terminal::signals()?) };
         // Before the first output, which would else pass through a terminal that changes it.
-        let _raw = if !detach && tty && interactive { Raw::enter()? } else { None };
+        let raw = if input && tty { Raw::enter()? } else { None };
         let attached = match engine.start(&container, lock, attach) {
             Ok(attached) => attached,
             Err(error) => {
@@ -78,44 +101,24 @@ impl Run {
             println!("{}", container.id);
             return Ok(ExitCode::SUCCESS);
         };
-        let code = follow(&engine, &container, attached, tty, interactive, sig_proxy, &signals)?;
-        if rm {
-            remove(&engine, &container)?;
+        if !output && !errors {
+            // Nothing of what it says is wanted, so it is not waited for.
+            follow::feed(attached, &signals)?;
+            drop(raw);
+            println!("{}", container.id);
+            return Ok(ExitCode::SUCCESS);
         }
-        Ok(ExitCode::from(code))
+        let follow = Follow { engine: &engine, container: &container, input, sig_proxy, detach_keys };
+        match follow.until_parting(attached, &signals, raw)? {
+            Outcome::Ended(code) => {
+                if rm {
+                    remove(&engine, &container)?;
+                }
+                Ok(ExitCode::from(code))
+            }
+            Outcome::Detached => Ok(ExitCode::SUCCESS),
+        }
     }
-}
-
-/// Takes part in a container in the foreground until it ends; its exit code.
-pub fn follow(
-    engine: &Engine,
-    container: &Container,
-    mut attached: Attached,
-    tty: bool,
-    interactive: bool,
-    sig_proxy: bool,
-    signals: &sys::signals::Signals,
-) -> anyhow::Result<u8> {
-    let input = attached.take_input();
-    let master = match (&input, tty) {
-        (Some(input), true) => Some(input.try_clone()?),
-        _ => None,
-    };
-    let forward = |number: i32| {
-        if let Some(signal) = number.to_string().parse().ok().filter(|_| sig_proxy) {
-            // One that has just ended needs no signal any more.
-            let _ = engine.kill(container, &container.name, signal);
-        }
-    };
-    let conversation = Conversation {
-        ended: attached.as_fd(),
-        input: input.filter(|_| interactive),
-        terminal: master.as_ref(),
-        print: false,
-        forward: &forward,
-    };
-    conversation.hold(signals)?;
-    Ok(attached.wait()?)
 }
 
 fn remove(engine: &Engine, container: &Container) -> anyhow::Result<()> {

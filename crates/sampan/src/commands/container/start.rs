@@ -1,11 +1,11 @@
 //! `start`: run a container that was created or has ended.
 
-use std::{os::fd::AsFd, process::ExitCode};
+use std::{io::IsTerminal, os::fd::AsFd, process::ExitCode};
 
 use clap::Args;
-use engine::container::Attach;
+use engine::container::{Attach, Force, Part, Volumes};
 
-use super::run::follow;
+use super::follow::{self, Follow, Outcome};
 use crate::{
     cli::{Globals, Verb},
     report, session,
@@ -18,6 +18,9 @@ pub struct Start {
     /// Attach STDOUT/STDERR and forward signals
     #[arg(short, long)]
     attach: bool,
+    /// Override the key sequence for detaching a container
+    #[arg(long, value_name = "string")]
+    detach_keys: Option<String>,
     /// Attach container's STDIN
     #[arg(short, long)]
     interactive: bool,
@@ -44,16 +47,30 @@ impl Verb for Start {
             anyhow::bail!("you cannot start and attach multiple containers at once");
         };
         let container = engine.container(name)?;
-        let lock = engine.lock_to_start(&container)?;
-        let lock = lock.ok_or_else(|| anyhow::anyhow!("container {name} is already running"))?;
+        let tty = container.config.tty;
+        let input = self.interactive && container.config.open_stdin;
+        if tty && self.interactive && !std::io::stdin().is_terminal() {
+            anyhow::bail!("the input device is not a TTY");
+        }
+        let detach_keys = follow::detach_keys(globals, self.detach_keys)?;
         let signals = terminal::signals()?;
         let (output, errors) = (std::io::stdout(), std::io::stderr());
-        let attach =
-            Attach::Output { output: output.as_fd(), errors: errors.as_fd(), terminal: terminal::size() };
-        let tty = container.config.tty;
-        let _raw = if tty && self.interactive { Raw::enter()? } else { None };
-        let attached = engine.start(&container, lock, attach)?;
-        let code = follow(&engine, &container, attached, tty, self.interactive, true, &signals)?;
-        Ok(ExitCode::from(code))
+        let part = Part { input, output: Some(output.as_fd()), errors: Some(errors.as_fd()) };
+        let raw = if tty && input { Raw::enter()? } else { None };
+        let (attached, is_ours) = match engine.lock_to_start(&container)? {
+            Some(lock) => (engine.start(&container, lock, Attach::Part(part, terminal::size()))?, true),
+            // Nothing is left but to attach.
+            None => (engine.attach(&container, part)?, false),
+        };
+        let follow = Follow { engine: &engine, container: &container, input, sig_proxy: true, detach_keys };
+        match follow.until_parting(attached, &signals, raw)? {
+            Outcome::Ended(code) => {
+                if is_ours && container.config.auto_remove {
+                    engine.remove(&container, Force::No, Volumes::RemoveAnonymous)?;
+                }
+                Ok(ExitCode::from(code))
+            }
+            Outcome::Detached => Ok(ExitCode::SUCCESS),
+        }
     }
 }
