@@ -5,6 +5,7 @@ CARGO      ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 TRIPLE     := $(shell rustc --print host-tuple)
 SAMPAN     := $(TARGET_DIR)/$(TRIPLE)/release/sampan
+TESTED     := $(abspath $(TARGET_DIR))/$(TRIPLE)/debug/sampan
 # For those who are not root themselves.
 SUDO       := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env)
 # Where base images are kept, named here so that sudo does not change it.
@@ -32,19 +33,19 @@ images: build setup ## Make the base images, or just NAMES="busybox redis", and 
 demo: build setup ## Build an application, run it, and watch it count its visitors
 	SAMPAN=$(SAMPAN) demo/run.sh
 
-test: setup ## Run all tests, and the tutorial; as root, for they start containers
+test: setup ## Run all tests, README's commands and the tutorial; as root, for they start containers
 	$(CARGO) xtask images busybox python:2.7-slim redis
 	$(CARGO) test --workspace $(if $(SUDO),--config 'target."cfg(unix)".runner = "$(SUDO)"')
-	$(SUDO) env SAMPAN=$(abspath $(TARGET_DIR))/$(TRIPLE)/debug/sampan SAMPAN_ROOT=$(abspath $(TARGET_DIR))/tutorial PORT=14000 \
+	$(CARGO) xtask readme $(TESTED)
+	$(SUDO) env SAMPAN=$(TESTED) SAMPAN_ROOT=$(abspath $(TARGET_DIR))/tutorial PORT=14000 \
 		demo/run.sh
 
-lint: ## Check format, lints, arrows between crates, and that README's commands exist
+lint: ## Check format, lints, and arrows between crates
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path examples/friendlyhello/rust/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	$(CARGO) xtask arrows
 	$(CARGO) xtask lints
-	$(CARGO) xtask readme
 	for script in .ci/run demo/run.sh bench/*; do sh -n $$script || exit; done
 
 bench: build ## Measure what people wait for

@@ -1,13 +1,16 @@
 //! Checks that the commands README.md shows exist: its `make` targets, its `cargo xtask` tasks, and
 //! its `sampan` commands, which the program itself is asked about.
 
-use std::{env, fs, process::Command};
+use std::{fs, process::Command};
 
 use anyhow::{Context, bail, ensure};
 
 use crate::TASKS;
 
-pub fn run(_: &[String]) -> anyhow::Result<()> {
+/// `arguments` name the program to ask. Building it is for the caller, whose environment cargo knows from before: in ours,
+/// which a cargo has set, another would compile half of the libraries again.
+pub fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let [sampan] = arguments else { bail!("which program? cargo xtask readme target/…/sampan") };
     let readme = fs::read_to_string("README.md").context("cannot read README.md")?;
     let makefile = fs::read_to_string("Makefile").context("cannot read Makefile")?;
     let mut absent = Vec::new();
@@ -16,7 +19,7 @@ pub fn run(_: &[String]) -> anyhow::Result<()> {
         let exists = match words.as_slice() {
             ["make", target, ..] if is_name(target) => has_target(&makefile, target),
             ["cargo", "xtask", task, ..] => TASKS.iter().any(|known| known.name == *task),
-            ["sampan", command, rest @ ..] if is_name(command) => has_command(command, rest.first())?,
+            ["sampan", command, rest @ ..] if is_name(command) => has_command(sampan, command, rest.first())?,
             _ => true,
         };
         if !exists {
@@ -51,30 +54,22 @@ fn has_target(makefile: &str, target: &str) -> bool {
     makefile.lines().any(|line| line.strip_prefix(target).is_some_and(|rest| rest.starts_with(':')))
 }
 
-/// Whether sampan knows `command`, and below a noun such as `network` also the verb `next`.
-fn has_command(command: &str, next: Option<&&str>) -> anyhow::Result<bool> {
-    let Some(help) = help(&[command])? else {
+/// Whether the program knows `command`, and below a noun such as `network` also the verb `next`.
+fn has_command(sampan: &str, command: &str, next: Option<&&str>) -> anyhow::Result<bool> {
+    let Some(help) = help(sampan, &[command])? else {
         return Ok(false);
     };
     let is_noun = help.lines().any(|line| line.trim_end() == "Commands:");
     match next {
-        Some(verb) if is_noun && is_name(verb) => Ok(self::help(&[command, verb])?.is_some()),
+        Some(verb) if is_noun && is_name(verb) => Ok(self::help(sampan, &[command, verb])?.is_some()),
         _ => Ok(true),
     }
 }
 
-/// What sampan says of `command`, if it knows it.
-fn help(command: &[&str]) -> anyhow::Result<Option<String>> {
-    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
-    let built = Command::new(&cargo).args(["build", "--quiet", "--package", "sampan"]).status()?;
-    if !built.success() {
-        bail!("sampan does not build");
-    }
-    let output = Command::new(&cargo)
-        .args(["run", "--quiet", "--package", "sampan", "--"])
-        .args(command)
-        .arg("--help")
-        .output()?;
+/// What the program says of `command`, if it knows it.
+fn help(sampan: &str, command: &[&str]) -> anyhow::Result<Option<String>> {
+    let output = Command::new(sampan).args(command).arg("--help").output();
+    let output = output.with_context(|| format!("cannot run {sampan}"))?;
     Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
