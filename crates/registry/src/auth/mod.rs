@@ -76,6 +76,11 @@ impl Authentication {
 }
 
 impl Grant {
+    /// Whether it covers whatever there may be.
+    pub fn covers_everything(&self) -> bool {
+        matches!(self.scope, Scope::Everything)
+    }
+
     /// Whether it covers `wanted` too.
     pub fn allows(&self, wanted: &Access) -> bool {
         match &self.scope {

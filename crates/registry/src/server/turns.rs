@@ -1,13 +1,14 @@
 //! Whose turn it is with an upload: that of the newest request.
 //!
 //! A client whose connection broke comes back before the server has noticed. The request it left behind would hold up the
-//! new one until it times out, so it is told to end; what it brought is kept. To ask how far an upload is takes a turn
+//! new one until it times out, so it is told to end; what it brought is kept, and so is what still waits to be read of it: a
+//! megabyte perhaps, which would have to be sent again. To ask how far an upload is takes a turn
 //! too: the answer must not be old when it arrives (as with the offset in IETF's resumable uploads).
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt, stream};
@@ -62,17 +63,24 @@ impl Turns {
 }
 
 impl Turn<'_> {
-    /// `body`, until a newer request takes the turn.
+    /// `body`, until a newer request takes the turn and no more of it has arrived.
     pub fn limit(&self, body: Incoming) -> Incoming {
         let (number, newest) = (self.number, self.place.newest.subscribe());
-        Box::pin(stream::unfold(Some((body, newest)), move |state| async move {
-            let (mut body, mut newest) = state?;
-            tokio::select! {
-                biased;
-                _ = async { newest.wait_for(|newest| *newest > number).await.map(drop) } => {
-                    Some((Err(Interrupted::Replaced), None))
+        Box::pin(stream::unfold(Some((body, newest, None)), move |state| async move {
+            let (mut body, mut newest, mut end) = state?;
+            if end.is_none() {
+                tokio::select! {
+                    biased;
+                    _ = async { newest.wait_for(|newest| *newest > number).await.map(drop) } => {
+                        end = Some(Instant::now() + ARRIVED);
+                    }
+                    next = body.next() => return Some((next?, Some((body, newest, None)))),
                 }
-                next = body.next() => Some((next?, Some((body, newest)))),
+            }
+            let left = end?.saturating_duration_since(Instant::now());
+            match timeout(SILENCE, body.next()).await {
+                Ok(next) if !left.is_zero() => Some((next?, Some((body, newest, end)))),
+                _ => Some((Err(Interrupted::Replaced), None)),
             }
         }))
     }
@@ -88,5 +96,9 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// After so long without a byte nothing more of a request has arrived.
+const SILENCE: Duration = Duration::from_millis(20);
+/// How long a request may go on reading what has.
+const ARRIVED: Duration = Duration::from_secs(1);
 /// For a request to write what it has and end.
 const PATIENCE: Duration = Duration::from_secs(10);

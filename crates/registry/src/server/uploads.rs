@@ -1,7 +1,7 @@
 //! Blobs coming in: at once, or in a session of several requests.
 //!
 //! ```text
-//! POST  …/uploads/?mount=D&from=N   another repository's blob: 201, or as without
+//! POST  …/uploads/?mount=D&from=N   another repository's blob, or anyone's without a name: 201, or as without
 //! POST  …/uploads/?digest=D + body  at once: 201
 //! POST  …/uploads/                  a session: 202, Location
 //! PATCH Location + body             docker's way: one stream of any length; Content-Range makes it a chunk
@@ -35,9 +35,12 @@ use crate::{
 pub async fn begin(ask: Ask<'_>, name: RepositoryName, body: Body) -> Result<Response<Body>, Refusal> {
     if let Some(wanted) = ask.parameter("mount") {
         let wanted = route::digest(&wanted)?;
-        if let Some(from) = ask.parameter("from")
-            && mount(&ask, &name, &wanted, &from).await?
-        {
+        let mounted = match ask.parameter("from") {
+            Some(from) => mount(&ask, &name, &wanted, &from).await?,
+            // Whoever may pull from everywhere need not say from where.
+            None => ask.grant.covers_everything() && ask.contents().give_blob(&name, &wanted).await?,
+        };
+        if mounted {
             return Ok(created(&name, &wanted));
         }
     }

@@ -6,6 +6,7 @@
 mod authentication;
 mod cache;
 mod collection;
+mod conformance;
 mod crashes;
 mod limits;
 mod lists;

@@ -1,6 +1,6 @@
 //! Pushing blobs: at once, in a stream, in chunks, from another repository.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use crate::support::{Server, content, finish, open, sha256};
 
@@ -110,6 +110,25 @@ fn many_clients_push_the_same_blob_at_the_same_time() {
     for repository in ["a", "h"] {
         assert!(server.get(&format!("/v2/{repository}/blobs/{digest}")).body == content);
     }
+}
+
+#[test]
+fn what_a_broken_request_brought_is_kept_to_the_last_byte() {
+    let server = Server::start();
+    let location = server.begin("a");
+    let content = content(3_000_000);
+    let mut broken =
+        open(server.address, "PATCH", &location, &[("Expect", "100-continue")], Some(content.len()));
+    let mut willing = [0; 25];
+    broken.read_exact(&mut willing).unwrap();
+    assert_eq!(&willing, b"HTTP/1.1 100 Continue\r\n\r\n", "it has the turn");
+    broken.write_all(&content[..2_000_001]).unwrap();
+    drop(broken);
+    // At once: most of it waits in the kernel, and the server does not know yet that there will be no more.
+    assert_eq!(server.get(&location).header("range"), Some("0-2000000"));
+    let last = format!("{location}?digest={}", sha256(&content));
+    let reply = server.ask("PUT", &last, &[("Content-Range", "2000001-2999999")], &content[2_000_001..]);
+    assert_eq!(reply.status, 201, "{reply:?}");
 }
 
 #[test]
