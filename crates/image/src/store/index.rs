@@ -42,12 +42,12 @@ impl Store {
         blobs.try_fold(true, |whole, blob| Ok(whole && self.has_blob(&blob.digest)?))
     }
 
-    /// A manifest's descriptor with its name in the annotations that docker and containerd read.
+    /// A manifest's descriptor with its name in the annotations by which others look images up. It is the whole name in
+    /// both: a tag alone, as docker's archives have it, says little among many images.
     fn named(&self, name: &Reference, digest: &Digest) -> Result<Descriptor, StoreError> {
         let mut descriptor = self.describe_manifest(digest)?;
-        descriptor.annotations.insert(IMAGE_NAME.to_owned(), name.to_string().into());
-        if let Some(tag) = name.tag() {
-            descriptor.annotations.insert(REFERENCE_NAME.to_owned(), tag.into());
+        for annotation in [IMAGE_NAME, REFERENCE_NAME] {
+            descriptor.annotations.insert(annotation.to_owned(), name.to_string().into());
         }
         Ok(descriptor)
     }

@@ -246,7 +246,7 @@ fn the_index_names_images_as_other_tools_expect() {
     let index: serde_json::Value = serde_json::from_str(&text).unwrap();
     let annotations = &index["manifests"][0]["annotations"];
     assert_eq!(annotations["io.containerd.image.name"], "docker.io/library/busybox:1");
-    assert_eq!(annotations["org.opencontainers.image.ref.name"], "1");
+    assert_eq!(annotations["org.opencontainers.image.ref.name"], "docker.io/library/busybox:1");
     assert_eq!(index["manifests"][0]["digest"], image.manifest.to_string());
 }
 
