@@ -92,11 +92,11 @@ impl Lease {
         &self,
         layer: &Layer,
         media_type: &str,
-        write: impl FnOnce(&mut HashedWriter<File>) -> io::Result<Result<(), StoreError>>,
+        write: impl FnOnce(&mut HashedWriter<disk::Early>) -> io::Result<Result<(), StoreError>>,
     ) -> Result<Descriptor, StoreError> {
         self.claim(&[layer.diff_id])?;
         let path = self.new_path();
-        let mut target = HashedWriter::new(File::create_new(&path).map_err(disk::error(&path))?);
+        let mut target = HashedWriter::new(disk::Early::create(&path)?);
         // One layer at a time has all processors: it is synced and sent while the next one is compressed.
         let turn = self.compressing.lock().expect("compressing does not panic");
         let written = write(&mut target);
