@@ -69,7 +69,7 @@ pub fn unpack<R: BufRead>(archive: &mut Reader<R>, root: &Root, form: Form) -> R
         implied: BTreeSet::new(),
         names: 0,
         size: 0,
-        space: Space::on(root),
+        space: Space::on(root)?,
     };
     while let Some(entry) = archive.next_entry()? {
         match unpacker.place(&entry, archive) {

@@ -179,6 +179,10 @@ fn a_layer_that_inflates_to_more_than_the_disk_has_is_stopped_before_it_is_full(
     );
     scene.is_untouched();
     let good = Image::good("bomb");
+    let archive = scene.sandbox.file("good.tar", good.archive());
+    let load = scene.sandbox.shell(&format!("SAMPAN_RESERVED_SPACE=much $SAMPAN load -i {archive}"));
+    let wrong = scene.sandbox.start(load).finish().fails(1);
+    wrong.complains("SAMPAN_RESERVED_SPACE is \"much\", expected a size such as 1GB");
     good.serve(&scene.registry);
     scene.pull(&good).finish().ok();
 }
