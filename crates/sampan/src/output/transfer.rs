@@ -83,9 +83,10 @@ impl Transfer {
             }
             Layers::Bars { all, each } => {
                 let mut each = each.lock().expect("drawing does not panic");
-                let bar = each
-                    .entry(*layer)
-                    .or_insert_with(|| all.add(ProgressBar::no_length().with_prefix(name.to_owned())));
+                let bar = each.entry(*layer).or_insert_with(|| {
+                    // Styled before it is drawn for the first time: indicatif's own style fills the line with a bar.
+                    all.add(ProgressBar::no_length().with_style(style(LINE)).with_prefix(name.to_owned()))
+                });
                 show(bar, words, amount);
             }
         }
@@ -124,7 +125,6 @@ enum Amount {
 
 /// Draws a layer's line: with a bar while there is an amount to show.
 fn show(bar: &ProgressBar, words: String, amount: Amount) {
-    let style = |template| ProgressStyle::with_template(template).expect("the template is a constant");
     bar.set_message(words);
     match amount {
         Amount::Part { done, total } => {
@@ -148,6 +148,10 @@ fn show(bar: &ProgressBar, words: String, amount: Amount) {
             bar.abandon();
         }
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is a constant")
 }
 
 const BAR: &str = "{prefix}: {msg} [{bar:50}] {amounts}";

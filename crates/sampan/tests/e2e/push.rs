@@ -62,6 +62,17 @@ fn an_image_goes_to_a_registry_and_comes_back_the_same() {
 }
 
 #[test]
+fn a_terminal_shows_a_line_for_each_layer_and_nothing_else() {
+    let Some(sandbox) = sandbox() else { return };
+    let registry = Registry::start(&sandbox, &[]);
+    let name = image(&sandbox, &registry.host(), "hello:1");
+    let pushed = sandbox.on_terminal(["push", &name]).finish().ok();
+    // In place of "0/0" a layer whose size is not known yet once had a bar over the whole width.
+    assert!(pushed.stdout.contains(": Preparing") && !pushed.stdout.contains("0/0"), "{pushed}");
+    assert!(pushed.stdout.contains(": Pushed"), "{pushed}");
+}
+
+#[test]
 fn run_and_build_pull_what_is_missing() {
     let Some(sandbox) = sandbox() else { return };
     let registry = Registry::start(&sandbox, &[]);

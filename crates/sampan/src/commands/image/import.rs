@@ -1,7 +1,6 @@
 //! `import`: an image from the files of a root file system.
 
 use std::{
-    fs::File,
     io::{self, Read},
     process::ExitCode,
 };
@@ -38,7 +37,7 @@ impl Verb for Import {
                     "import from a URL is not supported: fetch {url} and import it from standard input"
                 )
             }
-            path => Box::new(File::open(path).map_err(|error| anyhow::anyhow!("open {path}: {error}"))?),
+            path => Box::new(super::open(path)?),
         };
         let platform = Platform::host();
         let now = Timestamp::now().to_string();

@@ -1,7 +1,6 @@
 //! `load`: images out of an archive.
 
 use std::{
-    fs::File,
     io::{self, IsTerminal, Read},
     process::ExitCode,
 };
@@ -36,9 +35,7 @@ impl Verb for Load {
         // As docker has it, quiet is without progress; what was loaded is told all the same.
         let _ = self.quiet;
         let source: Box<dyn Read> = match &self.input {
-            Some(path) => {
-                Box::new(File::open(path).map_err(|error| anyhow::anyhow!("open {path}: {error}"))?)
-            }
+            Some(path) => Box::new(super::open(path)?),
             None if io::stdin().is_terminal() => {
                 anyhow::bail!("requested load from stdin, but stdin is empty")
             }
