@@ -71,6 +71,11 @@ const NEEDS: &[Need] = &[
     },
     Need { package: "uidmap", sign: Sign::Program("newuidmap"), why: "maps ids for users other than root" },
     Need { package: "curl", sign: Sign::Program("curl"), why: "asks published ports, in tests and the demo" },
+    Need {
+        package: "skopeo",
+        sign: Sign::Program("skopeo"),
+        why: "reads our images, and makes some, in tests",
+    },
 ];
 
 impl Sign {

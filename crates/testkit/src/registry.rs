@@ -19,6 +19,7 @@ pub struct Registry<'s> {
     sandbox: &'s Sandbox,
     address: SocketAddr,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     directory: PathBuf,
     server: Child,
 }
@@ -27,6 +28,12 @@ impl<'s> Registry<'s> {
     /// Starts a registry with these arguments beside its address and its directory, and waits until it listens.
     #[track_caller]
     pub fn start(sandbox: &'s Sandbox, arguments: &[&str]) -> Registry<'s> {
+        Registry::start_in(sandbox, arguments, &[])
+    }
+
+    /// Starts a registry that finds these variables in its environment.
+    #[track_caller]
+    pub fn start_in(sandbox: &'s Sandbox, arguments: &[&str], environment: &[(&str, &str)]) -> Registry<'s> {
         let address = free_address(sandbox);
         let directory = sandbox.directory().join(format!("registry-{}", address.port()));
         fs::create_dir(&directory).expect("a directory in the sandbox");
@@ -35,8 +42,10 @@ impl<'s> Registry<'s> {
             // By default they are at the next port, which may be somebody's by now.
             arguments.extend([METRICS.to_owned(), "none".to_owned()]);
         }
-        let server = serve(sandbox, address, &directory, &arguments);
-        Registry { sandbox, address, arguments, directory, server }
+        let environment: Vec<_> =
+            environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let server = serve(sandbox, address, &directory, &arguments, &environment);
+        Registry { sandbox, address, arguments, environment, directory, server }
     }
 
     /// Starts a registry that speaks TLS, with a certificate from an authority that nobody trusts yet; see
@@ -82,7 +91,7 @@ impl<'s> Registry<'s> {
     pub fn kill_and_restart(&mut self) {
         self.server.kill().expect("it has not ended by itself");
         self.server.wait().expect("our own child");
-        self.server = serve(self.sandbox, self.address, &self.directory, &self.arguments);
+        self.server = serve(self.sandbox, self.address, &self.directory, &self.arguments, &self.environment);
     }
 
     /// Asks it to end, and waits for that.
@@ -118,11 +127,20 @@ impl Drop for Registry<'_> {
 
 /// Starts the server and waits until it listens.
 #[track_caller]
-fn serve(sandbox: &Sandbox, address: SocketAddr, directory: &Path, arguments: &[String]) -> Child {
+fn serve(
+    sandbox: &Sandbox,
+    address: SocketAddr,
+    directory: &Path,
+    arguments: &[String],
+    environment: &[(String, String)],
+) -> Child {
     let log = directory.join(LOG);
     let output = File::options().create(true).append(true).open(&log).expect("a file in the sandbox");
-    let mut command = sandbox.command(["serve", "registry", "--listen", &address.to_string(), "--root"]);
-    command.arg(directory.join("root")).args(arguments);
+    let mut command = sandbox.command(["serve", "registry", "--listen", &address.to_string()]);
+    if !arguments.iter().any(|argument| argument == STORAGE) {
+        command.arg("--root").arg(directory.join("root"));
+    }
+    command.args(arguments).envs(environment.iter().cloned());
     command.stdout(output.try_clone().expect("an open file")).stderr(output);
     let mut server = sandbox.within(|| command.spawn()).expect("the program starts");
     eventually("a registry listens", || {
@@ -141,5 +159,7 @@ fn free_address(sandbox: &Sandbox) -> SocketAddr {
 }
 
 const METRICS: &str = "--metrics-listen";
+/// Says that images are elsewhere than on the disk.
+const STORAGE: &str = "--storage";
 /// In the registry's directory, beside its root.
 const LOG: &str = "log";

@@ -8,10 +8,17 @@ use crate::{push::image, sandbox};
 
 /// A registry that knows one user, `me` with the password `secret`.
 fn guarded(sandbox: &Sandbox) -> Registry<'_> {
+    Registry::start(sandbox, &["--htpasswd", &users(sandbox)])
+}
+
+/// The same behind TLS.
+pub fn guarded_with_tls(sandbox: &Sandbox) -> Registry<'_> {
+    Registry::start_with_tls(sandbox, &["--htpasswd", &users(sandbox)])
+}
+
+fn users(sandbox: &Sandbox) -> String {
     // What `htpasswd -nbB me secret` prints.
-    let htpasswd =
-        sandbox.file("htpasswd", "me:$2y$05$GqzgRTGsUcfGc9SZ01Osg.QjNzLmfidD1s8D1Qh7GV/kkc6dC3TVy\n");
-    Registry::start(sandbox, &["--htpasswd", &htpasswd])
+    sandbox.file("htpasswd", "me:$2y$05$GqzgRTGsUcfGc9SZ01Osg.QjNzLmfidD1s8D1Qh7GV/kkc6dC3TVy\n")
 }
 
 #[test]
@@ -114,7 +121,7 @@ fn what_is_wrong_with_a_login_is_said() {
         .complains("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
 }
 
-fn login(sandbox: &Sandbox, host: &str, password: &str) -> testkit::Outcome {
+pub fn login(sandbox: &Sandbox, host: &str, password: &str) -> testkit::Outcome {
     let script = "printf '%s\\n' \"$PASSWORD\" | \"$SAMPAN\" login --username me --password-stdin \"$HOST\"";
     let mut command = sandbox.shell(script);
     command.env("PASSWORD", password).env("HOST", host);

@@ -19,6 +19,7 @@ mod hostile;
 mod images;
 mod import;
 mod inspect;
+mod interop;
 mod isolation;
 mod kill;
 mod kills;

@@ -118,6 +118,33 @@ fn a_download_that_breaks_off_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_network_that_breaks_every_five_megabytes_transfers_hardly_anything_twice() {
+    let Some(sandbox) = sandbox() else { return };
+    let registry = Registry::start(&sandbox, &[]);
+    let lossy = Lossy::start(&sandbox, registry.address(), Fault::Cut { after: 5 << 20 });
+    let name = format!("{}/noise", lossy.host());
+    let context = sandbox.directory().join("noise");
+    fs::create_dir(&context).unwrap();
+    let noise = "RUN dd if=/dev/urandom of=/noise bs=1M count=40 2>/dev/null\n";
+    fs::write(context.join("Dockerfile"), format!("FROM busybox\n{noise}{noise}")).unwrap();
+    sandbox.sampan(["build", "-q", "-t", &name, context.to_str().unwrap()]).ok();
+    sandbox.sampan(["push", &name]).ok();
+    let bytes = size_of_layers(&sandbox, &format!("{}/noise", registry.host()));
+    let hardly_more = |what: &str, moved: u64| {
+        let more = (moved as f64 / bytes as f64 - 1.0) * 100.0;
+        eprintln!("{what}: {more:.2} % of {bytes} bytes went twice");
+        assert!(moved >= bytes && more <= 3.0, "{what}: {moved} of {bytes} bytes");
+    };
+    hardly_more("push", lossy.to_server());
+    sandbox.sampan(["rmi", &name]).ok();
+    let before = lossy.to_client();
+    sandbox.sampan(["pull", &name]).ok();
+    hardly_more("pull", lossy.to_client() - before);
+    assert!(lossy.connections() > 2 * (bytes >> 20) as usize / 5, "{} connections", lossy.connections());
+    sandbox.sampan(["image", "verify"]).ok();
+}
+
+#[test]
 fn a_pull_that_is_killed_leaves_what_it_has_to_the_next() {
     let Some(sandbox) = sandbox() else { return };
     let registry = Registry::start(&sandbox, &[]);
