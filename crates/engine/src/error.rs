@@ -32,6 +32,16 @@ pub enum EngineError {
     NoNetwork(String),
     #[error("get {0}: no such volume")]
     NoVolume(String),
+    #[error("create {name}: {why}")]
+    InvalidVolume { name: String, why: String },
+    #[error("remove {name}: volume is in use - [{}]", .users.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    VolumeInUse { name: String, users: Vec<ContainerId> },
+    #[error("volume {0} holds files already")]
+    VolumeNotEmpty(String),
+    #[error(
+        "error while mounting volume '{}': failed to mount local volume: mount {what}: {}", .place.display(), plain(.why)
+    )]
+    VolumeMount { place: PathBuf, what: String, why: io::Error },
     #[error(
         "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". You have to remove \
          (or rename) that container to be able to reuse that name."
@@ -96,6 +106,8 @@ pub enum EngineError {
     Archive(#[from] image::archive::ArchiveError),
     #[error(transparent)]
     Network(#[from] network::NetworkError),
+    #[error(transparent)]
+    Pack(#[from] image::layer::PackError),
     #[error("cannot use {path}", path = .path.display())]
     File { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -156,6 +168,14 @@ impl EngineError {
                 | ClientError::Denied(refusal)
                 | ClientError::PullDenied { refusal, .. },
             ) => Some(format!("`sampan login {}` logs in", refusal.registry)),
+            EngineError::VolumeInUse { users, .. } => {
+                let users: Vec<String> = users.iter().map(types::ContainerId::short).collect();
+                Some(format!("`sampan rm {}` removes what uses it", users.join(" ")))
+            }
+            EngineError::NoVolume(_) => Some("`sampan volume ls` lists what is here".into()),
+            EngineError::VolumeNotEmpty(name) => {
+                Some(format!("`sampan volume import --force {name} …` replaces what it holds"))
+            }
             EngineError::NotRunning(name) => Some(format!("`sampan start {name}` starts it")),
             EngineError::Io(error) | EngineError::File { source: error, .. }
                 if error.kind() == io::ErrorKind::StorageFull =>
@@ -165,4 +185,12 @@ impl EngineError {
             _ => None,
         }
     }
+}
+
+/// The kernel's words for an error as other programs print them: without a capital, and without a number.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -16,7 +16,7 @@ mod state;
 mod sweep;
 pub mod transfer;
 pub mod usage;
-mod volume;
+pub mod volume;
 
 use std::{
     fs, io,

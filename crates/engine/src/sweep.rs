@@ -26,6 +26,7 @@ impl Engine {
                 false => self.remove_orphan(&path)?,
             }
         }
+        self.sweep_volumes()?;
         self.images().clear_up()?;
         self.state.networks()?.iter().try_for_each(|network| self.release_stale(&network.id))
     }

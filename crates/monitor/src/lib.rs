@@ -25,6 +25,7 @@ mod order;
 mod record;
 mod role;
 mod status;
+mod volumes;
 mod watch;
 
 pub use control::Part;
@@ -33,3 +34,4 @@ pub use order::{Input, Network, OnAbandon, Order, TerminalSize};
 pub use record::{Ended, Lock, Started};
 pub use role::{ROLE, play};
 pub use status::{Status, status};
+pub use volumes::VolumeUse;

@@ -9,7 +9,7 @@ use std::{
 use network::Attachment;
 use types::{ContainerId, Publish};
 
-use crate::log::Limits;
+use crate::{log::Limits, volumes::VolumeUse};
 
 /// Everything a monitor needs to know that is not in the runtime specification.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -20,6 +20,9 @@ pub struct Order {
     pub terminal: Option<TerminalSize>,
     pub input: Input,
     pub network: Option<Network>,
+    /// Volumes that are mounted while the container uses them.
+    #[serde(default)]
+    pub volumes: Vec<VolumeUse>,
     pub log: Limits,
     pub on_abandon: OnAbandon,
     /// A descriptor of [`runtime::Confidential`] comes along.

@@ -62,6 +62,8 @@ fn live() -> io::Result<()> {
 
     let mut outcome = carry_out(&order, &bundle, confidential, &channel);
     release_claims(order.network.as_ref());
+    // One that cannot be ended is found to have no user when somebody sweeps up.
+    order.volumes.iter().for_each(|volume| drop(volume.end()));
     let record = match &outcome {
         Ok(outcome) => outcome.ended.clone(),
         Err(failure) => Ended::before_it_ran(failure),

@@ -17,6 +17,7 @@ use crate::{
     connection::{release_claims, withdraw},
     order::Order,
     record::{Ended, Lock, Record, Started},
+    volumes::VolumeUse,
 };
 
 /// What a container is doing.
@@ -97,6 +98,7 @@ fn take_back(bundle: &Path, _lock: Lock) -> io::Result<Status> {
         withdraw(network, &published)?;
     }
     release_claims(order.network.as_ref());
+    order.volumes.iter().try_for_each(VolumeUse::end)?;
     Record::Exited(ended.clone()).write(bundle)?;
     Order::settle(bundle)?;
     Ok(Status::Exited(ended))

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod confirm;
+mod destination;
 mod filter;
 mod output;
 mod report;
@@ -36,6 +37,7 @@ const PROGRAM: Program<'static> = Program {
         ("image", "Manage images"),
         ("manifest", "Manage image manifests in registries"),
         ("network", "Manage networks"),
+        ("volume", "Manage volumes"),
         ("serve", "Serve others"),
         ("system", "Manage sampan"),
         ("builder", "Manage builds"),

@@ -34,6 +34,7 @@ impl Traces<'_> {
                 .filter(|path| !path.ends_with("gate"))
                 .collect(),
             files_in(&self.run.join("networks"), 3),
+            files_in(&self.run.join("volumes"), 2),
         ];
         found.extend(files.concat().iter().map(|path| format!("file {}", path.display())));
         found.extend(self.mounts().iter().map(|mount| format!("mount {mount}")));

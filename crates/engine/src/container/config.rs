@@ -76,6 +76,9 @@ pub struct Mount {
     pub propagation: String,
     /// Fill an empty volume with what the image has there.
     pub copy_up: bool,
+    /// A volume that the user named: it does not go with the container, whoever made it.
+    #[serde(default)]
+    pub named: bool,
 }
 
 impl Mount {

@@ -90,7 +90,7 @@ impl Engine {
                 None => return Err(EngineError::NoImage(row.config.image.clone())),
             }
             for volume in &anonymous {
-                state.ensure_volume(volume)?;
+                self.record_volume(state, volume)?;
             }
             // A name of ours that is taken is drawn again; one that the user chose is an error.
             while name.is_none() && state.container_by_name(&row.name)?.is_some() {
@@ -141,7 +141,11 @@ impl Engine {
         exposed.extend(request.publish.iter().map(|publish| publish.container));
         exposed.sort();
         exposed.dedup();
-        let (mounts, anonymous) = volume::complete(request.mounts, defaults.volumes.0.iter())?;
+        let mut mounts = request.mounts;
+        for mount in &mut mounts {
+            mount.named = matches!(&mount.source, MountSource::Volume(name) if !name.is_empty());
+        }
+        let (mounts, anonymous) = volume::complete(mounts, defaults.volumes.0.iter())?;
         let network = self.network_mode(request.network.as_deref(), request.network_aliases)?;
         let mut labels: Vec<_> =
             defaults.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect();

@@ -171,6 +171,8 @@ impl Engine {
             confidential: !extras.confidential.is_empty(),
             afterwards: (config.auto_remove && on_abandon == OnAbandon::LetRun)
                 .then(|| self.removal_command(container)),
+            // Last, for nothing may fail between this and the launch.
+            volumes: self.begin_uses(container)?,
         };
         let part = match attach {
             Attach::Detached => None,

@@ -19,8 +19,9 @@ pub struct ImageFilters {
     until: Option<Timestamp>,
 }
 
+/// A condition on labels.
 #[derive(Debug, Clone)]
-struct Label {
+pub(crate) struct Label {
     key: String,
     /// Any, if there is none.
     value: Option<String>,
@@ -98,14 +99,14 @@ impl ImageFilters {
 }
 
 impl Label {
-    fn new(text: &str, wanted: bool) -> Label {
+    pub(crate) fn new(text: &str, wanted: bool) -> Label {
         match text.split_once('=') {
             Some((key, value)) => Label { key: key.to_owned(), value: Some(value.to_owned()), wanted },
             None => Label { key: text.to_owned(), value: None, wanted },
         }
     }
 
-    fn is_met<'a>(&self, label: impl Fn(&str) -> Option<&'a String>) -> bool {
+    pub(crate) fn is_met<'a>(&self, label: impl Fn(&str) -> Option<&'a String>) -> bool {
         let has =
             label(&self.key).is_some_and(|value| self.value.as_ref().is_none_or(|wanted| wanted == value));
         has == self.wanted
@@ -140,7 +141,7 @@ impl Engine {
 }
 
 /// What docker takes for a boolean in a filter.
-fn boolean(kind: &str, value: &str) -> Result<bool, EngineError> {
+pub(crate) fn boolean(kind: &str, value: &str) -> Result<bool, EngineError> {
     match value {
         "1" | "true" => Ok(true),
         "0" | "false" => Ok(false),
@@ -148,7 +149,7 @@ fn boolean(kind: &str, value: &str) -> Result<bool, EngineError> {
     }
 }
 
-fn invalid(what: &str) -> EngineError {
+pub(crate) fn invalid(what: &str) -> EngineError {
     EngineError::Invalid(format!("invalid filter '{what}'"))
 }
 

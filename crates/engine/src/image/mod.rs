@@ -1,7 +1,7 @@
 //! Images by name: finding, naming, listing, removing. What they consist of is the store's matter.
 
 mod archive;
-mod filter;
+pub(crate) mod filter;
 mod history;
 mod kept;
 mod prune;

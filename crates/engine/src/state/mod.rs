@@ -18,7 +18,11 @@ use std::{fs, io, path::Path, time::Duration};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 
 pub use self::{
-    containers::ContainerRow, digests::DigestRow, images::ImageRow, networks::NetworkRow, volumes::VolumeRow,
+    containers::ContainerRow,
+    digests::DigestRow,
+    images::ImageRow,
+    networks::NetworkRow,
+    volumes::{VolumeConfig, VolumeRow},
 };
 use crate::error::EngineError;
 

@@ -33,7 +33,7 @@ fn version(connection: &Connection) -> Result<u32, EngineError> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
-const STEPS: &[&str] = &[FIRST, DIGESTS];
+const STEPS: &[&str] = &[FIRST, DIGESTS, VOLUMES];
 
 const FIRST: &str = "
 CREATE TABLE images (
@@ -84,6 +84,11 @@ CREATE TABLE digests (
     PRIMARY KEY (repository, digest)
 ) WITHOUT ROWID;
 CREATE INDEX digests_by_image ON digests (image);
+";
+
+/// Labels and options of volumes.
+const VOLUMES: &str = "
+ALTER TABLE volumes ADD COLUMN config TEXT NOT NULL DEFAULT '{}';
 ";
 
 #[cfg(test)]

@@ -100,7 +100,11 @@ impl Engine {
             let mut entries = Vec::new();
             for entry in fs::read_dir(&path)? {
                 let entry = entry?;
-                entries.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+                let name = entry.file_name().to_string_lossy().into_owned();
+                // What is on its way in or out has no name yet, or none any more.
+                if !name.starts_with('.') {
+                    entries.push((name, entry.path()));
+                }
             }
             entries.sort();
             Ok(entries)

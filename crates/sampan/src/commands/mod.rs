@@ -8,6 +8,7 @@ mod network;
 mod registry;
 mod serve;
 mod system;
+mod volume;
 
 use crate::cli::Command;
 
@@ -53,6 +54,13 @@ pub const ALL: &[Command] = &[
     Command::of::<network::ls::List>(),
     Command::of::<network::rm::Remove>(),
     Command::of::<network::inspect::Inspect>(),
+    Command::of::<volume::create::Create>(),
+    Command::of::<volume::ls::List>(),
+    Command::of::<volume::rm::Remove>(),
+    Command::of::<volume::inspect::Inspect>(),
+    Command::of::<volume::prune::Prune>(),
+    Command::of::<volume::export::Export>(),
+    Command::of::<volume::import::Import>(),
     Command::of::<serve::registry::Registry>(),
     Command::of::<system::inspect::Inspect>(),
     Command::of::<system::version::Version>(),

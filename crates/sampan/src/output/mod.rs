@@ -7,6 +7,7 @@
 pub mod format;
 pub mod human;
 pub mod json;
+pub mod natural;
 pub mod progress;
 pub mod table;
 pub mod template;

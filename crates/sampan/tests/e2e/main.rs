@@ -45,6 +45,7 @@ mod tree;
 mod usage;
 mod verify;
 mod volume;
+mod volumes;
 
 use testkit::{Outcome, Sandbox};
 

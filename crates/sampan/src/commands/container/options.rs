@@ -258,6 +258,7 @@ fn volume(text: &str) -> anyhow::Result<Mount> {
         read_only: false,
         propagation: String::new(),
         copy_up: is_volume,
+        named: false,
     };
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
@@ -284,6 +285,7 @@ fn tmpfs(text: &str) -> Mount {
         read_only: false,
         propagation: String::new(),
         copy_up: false,
+        named: false,
     }
 }
 

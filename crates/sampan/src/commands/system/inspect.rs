@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{Globals, Verb},
-    commands::{container, image, network},
+    commands::{container, image, network, volume},
     output::json::View,
     report, session,
 };
@@ -33,10 +33,11 @@ impl Verb for Inspect {
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let engine = session::open(globals)?;
         type Describe = fn(&engine::Engine, &str) -> Result<Value, EngineError>;
-        let kinds: [(&str, Describe); 3] = [
+        let kinds: [(&str, Describe); 4] = [
             ("container", |engine, name| container::inspect::describe(engine, &engine.container(name)?)),
             ("image", image::inspect::describe),
             ("network", network::inspect::describe),
+            ("volume", volume::inspect::describe),
         ];
         if let Some(kind) = &self.kind
             && !kinds.iter().any(|(known, _)| known == kind)
@@ -50,7 +51,10 @@ impl Verb for Inspect {
                 }
                 match describe(&engine, name) {
                     Err(
-                        EngineError::NoContainer(_) | EngineError::NoImage(_) | EngineError::NoNetwork(_),
+                        EngineError::NoContainer(_)
+                        | EngineError::NoImage(_)
+                        | EngineError::NoNetwork(_)
+                        | EngineError::NoVolume(_),
                     ) => {}
                     // A name that cannot be an image's may be something else's.
                     Err(EngineError::Invalid(_)) => {}

@@ -1,0 +1,35 @@
+//! `volume rm`: remove volumes that no container uses.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use engine::EngineError;
+
+use crate::{
+    cli::{Globals, Verb},
+    report, session,
+};
+
+/// Remove one or more volumes
+#[derive(Args)]
+pub struct Remove {
+    /// Force the removal of one or more volumes
+    #[arg(short, long)]
+    force: bool,
+    #[arg(required = true)]
+    volumes: Vec<String>,
+}
+
+impl Verb for Remove {
+    const NAMES: &'static [&'static str] = &["volume rm", "volume remove"];
+    const USAGE: &'static str = "[OPTIONS] VOLUME [VOLUME...]";
+
+    fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let engine = session::open(globals)?;
+        report::for_each(&self.volumes, |name| match engine.remove_volume(name) {
+            Err(EngineError::NoVolume(_)) if self.force => Ok(Some(name.to_owned())),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(Some(name.to_owned())),
+        })
+    }
+}
