@@ -9,6 +9,7 @@
 
 pub mod cache;
 mod call;
+mod change;
 mod config;
 mod context;
 mod date;
@@ -52,6 +53,7 @@ use types::{Digest, Platform, Reference};
 
 pub use cache::transport::{CacheExport, CacheMode, CacheSource, CacheTarget};
 pub use call::{Checked, ListedTarget, Mount, Outline, OutlineArgument, Targets, check, outline, targets};
+pub use change::change;
 pub use context::ContextError;
 pub use diagnostic::{Diagnostic, Problem, Span, marked_lines};
 pub use event::{Event, Exporter, Observer, Task, TaskId};

@@ -28,6 +28,8 @@ pub enum EngineError {
     Unusable(#[from] image::manifest::UnusableType),
     #[error(transparent)]
     Registry(#[from] ClientError),
+    #[error("Could not find the file {path} in container {container}")]
+    NoFile { path: String, container: String },
     #[error("network {0} not found")]
     NoNetwork(String),
     #[error("get {0}: no such volume")]

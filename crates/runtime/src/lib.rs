@@ -17,6 +17,7 @@ mod reaper;
 mod rootfs;
 pub mod seccomp;
 mod start;
+mod view;
 
 pub use confidential::Confidential;
 pub use enter::enter;
@@ -25,3 +26,4 @@ pub use privileges::{all_capabilities, resource};
 pub use program::DEFAULT_PATH;
 pub use rootfs::join_layers;
 pub use start::{Created, Started, Stdio, create};
+pub use view::View;

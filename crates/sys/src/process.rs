@@ -124,6 +124,12 @@ pub fn unshare(namespaces: Namespaces) -> io::Result<()> {
     check(unsafe { libc::unshare(namespaces.0 as i32) }.into()).map(drop)
 }
 
+/// Gives the calling thread a root and a working directory of its own, as joining a mount namespace takes. See unshare(2).
+pub fn unshare_directories() -> io::Result<()> {
+    // SAFETY: takes an integer and touches no memory of ours; CLONE_FS does not unshare descriptors.
+    check(unsafe { libc::unshare(libc::CLONE_FS) }.into()).map(drop)
+}
+
 /// A program's arguments or environment, laid out as execve(2) wants it.
 #[derive(Debug)]
 pub struct Strings {

@@ -189,7 +189,7 @@ fn send(process: &OwnedFd, signal: Signal) -> Result<(), EngineError> {
 }
 
 /// Waits for a process to end; whether it did.
-fn ends_within(process: &OwnedFd, timeout: Option<Duration>) -> Result<bool, EngineError> {
+pub(super) fn ends_within(process: &OwnedFd, timeout: Option<Duration>) -> Result<bool, EngineError> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));

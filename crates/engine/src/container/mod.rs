@@ -1,9 +1,11 @@
 //! One isolated process tree started from an image: what it is, what became of it, and what can be asked of it.
 
+mod changes;
 mod claims;
 mod config;
 mod create;
 mod exec;
+mod files;
 mod lifecycle;
 mod logs;
 mod spec;
@@ -15,9 +17,11 @@ pub(crate) use self::create::uses_volume;
 pub use monitor::{Part, Status, log::Stream};
 
 pub use self::{
+    changes::{Change, ChangeKind, Commit},
     config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, Streams, SwapLimit, Ulimit},
     create::Create,
     exec::{Exec, ExecIo, Execution},
+    files::{FileFound, Files, Purpose, copy_in},
     lifecycle::{Force, Grace, Volumes},
     logs::LogOptions,
     start::{Attach, Attached, REMOVAL_ROLE},

@@ -103,12 +103,7 @@ impl Engine {
         lock: Lock,
         attach: Attach<'_>,
     ) -> Result<Attached, EngineError> {
-        let image = self.images().image(&container.manifest)?;
-        let layers = Layers {
-            lower: self.images().layer_directories(&image)?,
-            upper: container.directory.join("upper"),
-            work: container.directory.join("work"),
-        };
+        let layers = self.layers_of(container)?;
         self.launch(container, layers, Extras::default(), lock, attach, OnAbandon::LetRun)
     }
 
@@ -131,10 +126,7 @@ impl Engine {
         on_abandon: OnAbandon,
     ) -> Result<Attached, EngineError> {
         let config = &container.config;
-        layers.lower.push(self.mount_points()?);
-        // Equal layers are one directory, which overlayfs refuses twice. What is higher hides what is lower.
-        let mut seen = HashSet::new();
-        layers.lower.retain(|directory| seen.insert(directory.clone()));
+        self.add_mount_points(&mut layers)?;
         let mut volumes = HashMap::new();
         for mount in &config.mounts {
             match &mount.source {
@@ -202,6 +194,15 @@ impl Engine {
             }
         }
         Ok(None)
+    }
+
+    /// Adds the lowest layer of every container.
+    pub(super) fn add_mount_points(&self, layers: &mut Layers) -> Result<(), EngineError> {
+        layers.lower.push(self.mount_points()?);
+        // Equal layers are one directory, which overlayfs refuses twice. What is higher hides what is lower.
+        let mut seen = HashSet::new();
+        layers.lower.retain(|directory| seen.insert(directory.clone()));
+        Ok(())
     }
 
     /// A lowest layer for every container, with the places where the engine mounts something. An image that lacks

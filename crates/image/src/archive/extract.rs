@@ -1,4 +1,4 @@
-//! Files from an archive into a tree that has some already, as ADD does.
+//! Files from an archive into a tree that has some already, as ADD and `cp` do.
 
 use std::io::{BufReader, Read};
 
@@ -24,5 +24,15 @@ pub fn extract(source: impl Read, root: &Root, owner: Option<Owner>) -> Result<(
     let (_, plain) = compression::decode(source).map_err(ArchiveError::Read)?;
     let mut archive = Reader::new(BufReader::with_capacity(BUFFER, plain));
     unpack(&mut archive, root, Form::Files { owner })?;
+    Ok(())
+}
+
+/// Unpacks an archive, which may be compressed, in `root`, over what is there and without following its links. All files
+/// are owned by `owner` if one is given. See [`Form::Copy`].
+pub fn copy_in(source: impl Read, root: &Root, owner: Option<Owner>) -> Result<(), ArchiveError> {
+    let source = BufReader::with_capacity(BUFFER, source);
+    let (_, plain) = compression::decode(source).map_err(ArchiveError::Read)?;
+    let mut archive = Reader::new(BufReader::with_capacity(BUFFER, plain));
+    unpack(&mut archive, root, Form::Copy { owner })?;
     Ok(())
 }

@@ -7,6 +7,7 @@ mod extract;
 mod import;
 mod layout;
 mod load;
+mod pick;
 mod save;
 mod spool;
 
@@ -15,10 +16,11 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use types::Digest;
 
-pub use extract::{extract, is_archive};
+pub use extract::{copy_in, extract, is_archive};
 pub use import::import;
 pub use layout::Layout;
 pub use load::{Loaded, load};
+pub use pick::{Pick, pick};
 pub use save::save;
 
 use crate::{layer::UnpackError, manifest::InvalidDocument, store::StoreError, tarball::TarError};

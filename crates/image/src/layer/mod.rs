@@ -13,7 +13,7 @@ pub use pack::{PackError, Packed, Packer, Packing, pack};
 pub use parents::adopt;
 pub use space::SpaceError;
 pub use unpack::{Form, UnpackError, Unpacked, unpack};
-pub use whiteout::{is_whiteout, set_opaque};
+pub use whiteout::{is_opaque, is_whiteout, set_opaque};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -85,8 +85,14 @@ impl<W: Write> Packer<W> {
 
     /// Adds what was found; a directory comes before what is in it. The answer is for whoever walks: whether it is one.
     pub fn pack(&mut self, found: &Found<'_>) -> Result<bool, PackError> {
+        let name = self.prefix.join(found.path);
+        self.pack_as(found, &name)
+    }
+
+    /// [`Packer::pack`], under a name of its own.
+    pub fn pack_as(&mut self, found: &Found<'_>, name: &Path) -> Result<bool, PackError> {
         let read = |source| PackError::Read { path: found.path.to_owned(), source };
-        let name = self.prefix.join(found.path).into_os_string().into_encoded_bytes();
+        let name = name.as_os_str().as_bytes().to_vec();
         match found.file_type() {
             _ if self.packing == Packing::Layer && whiteout::is_whiteout(&found.stat) => {
                 let parent = found.path.parent().unwrap_or(Path::new(""));

@@ -33,6 +33,9 @@ pub enum Form {
     Layer,
     /// Files for a tree that has some already, all owned by `owner` if one is given.
     Files { owner: Option<Owner> },
+    /// Files that are copied over a tree, all owned by `owner` if one is given. No directory takes the place of
+    /// anything else, nor anything else that of a directory. The root stays as it is.
+    Copy { owner: Option<Owner> },
 }
 
 /// What came of unpacking.
@@ -51,6 +54,9 @@ pub enum UnpackError {
     Archive(#[from] TarError),
     #[error("refused \"{}\" in the archive: {why}", .entry.escape_ascii())]
     Refused { entry: Vec<u8>, why: &'static str },
+    /// A directory where a file was to be copied, or the other way round.
+    #[error("{} is in the way of \"{}\"", if *.directory { "a directory" } else { "something that is no directory" }, .entry.escape_ascii())]
+    InTheWay { entry: Vec<u8>, directory: bool },
     #[error("cannot unpack \"{}\"", .entry.escape_ascii())]
     Write { entry: Vec<u8>, source: io::Error },
     #[error(transparent)]
@@ -74,6 +80,9 @@ pub fn unpack<R: BufRead>(archive: &mut Reader<R>, root: &Root, form: Form) -> R
     while let Some(entry) = archive.next_entry()? {
         match unpacker.place(&entry, archive) {
             Ok(()) => {}
+            Err(Failure::InTheWay { directory }) => {
+                return Err(UnpackError::InTheWay { entry: entry.path, directory });
+            }
             Err(Failure::Refused(why)) => return Err(UnpackError::Refused { entry: entry.path, why }),
             Err(Failure::Io(source)) => return Err(UnpackError::Write { entry: entry.path, source }),
             Err(Failure::Archive(error)) => return Err(error.into()),
@@ -86,6 +95,7 @@ pub fn unpack<R: BufRead>(archive: &mut Reader<R>, root: &Root, form: Form) -> R
 /// [`UnpackError`], before it is known at which entry.
 enum Failure {
     Refused(&'static str),
+    InTheWay { directory: bool },
     Io(io::Error),
     Archive(TarError),
     Space(SpaceError),
@@ -131,6 +141,7 @@ impl Unpacker<'_> {
         }
         let Some(name) = path.file_name() else {
             return match entry.kind {
+                Kind::Directory if matches!(self.form, Form::Copy { .. }) => Ok(()),
                 Kind::Directory => self.describe_root(entry),
                 _ => Err(Failure::Refused("the root can only be a directory")),
             };
@@ -210,7 +221,7 @@ impl Unpacker<'_> {
 
     /// Makes the missing directories on the way to `path`.
     fn imply(&mut self, path: &Path) -> Result<OwnedFd, Failure> {
-        if let Form::Files { owner } = self.form {
+        if let Form::Files { owner } | Form::Copy { owner } = self.form {
             return self
                 .root
                 .make_directories(path, IMPLIED_MODE, owner.unwrap_or_default(), &mut |_| {})
@@ -273,6 +284,9 @@ impl Unpacker<'_> {
             Err(Errno::EXIST) => {
                 let stat = rustix::fs::statat(self.here(), name, AtFlags::SYMLINK_NOFOLLOW)?;
                 if !FileType::from_raw_mode(stat.st_mode).is_dir() {
+                    if matches!(self.form, Form::Copy { .. }) {
+                        return Err(Failure::InTheWay { directory: false });
+                    }
                     hides = self.form == Form::Layer && whiteout::is_whiteout(&stat);
                     tree::remove(self.here(), name)?;
                     rustix::fs::mkdirat(self.here(), name, Mode::RWXU)?;
@@ -397,6 +411,12 @@ impl Unpacker<'_> {
     ) -> Result<T, Failure> {
         match make(self.here()) {
             Err(Errno::EXIST) => {
+                if matches!(self.form, Form::Copy { .. }) {
+                    let stat = rustix::fs::statat(self.here(), name, AtFlags::SYMLINK_NOFOLLOW)?;
+                    if FileType::from_raw_mode(stat.st_mode).is_dir() {
+                        return Err(Failure::InTheWay { directory: true });
+                    }
+                }
                 tree::remove(self.here(), name)?;
                 // If it was a directory, what it held is gone too.
                 self.directories.retain(|known, _| !known.starts_with(path));
@@ -434,7 +454,7 @@ impl Unpacker<'_> {
     fn attributes(&self, entry: &Entry) -> Attributes {
         let given = match self.form {
             Form::Layer => None,
-            Form::Files { owner } => owner,
+            Form::Files { owner } | Form::Copy { owner } => owner,
         };
         Attributes {
             mode: entry.mode,

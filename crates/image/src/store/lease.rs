@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     sync::{
         Mutex,
@@ -23,10 +23,11 @@ use super::{
 };
 use crate::{
     config::Configuration,
-    hashed::{Copied, Hashed, HashedWriter},
-    layer,
+    hashed::{BUFFER, Copied, Hashed, HashedWriter},
+    layer::{self, Form, PackError},
     manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_LAYER},
-    tree::{Links, Root},
+    tarball::Reader,
+    tree::{Attributes, Links, Root},
 };
 
 /// A right to add to the store, and a place to prepare what is added.
@@ -195,6 +196,33 @@ impl Lease {
             disk::rename(&staged.join(RECORD), &self.store.layer_path(&diff_id).join(RECORD))?;
         }
         Ok(Layer { diff_id, blob: Descriptor::new(OCI_LAYER, diff_id, archive_size) })
+    }
+
+    /// Makes a layer of a copy of `directory`, the upper directory of an overlay that stays in use.
+    pub fn copy_layer_of(&self, directory: &Path) -> Result<Layer, StoreError> {
+        let tree = Root::open(directory, Links::Refused).map_err(disk::error(directory))?;
+        let copy = self.new_path();
+        disk::make_directory(&copy)?;
+        let target = Root::open(&copy, Links::Refused).map_err(disk::error(&copy))?;
+        let (reader, writer) = io::pipe().map_err(StoreError::Source)?;
+        let (packed, unpacked) = std::thread::scope(|scope| {
+            let packing = scope.spawn(|| layer::pack(&tree, io::BufWriter::new(writer)));
+            let mut archive = Reader::new(io::BufReader::with_capacity(BUFFER, reader));
+            let unpacked = layer::unpack(&mut archive, &target, Form::Layer);
+            drop(archive);
+            (packing.join().expect("nothing in it panics"), unpacked)
+        });
+        // Without a reader, the writer fails too, and without a writer, the reader.
+        match (packed, unpacked) {
+            (Err(PackError::Write(_)), unpacked) => drop(unpacked.map_err(StoreError::UnpackUnknown)?),
+            (packed, unpacked) => drop((packed?, unpacked.map_err(StoreError::UnpackUnknown)?)),
+        }
+        let attributes = tree.open_at(Path::new(""), OFlags::RDONLY | OFlags::DIRECTORY);
+        let root =
+            attributes.and_then(|root| Attributes::of(root.as_fd())).map_err(disk::error(directory))?;
+        let own = target.open_at(Path::new(""), OFlags::RDONLY | OFlags::DIRECTORY);
+        own.and_then(|own| root.apply(own.as_fd())).map_err(disk::error(&copy))?;
+        self.commit_layer(&copy)
     }
 
     /// Writes an image of layers that are in the store. The configuration's diff ids are set from them.

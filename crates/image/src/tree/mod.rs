@@ -47,6 +47,11 @@ impl Root {
         Ok(Root { directory: rustix::fs::openat(CWD, directory, flags, Mode::empty())?, links })
     }
 
+    /// The directory that an open descriptor refers to.
+    pub fn of(directory: OwnedFd, links: Links) -> Root {
+        Root { directory, links }
+    }
+
     /// Opens what is at `path`. A link at its end is followed only if links are and `flags` allow it.
     pub fn open_at(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         if path.as_os_str().is_empty() {

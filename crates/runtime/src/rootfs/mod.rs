@@ -45,6 +45,30 @@ pub fn set_up(
     confidential: &Confidential,
     cgroups: &cgroup::Layout,
 ) -> Result<Root, Failure> {
+    let (root, rest) = mount_root(spec, bundle)?;
+    // On top of the bundle, which nothing else needs now by its name.
+    let sources = Sources { aside: bundle, confidential, cgroups };
+    for entry in rest {
+        mount_named(root.as_fd(), entry, &sources)?;
+    }
+    devices::add_requested(root.as_fd(), spec)?;
+    Ok(Root { directory: root })
+}
+
+/// Sets up what is on disk of the root directory that `spec` describes: the root, and the files and directories that are
+/// mounted there.
+pub fn set_up_files(spec: &Spec, bundle: &Path) -> Result<OwnedFd, Failure> {
+    let (root, rest) = mount_root(spec, bundle)?;
+    let (confidential, cgroups) = (Confidential::default(), cgroup::Layout::detect().context("cgroups")?);
+    let sources = Sources { aside: bundle, confidential: &confidential, cgroups: &cgroups };
+    for entry in rest.iter().filter(|entry| entry.typ().as_deref() == Some("bind")) {
+        mount_named(root.as_fd(), entry, &sources)?;
+    }
+    Ok(root)
+}
+
+/// Mounts the root in a mount namespace of the caller's own, and returns it with what is to be mounted in it.
+fn mount_root<'a>(spec: &'a Spec, bundle: &Path) -> Result<(OwnedFd, &'a [Mount]), Failure> {
     // Nothing mounted from here on shows up on the host; what the host mounts later may still show up here.
     rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .context("detaching from the host's mounts")?;
@@ -61,16 +85,12 @@ pub fn set_up(
     }
     let root = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .context("opening the root")?;
-    // On top of the bundle, which nothing else needs now by its name.
-    let sources = Sources { aside: bundle, confidential, cgroups };
-    for entry in rest {
-        mount(root.as_fd(), entry, &sources).map_err(|e| Failure {
-            message: format!("mounting {}: {e}", entry.destination().display()),
-            ..e
-        })?;
-    }
-    devices::add_requested(root.as_fd(), spec)?;
-    Ok(Root { directory: root })
+    Ok((root, rest))
+}
+
+fn mount_named(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(), Failure> {
+    mount(root, entry, sources)
+        .map_err(|e| Failure { message: format!("mounting {}: {e}", entry.destination().display()), ..e })
 }
 
 /// A root directory with its mounts, not yet entered.

@@ -1,9 +1,13 @@
 //! Commands about containers.
 
 pub mod attach;
+pub mod commit;
+pub mod cp;
 pub mod create;
+pub mod diff;
 pub mod exec;
 mod follow;
+pub mod export;
 pub mod inspect;
 pub mod kill;
 pub mod logs;

@@ -17,6 +17,9 @@ use crate::{
 /// Import the contents from a tarball to create a filesystem image
 #[derive(Args)]
 pub struct Import {
+    /// Apply Dockerfile instruction to the created image
+    #[arg(short, long)]
+    change: Vec<String>,
     /// Set commit message for imported image
     #[arg(short, long)]
     message: Option<String>,
@@ -53,6 +56,8 @@ impl Verb for Import {
             }],
             ..image::config::Configuration::default()
         };
+        let config = builder::change(&config, &self.change)
+            .map_err(|problem| anyhow::anyhow!("Error response from daemon: {}", problem.message))?;
         println!("{}", session::open(globals)?.import(source, config, name.as_ref())?);
         Ok(ExitCode::SUCCESS)
     }
