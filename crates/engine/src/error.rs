@@ -38,6 +38,8 @@ pub enum EngineError {
     InvalidVolume { name: String, why: String },
     #[error("remove {name}: volume is in use - [{}]", .users.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     VolumeInUse { name: String, users: Vec<ContainerId> },
+    #[error("invalid mount config for type \"bind\": bind source path does not exist: {}", .0.display())]
+    NoBindSource(PathBuf),
     #[error("volume {0} holds files already")]
     VolumeNotEmpty(String),
     #[error(

@@ -20,6 +20,9 @@ pub const COPY_UP: &str = "x-sampan.copy-up";
 /// Option of a bind mount or an overlay that is not the root: what of it is mounted, a path below it. Links stay inside.
 pub const BELOW: &str = "x-sampan.below=";
 
+/// Option of a bind mount: the owner of its source and the user that the process runs as change places in it.
+pub const MAP_OWNER: &str = "x-sampan.map-owner";
+
 /// Type of a mount: a file of [`Confidential`](crate::Confidential), in memory. Its source is the file's index; `uid`,
 /// `gid` and `mode` are options.
 pub const SECRET: &str = "x-sampan.secret";

@@ -50,6 +50,15 @@ pub enum Propagation {
     Shared,
 }
 
+/// Has owners appear at a mount, and at those below, as the user namespace `users` maps them. See mount_setattr(2).
+pub fn map_owners(mount: BorrowedFd<'_>, users: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: all-zero is a valid mount_attr: it changes nothing.
+    let mut change: libc::mount_attr = unsafe { std::mem::zeroed() };
+    change.attr_set = libc::MOUNT_ATTR_IDMAP;
+    change.userns_fd = users.as_raw_fd() as u64;
+    change_attributes(mount, &change, libc::AT_RECURSIVE)
+}
+
 /// Which mounts a change is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Depth {
@@ -74,14 +83,18 @@ pub fn set_attributes(
         Some(Propagation::Shared) => libc::MS_SHARED,
     };
     let recursive = if depth == Depth::WithThoseBelow { libc::AT_RECURSIVE } else { 0 };
+    change_attributes(mount, &change, recursive)
+}
+
+fn change_attributes(mount: BorrowedFd<'_>, change: &libc::mount_attr, flags: i32) -> io::Result<()> {
     // SAFETY: the path is a valid string, and `change` lives through the call with its own size given.
     check(unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             mount.as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH | recursive,
-            &raw const change,
+            libc::AT_EMPTY_PATH | flags,
+            &raw const *change,
             size_of::<libc::mount_attr>(),
         )
     })

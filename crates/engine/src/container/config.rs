@@ -1,6 +1,9 @@
 //! How a container was configured: everything `create` decided, kept as long as the container.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use types::{Bytes, Digest, Name, Port, Publish};
 
@@ -79,9 +82,83 @@ pub struct Mount {
     /// A volume that the user named: it does not go with the container, whoever made it.
     #[serde(default)]
     pub named: bool,
+    /// What of a volume or image is mounted: a path in it. Empty for all.
+    #[serde(default)]
+    pub subpath: String,
+    #[serde(default)]
+    pub below: Below,
+    /// That a directory of the host is missing is an error; otherwise it is made.
+    #[serde(default)]
+    pub must_exist: bool,
+    #[serde(default)]
+    pub ownership: Ownership,
+    /// What a volume is made with if it is made for this mount.
+    #[serde(default)]
+    pub driver: String,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+/// What becomes of the mounts below a directory of the host that is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Below {
+    /// They come along, read-only if the directory is.
+    #[default]
+    AsMount,
+    /// They come along as they are.
+    Writable,
+    /// They do not come along.
+    Left,
+}
+
+/// Whose the files of a mount are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ownership {
+    #[default]
+    Own,
+    /// What is the source's owner's appears as the container's user's, and the other way round.
+    Mapped,
+}
+
+/// A container whose volumes another one is to have too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumesFrom {
+    pub container: String,
+    pub read_only: bool,
 }
 
 impl Mount {
+    /// A plain one.
+    pub fn new(source: MountSource, destination: &str) -> Mount {
+        Mount {
+            source,
+            destination: destination.to_owned(),
+            read_only: false,
+            propagation: String::new(),
+            copy_up: false,
+            named: false,
+            subpath: String::new(),
+            below: Below::default(),
+            must_exist: false,
+            ownership: Ownership::default(),
+            driver: String::new(),
+            labels: BTreeMap::new(),
+            options: BTreeMap::new(),
+        }
+    }
+
+    /// The directory of the host that must be there and is not.
+    pub fn missing(&self) -> Option<&Path> {
+        match &self.source {
+            MountSource::Bind(source) if self.must_exist && !source.exists() => Some(source),
+            _ => None,
+        }
+    }
+
     /// Whether it is of a volume, and not of something that is the user's own.
     pub fn is_volume(&self) -> bool {
         matches!(self.source, MountSource::Volume(_))
@@ -96,6 +173,11 @@ pub enum MountSource {
     Volume(String),
     /// Memory, with the options given.
     Tmpfs(Vec<String>),
+    /// The files of an image, which nobody writes to; the manifest is known once the container is.
+    Image {
+        name: String,
+        manifest: Option<Digest>,
+    },
 }
 
 /// Which network a container is in.

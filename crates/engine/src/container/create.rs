@@ -7,7 +7,7 @@ use monitor::Lock;
 use types::{Name, Port};
 
 use super::{
-    config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, Streams, Ulimit},
+    config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, Streams, Ulimit, VolumesFrom},
     status::Container,
 };
 use crate::{
@@ -40,6 +40,9 @@ pub struct Create {
     pub publish: Vec<types::Publish>,
     pub publish_all: bool,
     pub mounts: Vec<Mount>,
+    pub volumes_from: Vec<VolumesFrom>,
+    /// Makes the volumes that say nothing of it themselves.
+    pub volume_driver: String,
     pub network: Option<String>,
     pub network_aliases: Vec<String>,
     pub limits: Limits,
@@ -145,6 +148,18 @@ impl Engine {
         for mount in &mut mounts {
             mount.named = matches!(&mount.source, MountSource::Volume(name) if !name.is_empty());
         }
+        let mut mounts = self.with_volumes_from(mounts, &request.volumes_from)?;
+        for mount in &mut mounts {
+            if let Some(path) = mount.missing() {
+                return Err(EngineError::NoBindSource(path.to_owned()));
+            }
+            if let MountSource::Image { name, manifest } = &mut mount.source {
+                *manifest = Some(self.stored_image(name)?.0.manifest);
+            }
+            if mount.is_volume() && mount.driver.is_empty() {
+                mount.driver.clone_from(&request.volume_driver);
+            }
+        }
         let (mounts, anonymous) = volume::complete(mounts, defaults.volumes.0.iter())?;
         let network = self.network_mode(request.network.as_deref(), request.network_aliases)?;
         let mut labels: Vec<_> =
@@ -189,6 +204,31 @@ impl Engine {
             stop_timeout: request.stop_timeout,
         };
         Ok((config, anonymous))
+    }
+
+    /// Adds what other containers have mounted, where nothing else is to be.
+    fn with_volumes_from(
+        &self,
+        mut mounts: Vec<Mount>,
+        others: &[VolumesFrom],
+    ) -> Result<Vec<Mount>, EngineError> {
+        let own = mounts.len();
+        for VolumesFrom { container, read_only } in others {
+            for mut mount in self.container(container)?.config.mounts {
+                let is_file = matches!(mount.source, MountSource::Bind(_) | MountSource::Volume(_));
+                if !is_file || mounts[..own].iter().any(|other| other.destination == mount.destination) {
+                    continue;
+                }
+                mount.read_only |= read_only;
+                // Of several that have something there, the last counts.
+                let position = mounts.iter().position(|other| other.destination == mount.destination);
+                match position {
+                    Some(position) => mounts[position] = mount,
+                    None => mounts.push(mount),
+                }
+            }
+        }
+        Ok(mounts)
     }
 
     fn network_mode(&self, network: Option<&str>, aliases: Vec<String>) -> Result<NetworkMode, EngineError> {

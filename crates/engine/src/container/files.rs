@@ -122,7 +122,9 @@ impl Engine {
                 volumes.insert(name.as_str(), self.volume_directory(name)?);
             }
         }
-        let places = Places { directory: &container.directory, layers: &layers, volumes, mounts: &[] };
+        let images = self.mounted_images(&config)?;
+        let places =
+            Places { directory: &container.directory, layers: &layers, volumes, images, mounts: &[] };
         let mut spec = spec::build(&config, &places)?;
         let mut mounts = spec.mounts().clone().unwrap_or_default();
         if let (Layering::ReadOnly, Some(first)) = (layering, mounts.first_mut()) {
@@ -146,6 +148,7 @@ impl Engine {
             directory: &container.directory,
             layers: &layers,
             volumes: Default::default(),
+            images: Default::default(),
             mounts: &[],
         };
         let mut config = container.config.clone();

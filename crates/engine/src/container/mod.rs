@@ -18,7 +18,10 @@ pub use monitor::{Part, Status, log::Stream};
 
 pub use self::{
     changes::{Change, ChangeKind, Commit},
-    config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, Streams, SwapLimit, Ulimit},
+    config::{
+        Below, Config, Limits, Mount, MountSource, NetworkMode, Ownership, Seccomp, Streams, SwapLimit,
+        Ulimit, VolumesFrom,
+    },
     create::Create,
     exec::{Exec, ExecIo, Execution},
     files::{FileFound, Files, Purpose, copy_in},

@@ -13,10 +13,10 @@ use oci_spec::runtime::{
     SpecBuilder, UserBuilder,
 };
 use runtime::bundle;
-use types::Bytes;
+use types::{Bytes, Digest};
 
 use super::{
-    config::{Config, Limits, MountSource, NetworkMode, Seccomp, SwapLimit},
+    config::{Below, Config, Limits, MountSource, NetworkMode, Ownership, Seccomp, SwapLimit},
     start::Layers,
 };
 use crate::error::EngineError;
@@ -28,6 +28,8 @@ pub(super) struct Places<'a> {
     pub layers: &'a Layers,
     /// Where each of the configuration's volumes is.
     pub volumes: HashMap<&'a str, PathBuf>,
+    /// The layers of the images that are mounted, by their manifests, topmost first.
+    pub images: HashMap<Digest, Vec<PathBuf>>,
     /// Mounts that come after all others, in this order.
     pub mounts: &'a [Mount],
 }
@@ -219,10 +221,22 @@ fn mounts(config: &Config, places: &Places<'_>) -> Result<Vec<Mount>, EngineErro
     all.push(mount("/sys", "sysfs", "sysfs", &sys)?);
     all.push(mount("/sys/fs/cgroup", "cgroup", "cgroup", &sys)?);
     for wanted in &config.mounts {
-        let access = if wanted.read_only { "ro" } else { "rw" };
-        let mut options = vec!["rbind", access];
+        let depth = if wanted.below == Below::Left { "bind" } else { "rbind" };
+        let access = match (wanted.read_only, wanted.below) {
+            (true, Below::AsMount) => "rro",
+            (true, Below::Writable | Below::Left) => "ro",
+            (false, _) => "rw",
+        };
+        let mut options = vec![depth, access];
         if !wanted.propagation.is_empty() {
             options.push(&wanted.propagation);
+        }
+        let below = format!("{}{}", bundle::BELOW, wanted.subpath);
+        if !wanted.subpath.is_empty() {
+            options.push(&below);
+        }
+        if wanted.ownership == Ownership::Mapped {
+            options.push(bundle::MAP_OWNER);
         }
         let entry = match &wanted.source {
             MountSource::Bind(source) => mount(&wanted.destination, "bind", utf8(source)?, &options)?,
@@ -234,7 +248,24 @@ fn mounts(config: &Config, places: &Places<'_>) -> Result<Vec<Mount>, EngineErro
                     places.volumes.get(name.as_str()).ok_or_else(|| EngineError::NoVolume(name.clone()))?;
                 mount(&wanted.destination, "bind", utf8(source)?, &options)?
             }
+            MountSource::Image { name, manifest } => {
+                let layers = manifest.as_ref().and_then(|manifest| places.images.get(manifest));
+                match layers.map(Vec::as_slice).unwrap_or_default() {
+                    [] => return Err(EngineError::NoImage(name.clone())),
+                    [only] => mount(&wanted.destination, "bind", utf8(only)?, &options)?,
+                    layers => {
+                        let joined = runtime::join_layers(layers.iter().map(PathBuf::as_path));
+                        let lower = format!("lowerdir={}", utf8(Path::new(&joined))?);
+                        let mut options = vec![lower.as_str(), "ro"];
+                        if !wanted.subpath.is_empty() {
+                            options.push(&below);
+                        }
+                        mount(&wanted.destination, "overlay", "overlay", &options)?
+                    }
+                }
+            }
             MountSource::Tmpfs(given) => {
+                let access = if wanted.read_only { "ro" } else { "rw" };
                 let mut options = vec!["nosuid", "nodev", "noexec", access];
                 options.extend(given.iter().map(String::as_str));
                 options.retain(|option| !given.iter().any(|given| *given == format!("no{option}")));

@@ -13,11 +13,11 @@ use monitor::{Gifts, Input, LaunchError, Lock, Order, Part, Running, Status, Ter
 use network::{Attachment, InterfaceName, Mac};
 use oci_spec::runtime::Mount;
 use runtime::Confidential;
-use types::Publish;
+use types::{Digest, Publish};
 
 use super::{
     claims::Claims,
-    config::{MountSource, NetworkMode},
+    config::{Config, MountSource, NetworkMode},
     spec::{self, Places},
     status::Container,
 };
@@ -133,16 +133,25 @@ impl Engine {
                 MountSource::Volume(name) => {
                     volumes.insert(name.as_str(), self.volume_directory(name)?);
                 }
+                MountSource::Bind(source) if mount.must_exist && !source.exists() => {
+                    return Err(EngineError::NoBindSource(source.clone()));
+                }
                 // A source that does not exist becomes a directory, as with docker's -v.
                 MountSource::Bind(source) if !source.exists() => {
                     fs::create_dir_all(source)
                         .map_err(|error| EngineError::File { path: source.clone(), source: error })?;
                 }
-                MountSource::Bind(_) | MountSource::Tmpfs(_) => {}
+                MountSource::Bind(_) | MountSource::Tmpfs(_) | MountSource::Image { .. } => {}
             }
         }
-        let places =
-            Places { directory: &container.directory, layers: &layers, volumes, mounts: &extras.mounts };
+        let images = self.mounted_images(config)?;
+        let places = Places {
+            directory: &container.directory,
+            layers: &layers,
+            volumes,
+            images,
+            mounts: &extras.mounts,
+        };
         let spec = spec::build(config, &places)?;
         runtime::bundle::store(&spec, &container.directory).map_err(|error| container.file_error(error))?;
         let network = self.network_of(&config.network)?;
@@ -176,6 +185,21 @@ impl Engine {
             Ok(running) => Ok(Attached { running }),
             Err(error) => Err(self.port_conflict(container)?.unwrap_or_else(|| launch_error(error))),
         }
+    }
+
+    /// The layers of the images that a container has mounted, topmost first.
+    pub(super) fn mounted_images(
+        &self,
+        config: &Config,
+    ) -> Result<HashMap<Digest, Vec<PathBuf>>, EngineError> {
+        let mut images = HashMap::new();
+        for mount in &config.mounts {
+            if let MountSource::Image { manifest: Some(manifest), .. } = &mount.source {
+                let image = self.images().image(manifest)?;
+                images.insert(*manifest, self.images().layer_directories(&image)?);
+            }
+        }
+        Ok(images)
     }
 
     /// Which other container has a port that this one, which did not start, was to publish.

@@ -24,6 +24,7 @@ pub use self::{
 };
 use crate::{
     Engine,
+    container::MountSource,
     error::EngineError,
     state::{DigestRow, Durability, ImageRow},
 };
@@ -223,7 +224,14 @@ impl Engine {
     fn live_images(&self) -> Result<Live, EngineError> {
         let mut live = Live::default();
         live.manifests.extend(self.state.images()?.into_iter().map(|row| row.manifest));
-        live.manifests.extend(self.state.containers()?.into_iter().map(|row| row.image));
+        for container in self.state.containers()? {
+            live.manifests.push(container.image);
+            let mounted = container.config.mounts.into_iter().filter_map(|mount| match mount.source {
+                MountSource::Image { manifest, .. } => manifest,
+                _ => None,
+            });
+            live.manifests.extend(mounted);
+        }
         for DigestRow { digest, .. } in self.state.digests()? {
             match self.images.manifest(&digest) {
                 // Its blobs are what was sent, layers compressed: sent again, they need not be made again.

@@ -74,14 +74,8 @@ pub(crate) fn complete<'a>(
 ) -> Result<(Vec<Mount>, Vec<VolumeRow>), EngineError> {
     for destination in declared {
         if !mounts.iter().any(|mount| same_place(&mount.destination, destination)) {
-            mounts.push(Mount {
-                source: MountSource::Volume(String::new()),
-                destination: destination.clone(),
-                read_only: false,
-                propagation: String::new(),
-                copy_up: true,
-                named: false,
-            });
+            let source = MountSource::Volume(String::new());
+            mounts.push(Mount { copy_up: true, ..Mount::new(source, destination) });
         }
     }
     let mut rows = Vec::new();
@@ -95,7 +89,13 @@ pub(crate) fn complete<'a>(
     }
     for mount in &mut mounts {
         if let MountSource::Volume(name) = &mut mount.source {
-            let row = row(NewVolume { name: Some(name.clone()), ..NewVolume::default() })?;
+            // That of a container whose volumes this one is to have has its name, and is there.
+            let row = row(NewVolume {
+                name: Some(name.clone()),
+                driver: mount.driver.clone(),
+                labels: mount.labels.clone(),
+                options: mount.options.clone(),
+            })?;
             name.clone_from(&row.name);
             rows.push(row);
         }

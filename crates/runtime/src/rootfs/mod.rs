@@ -10,6 +10,7 @@ mod devices;
 mod masks;
 mod options;
 mod overlay;
+mod owners;
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -32,7 +33,7 @@ use sys::{
 use self::options::Options;
 pub use self::{devices::Terminal, overlay::join as join_layers};
 use crate::{
-    bundle::{COPY_UP, SECRET},
+    bundle::{COPY_UP, MAP_OWNER, SECRET},
     cgroup,
     confidential::Confidential,
     failure::{Context, Failure},
@@ -47,7 +48,8 @@ pub fn set_up(
 ) -> Result<Root, Failure> {
     let (root, rest) = mount_root(spec, bundle)?;
     // On top of the bundle, which nothing else needs now by its name.
-    let sources = Sources { aside: bundle, confidential, cgroups };
+    let user = user_of(spec);
+    let sources = Sources { aside: bundle, confidential, cgroups, user: Some(user) };
     for entry in rest {
         mount_named(root.as_fd(), entry, &sources)?;
     }
@@ -60,11 +62,17 @@ pub fn set_up(
 pub fn set_up_files(spec: &Spec, bundle: &Path) -> Result<OwnedFd, Failure> {
     let (root, rest) = mount_root(spec, bundle)?;
     let (confidential, cgroups) = (Confidential::default(), cgroup::Layout::detect().context("cgroups")?);
-    let sources = Sources { aside: bundle, confidential: &confidential, cgroups: &cgroups };
+    let sources = Sources { aside: bundle, confidential: &confidential, cgroups: &cgroups, user: None };
     for entry in rest.iter().filter(|entry| entry.typ().as_deref() == Some("bind")) {
         mount_named(root.as_fd(), entry, &sources)?;
     }
     Ok(root)
+}
+
+/// The user that the process of `spec` runs as.
+fn user_of(spec: &Spec) -> &str {
+    let user = spec.process().as_ref().map(|process| process.user());
+    user.and_then(|user| user.username().as_deref()).unwrap_or_default()
 }
 
 /// Mounts the root in a mount namespace of the caller's own, and returns it with what is to be mounted in it.
@@ -129,6 +137,8 @@ struct Sources<'a> {
     aside: &'a Path,
     confidential: &'a Confidential,
     cgroups: &'a cgroup::Layout,
+    /// Who is to own what is mounted with another owner; nobody, where owners stay as they are.
+    user: Option<&'a str>,
 }
 
 fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(), Failure> {
@@ -143,8 +153,8 @@ fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(
             let tree = aside::secret(sources.aside, entry, &options, sources.confidential)?;
             attach_tree(root, entry, &options, Depth::This, tree.as_fd())
         }
-        Some("bind") => bind(root, entry, &options),
-        _ if options.bind.is_some() => bind(root, entry, &options),
+        Some("bind") => bind(root, entry, &options, sources.user),
+        _ if options.bind.is_some() => bind(root, entry, &options, sources.user),
         Some(filesystem) => {
             let source = entry.source().as_deref().unwrap_or(Path::new(filesystem));
             let mounted = new_filesystem(filesystem, source, &options.data, options.set)?;
@@ -157,7 +167,12 @@ fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(
     }
 }
 
-fn bind(root: BorrowedFd<'_>, entry: &Mount, options: &Options<'_>) -> Result<(), Failure> {
+fn bind(
+    root: BorrowedFd<'_>,
+    entry: &Mount,
+    options: &Options<'_>,
+    user: Option<&str>,
+) -> Result<(), Failure> {
     let source = entry.source().as_ref().ok_or_else(|| Failure::setup("a bind mount needs a source"))?;
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let depth = options.bind.unwrap_or(Depth::WithThoseBelow);
@@ -174,6 +189,9 @@ fn bind(root: BorrowedFd<'_>, entry: &Mount, options: &Options<'_>) -> Result<()
     if options.ours.contains(&COPY_UP) {
         copy::fill_if_empty(root, entry.destination(), tree.as_fd())?;
     }
+    if let Some(user) = user.filter(|_| options.ours.contains(&MAP_OWNER)) {
+        owners::map(root, tree.as_fd(), user)?;
+    }
     attach_tree(root, entry, options, depth, tree.as_fd())
 }
 
@@ -185,9 +203,11 @@ fn attach_tree(
     depth: Depth,
     tree: BorrowedFd<'_>,
 ) -> Result<(), Failure> {
-    // A recursive clone brings mounts of the host along: they must not become writable below a read-only one.
     let propagation = options.propagation.or(Some(sys::mounts::Propagation::Private));
-    set_attributes(tree, options.set, propagation, depth).context("setting mount options")?;
+    set_attributes(tree, Attributes::NONE, propagation, depth).context("setting the propagation")?;
+    // A recursive clone brings mounts of the host along: they stay writable below a read-only one unless it says more.
+    let flagged = if options.set_below { depth } else { Depth::This };
+    set_attributes(tree, options.set, None, flagged).context("setting mount options")?;
     if root::is_directory(tree).context("reading the source")? {
         attach_directory(root, entry.destination(), tree)
     } else {

@@ -11,6 +11,8 @@ use crate::bundle::BELOW;
 pub struct Options<'a> {
     /// Flags of the mount itself.
     pub set: Attributes,
+    /// Whether they are for the mounts below it too.
+    pub set_below: bool,
     pub propagation: Option<Propagation>,
     /// Whether this is a bind mount, and of how much.
     pub bind: Option<Depth>,
@@ -26,7 +28,11 @@ impl<'a> Options<'a> {
         let mut parsed = Options::default();
         for option in options {
             match option.as_str() {
-                "ro" | "rro" => parsed.set |= Attributes::READ_ONLY,
+                "ro" => parsed.set |= Attributes::READ_ONLY,
+                "rro" => {
+                    parsed.set |= Attributes::READ_ONLY;
+                    parsed.set_below = true;
+                }
                 "nosuid" => parsed.set |= Attributes::NO_SUID,
                 "nodev" => parsed.set |= Attributes::NO_DEVICES,
                 "noexec" => parsed.set |= Attributes::NO_EXEC,
@@ -71,6 +77,15 @@ mod tests {
             ]
         );
         assert_eq!(parsed.bind, None);
+    }
+
+    #[test]
+    fn what_is_below_a_read_only_mount_is_meant_if_it_says_so() {
+        for (option, below) in [("ro", false), ("rro", true)] {
+            let options = [option.to_owned()];
+            let parsed = Options::parse(&options);
+            assert_eq!((parsed.set, parsed.set_below), (Attributes::READ_ONLY, below), "{option}");
+        }
     }
 
     #[test]

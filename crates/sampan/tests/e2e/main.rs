@@ -29,6 +29,7 @@ mod limits;
 mod load;
 mod login;
 mod logs;
+mod mounts;
 mod network;
 mod networks;
 mod port;

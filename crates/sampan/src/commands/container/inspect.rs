@@ -200,6 +200,7 @@ fn mounts(engine: &Engine, container: &Container) -> Vec<Value> {
                 ("volume", Some(name), source.display().to_string(), Some("local"))
             }
             MountSource::Tmpfs(_) => ("tmpfs", None, String::new(), None),
+            MountSource::Image { name, .. } => ("image", None, name.clone(), None),
         };
         let mut described = json!({
             "Type": kind,

@@ -185,6 +185,7 @@ fn row(
             engine::container::MountSource::Bind(path) => path.display().to_string(),
             engine::container::MountSource::Volume(name) => name.clone(),
             engine::container::MountSource::Tmpfs(_) => String::new(),
+            engine::container::MountSource::Image { name, .. } => name.clone(),
         })
         .filter(|source| !source.is_empty())
         .map(|source| if full { source } else { human::ellipsis(&source, 15) })

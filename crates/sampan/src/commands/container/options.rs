@@ -3,8 +3,10 @@
 use std::{env, fs};
 
 use clap::Args;
-use engine::container::{Create, Limits, Mount, MountSource, Seccomp, Streams, Ulimit};
+use engine::container::{Create, Limits, Seccomp, Streams, Ulimit};
 use types::{Bytes, Port, Publish};
+
+use super::mounts;
 
 /// How a container is to be.
 #[derive(Args)]
@@ -48,6 +50,9 @@ pub struct Options {
     /// Memory limit
     #[arg(short, long, value_name = "bytes")]
     memory: Option<Bytes>,
+    /// Attach a filesystem mount to the container
+    #[arg(long, value_name = "mount", value_parser = mounts::fields)]
+    mount: Vec<mounts::Fields>,
     /// Assign a name to the container
     #[arg(long)]
     name: Option<String>,
@@ -99,6 +104,12 @@ pub struct Options {
     /// Bind mount a volume
     #[arg(short, long)]
     volume: Vec<String>,
+    /// Optional volume driver for the container
+    #[arg(long, value_name = "string")]
+    volume_driver: Option<String>,
+    /// Mount volumes from the specified container(s)
+    #[arg(long, value_name = "list")]
+    volumes_from: Vec<String>,
     /// Working directory inside the container
     #[arg(short, long)]
     workdir: Option<String>,
@@ -129,8 +140,18 @@ impl Options {
     /// What these options, the image and the command ask of the engine.
     pub fn into_request(self, image: String, command: Vec<String>) -> anyhow::Result<Create> {
         let attach = self.streams();
-        let mut mounts = self.volume.iter().map(|text| volume(text)).collect::<anyhow::Result<Vec<_>>>()?;
-        mounts.extend(self.tmpfs.iter().map(|text| tmpfs(text)));
+        let mut mounts = Vec::new();
+        for text in &self.volume {
+            mounts.push(mounts::volume(text)?);
+        }
+        for fields in self.mount {
+            mounts.push(fields.into_mount()?);
+        }
+        for text in &self.tmpfs {
+            mounts.push(mounts::tmpfs(text)?);
+        }
+        let volumes_from = self.volumes_from.iter().map(|text| mounts::volumes_from(text));
+        let volumes_from = volumes_from.collect::<anyhow::Result<Vec<_>>>()?;
         let mut ulimits = self.ulimit;
         if !ulimits.iter().any(|limit| limit.name == "nofile") {
             ulimits.extend(default_file_limit());
@@ -176,6 +197,8 @@ impl Options {
             publish,
             publish_all: self.publish_all,
             mounts,
+            volumes_from,
+            volume_driver: self.volume_driver.unwrap_or_default(),
             network: self.network,
             network_aliases: self.network_alias,
             limits: Limits {
@@ -229,63 +252,6 @@ fn stream(text: &str) -> Result<Stream, String> {
         "stdout" => Ok(Stream::Output),
         "stderr" => Ok(Stream::Errors),
         _ => Err("valid streams are STDIN, STDOUT and STDERR".to_owned()),
-    }
-}
-
-/// `[source:]destination[:options]`.
-fn volume(text: &str) -> anyhow::Result<Mount> {
-    let parts: Vec<&str> = text.split(':').collect();
-    let (source, destination, options) = match parts.as_slice() {
-        [destination] => ("", *destination, ""),
-        [source, destination] => (*source, *destination, ""),
-        [source, destination, options] => (*source, *destination, *options),
-        _ => anyhow::bail!("invalid volume specification: '{text}'"),
-    };
-    if destination.is_empty() || (parts.len() > 1 && source.is_empty()) {
-        anyhow::bail!("invalid spec: {text}: empty section between colons");
-    }
-    let source = if source.starts_with('/') {
-        MountSource::Bind(source.into())
-    } else if source.starts_with('.') {
-        MountSource::Bind(std::path::absolute(source)?)
-    } else {
-        MountSource::Volume(source.to_owned())
-    };
-    let is_volume = matches!(source, MountSource::Volume(_));
-    let mut mount = Mount {
-        source,
-        destination: destination.to_owned(),
-        read_only: false,
-        propagation: String::new(),
-        copy_up: is_volume,
-        named: false,
-    };
-    for option in options.split(',').filter(|option| !option.is_empty()) {
-        match option {
-            "ro" => mount.read_only = true,
-            "nocopy" if is_volume => mount.copy_up = false,
-            // SELinux labels on a host without SELinux, and consistency on a host that always is.
-            "rw" | "z" | "Z" | "consistent" | "cached" | "delegated" => {}
-            "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => {
-                mount.propagation = option.to_owned()
-            }
-            _ => anyhow::bail!("invalid mode: {option}"),
-        }
-    }
-    Ok(mount)
-}
-
-/// `destination[:options]`.
-fn tmpfs(text: &str) -> Mount {
-    let (destination, options) = text.split_once(':').unwrap_or((text, ""));
-    let options = options.split(',').filter(|option| !option.is_empty()).map(str::to_owned);
-    Mount {
-        source: MountSource::Tmpfs(options.collect()),
-        destination: destination.to_owned(),
-        read_only: false,
-        propagation: String::new(),
-        copy_up: false,
-        named: false,
     }
 }
 
@@ -366,25 +332,6 @@ const DEFAULT_FILES: u64 = 1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check_volume(text: &str, expected: &str) {
-        let actual = match volume(text) {
-            Ok(m) => format!("{:?} {} ro={} copy={}", m.source, m.destination, m.read_only, m.copy_up),
-            Err(error) => error.to_string(),
-        };
-        assert_eq!(actual, expected, "{text}");
-    }
-
-    #[test]
-    fn volumes_are_told_from_directories_by_their_first_letter() {
-        check_volume("/data", "Volume(\"\") /data ro=false copy=true");
-        check_volume("db:/data:ro", "Volume(\"db\") /data ro=true copy=true");
-        check_volume("db:/data:nocopy", "Volume(\"db\") /data ro=false copy=false");
-        check_volume("/srv:/data:ro,z", "Bind(\"/srv\") /data ro=true copy=false");
-        check_volume(":/data", "invalid spec: :/data: empty section between colons");
-        check_volume("a:b:c:d", "invalid volume specification: 'a:b:c:d'");
-        check_volume("/a:/b:what", "invalid mode: what");
-    }
 
     #[test]
     fn limits_are_read_as_docker_reads_them() {
