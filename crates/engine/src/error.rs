@@ -40,6 +40,12 @@ pub enum EngineError {
     VolumeInUse { name: String, users: Vec<ContainerId> },
     #[error("invalid mount config for type \"bind\": bind source path does not exist: {}", .0.display())]
     NoBindSource(PathBuf),
+    #[error("there is a volume {0} already")]
+    VolumeExists(String),
+    #[error("nothing called {0} is in the trash")]
+    NotInTrash(String),
+    #[error("the trash is empty")]
+    EmptyTrash,
     #[error("volume {0} holds files already")]
     VolumeNotEmpty(String),
     #[error(
@@ -176,6 +182,7 @@ impl EngineError {
                 let users: Vec<String> = users.iter().map(types::ContainerId::short).collect();
                 Some(format!("`sampan rm {}` removes what uses it", users.join(" ")))
             }
+            EngineError::NotInTrash(_) => Some("`sampan trash ls` lists what is there".into()),
             EngineError::NoVolume(_) => Some("`sampan volume ls` lists what is here".into()),
             EngineError::VolumeNotEmpty(name) => {
                 Some(format!("`sampan volume import --force {name} …` replaces what it holds"))

@@ -15,6 +15,7 @@ pub mod network;
 mod state;
 mod sweep;
 pub mod transfer;
+pub mod trash;
 pub mod usage;
 pub mod volume;
 
@@ -44,6 +45,8 @@ pub struct Engine {
     run: PathBuf,
     state: State,
     images: ::image::store::Store,
+    /// Where what is removed waits, if it does.
+    trash: Option<trash::Batch>,
 }
 
 impl Engine {
@@ -67,6 +70,7 @@ impl Engine {
             images: ::image::store::Store::open(root)?,
             root: root.to_owned(),
             run: run.to_owned(),
+            trash: None,
         })
     }
 

@@ -19,6 +19,8 @@ impl Engine {
                 self.remove_locked(&container, lock, Volumes::RemoveAnonymous)?;
             }
         }
+        // First, for it may know of a directory that looks like an orphan.
+        self.sweep_trash()?;
         for entry in fs::read_dir(self.root.join("containers"))? {
             let path = entry?.path();
             match path.extension().is_some_and(|extension| extension == "removed") {

@@ -38,6 +38,7 @@ const PROGRAM: Program<'static> = Program {
         ("manifest", "Manage image manifests in registries"),
         ("network", "Manage networks"),
         ("volume", "Manage volumes"),
+        ("trash", "Manage what was removed"),
         ("serve", "Serve others"),
         ("system", "Manage sampan"),
         ("builder", "Manage builds"),

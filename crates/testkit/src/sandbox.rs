@@ -159,6 +159,8 @@ impl Sandbox {
             .env("SAMPAN_ROOT", &self.root)
             .env("SAMPAN_RUN", &self.run)
             .env("DOCKER_CONFIG", self.configuration())
+            // What a test removes is to be gone, unless it says otherwise.
+            .env("SAMPAN_TRASH_SPACE", "0")
             .stdin(Stdio::null());
         command
     }

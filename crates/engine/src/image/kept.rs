@@ -47,7 +47,9 @@ impl Engine {
 
     /// What the store must keep: what images and containers need, and the build cache.
     pub fn live(&self) -> Result<Live, EngineError> {
-        Ok(Live { layers: self.kept()?, ..self.live_images()? })
+        let mut live = Live { layers: self.kept()?, ..self.live_images()? };
+        self.add_trash(&mut live)?;
+        Ok(live)
     }
 
     /// Removes the records of the build cache that name one of `damaged`: the steps are to be done again.

@@ -221,7 +221,7 @@ impl Engine {
     }
 
     /// Every image that is recorded or that a container is made from, and what registries know these by.
-    fn live_images(&self) -> Result<Live, EngineError> {
+    pub(crate) fn live_images(&self) -> Result<Live, EngineError> {
         let mut live = Live::default();
         live.manifests.extend(self.state.images()?.into_iter().map(|row| row.manifest));
         for container in self.state.containers()? {

@@ -12,6 +12,7 @@ use crate::{
     Engine,
     error::EngineError,
     state::{Durability, State},
+    trash::TrashItem,
 };
 
 /// One thing that removing an image took away.
@@ -32,10 +33,18 @@ impl Engine {
             let (row, name) = self.image_and_name(reference)?;
             let known = state.names_of(&row.manifest)?;
             let Going { names, image } = decide(row.id, name, known, &Users::of(self, &row.id)?, force)?;
-            untag(state, names, &mut removed)?;
+            untag(state, names.clone(), &mut removed)?;
             if image {
                 state.delete_image(&row.manifest)?;
                 removed.push(Removed::Image(row.id));
+            }
+            if self.keeps_trash() {
+                let (layers, bytes) =
+                    if image { self.going_with(&row.manifest)? } else { Default::default() };
+                if self.throw_names_away(state, &row, &names, bytes)? {
+                    removed.extend(layers.into_iter().map(Removed::Layer));
+                    return Ok(false);
+                }
             }
             Ok(image)
         })?;
@@ -45,6 +54,21 @@ impl Engine {
             removed.extend(freed.layers.into_iter().map(Removed::Layer));
         }
         Ok(removed)
+    }
+}
+
+impl Engine {
+    /// What [`Engine::remove_image`] would take away.
+    pub fn would_remove_image(&self, reference: &str, force: bool) -> Result<Vec<TrashItem>, EngineError> {
+        let (row, name) = self.image_and_name(reference)?;
+        let known = self.state.names_of(&row.manifest)?;
+        let Going { names, image } = decide(row.id, name, known, &Users::of(self, &row.id)?, force)?;
+        let item = |name: String, bytes| TrashItem::planned("image", name, bytes);
+        let mut items: Vec<TrashItem> = names.iter().map(|name| item(name.familiar(), 0)).collect();
+        if image {
+            items.push(item(row.id.to_string(), self.going_with(&row.manifest)?.1));
+        }
+        Ok(items)
     }
 }
 

@@ -7,7 +7,7 @@ use super::{State, images::parsed};
 use crate::{container::Config, error::EngineError};
 
 /// A container as it was created. Nothing here changes when it runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct ContainerRow {
     pub id: ContainerId,
     pub name: Name,

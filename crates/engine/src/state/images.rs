@@ -7,7 +7,7 @@ use super::State;
 use crate::error::EngineError;
 
 /// An image of the store, as listings need it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ImageRow {
     pub manifest: Digest,
     /// The configuration's digest: what users call the image's id.

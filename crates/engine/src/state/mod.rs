@@ -11,6 +11,7 @@ mod digests;
 mod images;
 mod networks;
 mod schema;
+mod trash;
 mod volumes;
 
 use std::{fs, io, path::Path, time::Duration};
@@ -22,6 +23,7 @@ pub use self::{
     digests::DigestRow,
     images::ImageRow,
     networks::NetworkRow,
+    trash::TrashRow,
     volumes::{VolumeConfig, VolumeRow},
 };
 use crate::error::EngineError;

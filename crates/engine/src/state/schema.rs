@@ -33,7 +33,7 @@ fn version(connection: &Connection) -> Result<u32, EngineError> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
-const STEPS: &[&str] = &[FIRST, DIGESTS, VOLUMES];
+const STEPS: &[&str] = &[FIRST, DIGESTS, VOLUMES, TRASH];
 
 const FIRST: &str = "
 CREATE TABLE images (
@@ -89,6 +89,17 @@ CREATE INDEX digests_by_image ON digests (image);
 /// Labels and options of volumes.
 const VOLUMES: &str = "
 ALTER TABLE volumes ADD COLUMN config TEXT NOT NULL DEFAULT '{}';
+";
+
+/// What was removed and can be had back.
+const TRASH: &str = "
+CREATE TABLE trash (
+    id TEXT PRIMARY KEY,
+    batch TEXT NOT NULL,
+    deleted INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    what TEXT NOT NULL
+) WITHOUT ROWID;
 ";
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::State;
 use crate::error::EngineError;
 
 /// A volume.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct VolumeRow {
     pub name: String,
     /// Nanoseconds since 1970.

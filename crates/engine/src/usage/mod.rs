@@ -10,7 +10,7 @@ mod space;
 use std::{fs, io, path::PathBuf};
 
 pub use self::{images::ImageUsage, space::Measure};
-use crate::{Engine, container::Container, error::EngineError};
+use crate::{Engine, container::Container, error::EngineError, trash::TrashItem};
 
 /// The disk space of everything below an engine's root but the build cache.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct Usage {
     pub images: Part<ImageUsage>,
     pub containers: Part<ContainerUsage>,
     pub volumes: Part<VolumeUsage>,
+    /// What was removed and waits. Images there are counted among the images.
+    pub trash: Part<TrashItem>,
 }
 
 /// The disk space of things of one kind.
@@ -56,7 +58,13 @@ impl Engine {
             images: self.images_usage()?,
             containers: self.containers_usage()?,
             volumes: self.volumes_usage()?,
+            trash: self.trash_usage()?,
         })
+    }
+
+    fn trash_usage(&self) -> Result<Part<TrashItem>, EngineError> {
+        let size = Measure::default().tree(&self.root.join("trash"))?;
+        Ok(Part { items: self.trash()?, size, reclaimable: size })
     }
 
     fn containers_usage(&self) -> Result<Part<ContainerUsage>, EngineError> {

@@ -32,6 +32,7 @@ use crate::{
     error::EngineError,
     names,
     state::{Durability, State, VolumeConfig, VolumeRow},
+    trash::TrashItem,
     usage::Measure,
 };
 
@@ -191,11 +192,50 @@ impl Engine {
                 return Err(EngineError::NoVolume(name.to_owned()));
             }
             match self.volume_users(name)? {
-                users if users.is_empty() => self.take_away(state, name),
+                users if users.is_empty() => self.take_away(state, name, self.keeps_trash()),
                 users => Err(EngineError::VolumeInUse { name: name.to_owned(), users }),
             }
         })?;
-        Ok(crate::remove_tree(&removed)?)
+        removed.map_or(Ok(()), |directory| Ok(crate::remove_tree(&directory)?))
+    }
+
+    /// What [`Engine::remove_volume`] would take away.
+    pub fn would_remove_volume(&self, name: &str) -> Result<TrashItem, EngineError> {
+        let volume = self.volume(name)?;
+        match self.volume_users(name)? {
+            users if users.is_empty() => self.planned_volume(&volume.name),
+            users => Err(EngineError::VolumeInUse { name: name.to_owned(), users }),
+        }
+    }
+
+    /// What [`Engine::prune_volumes`] would take away.
+    pub fn would_prune_volumes(
+        &self,
+        volumes: Volumes,
+        filters: &VolumeFilters,
+    ) -> Result<Vec<TrashItem>, EngineError> {
+        let unneeded = self.unneeded_volumes(volumes, filters)?;
+        unneeded.iter().map(|volume| self.planned_volume(&volume.name)).collect()
+    }
+
+    pub(crate) fn planned_volume(&self, name: &str) -> Result<TrashItem, EngineError> {
+        let bytes = Measure::default().tree(&self.volume_place(name))?;
+        Ok(TrashItem::planned("volume", name.to_owned(), bytes))
+    }
+
+    /// The volumes that are meant and that no container uses.
+    fn unneeded_volumes(
+        &self,
+        volumes: Volumes,
+        filters: &VolumeFilters,
+    ) -> Result<Vec<Volume>, EngineError> {
+        let containers = self.containers()?;
+        let is_used = |volume: &Volume| {
+            containers.iter().any(|user| crate::container::uses_volume(&user.config, &volume.name))
+        };
+        let mut unneeded = self.select_volumes(filters)?;
+        unneeded.retain(|volume| !is_used(volume) && (volumes == Volumes::All || volume.anonymous));
+        Ok(unneeded)
     }
 
     /// Removes the volumes that are meant and that no container uses.
@@ -206,23 +246,16 @@ impl Engine {
     ) -> Result<PrunedVolumes, EngineError> {
         let mut pruned = PrunedVolumes::default();
         let removed = self.state.write(Durability::Synced, |state| {
-            let containers = self.containers()?;
             let mut removed = Vec::new();
-            for volume in self.select_volumes(filters)? {
-                let is_used =
-                    containers.iter().any(|user| crate::container::uses_volume(&user.config, &volume.name));
-                if !is_used && (volumes == Volumes::All || volume.anonymous) {
-                    removed.push(self.take_away(state, &volume.name)?);
-                    pruned.names.push(volume.name);
-                }
+            let mut measure = Measure::default();
+            for volume in self.unneeded_volumes(volumes, filters)? {
+                pruned.bytes += measure.tree(&self.volume_place(&volume.name))?;
+                removed.extend(self.take_away(state, &volume.name, self.keeps_trash())?);
+                pruned.names.push(volume.name);
             }
             Ok(removed)
         })?;
-        let mut measure = Measure::default();
-        for directory in removed {
-            pruned.bytes += measure.tree(&directory)?;
-            crate::remove_tree(&directory)?;
-        }
+        removed.iter().try_for_each(|directory| crate::remove_tree(directory))?;
         Ok(pruned)
     }
 
@@ -235,7 +268,9 @@ impl Engine {
             }
             let removed = self.state.write(Durability::Lazy, |state| {
                 let others = self.volume_users(name)?.into_iter().any(|user| user != container.id);
-                if others { Ok(None) } else { self.take_away(state, name).map(Some) }
+                // What removes itself is gone for good.
+                let keep = self.keeps_trash() && !container.config.auto_remove;
+                if others { Ok(None) } else { self.take_away(state, name, keep) }
             })?;
             removed.map_or(Ok(()), |directory| crate::remove_tree(&directory))?;
         }
@@ -252,17 +287,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets a volume, in a transaction of the caller's, and moves its directory out of the way. Returns where it is
-    /// then, for the caller to remove after the transaction.
-    fn take_away(&self, state: &State, name: &str) -> Result<PathBuf, EngineError> {
-        state.delete_volume(name)?;
+    /// Forgets a volume, in a transaction of the caller's, and moves its directory out of the way: into the trash if it is
+    /// to be kept and can be. If not, returns where it is then, for the caller to remove after the transaction.
+    fn take_away(&self, state: &State, name: &str, keep: bool) -> Result<Option<PathBuf>, EngineError> {
         let place = self.volume_place(name);
+        let row = state.volume(name)?;
+        state.delete_volume(name)?;
+        if let (true, Some(row)) = (keep, row)
+            && self.throw_volume_away(state, row, &place)?.is_some()
+        {
+            return Ok(None);
+        }
         let aside = self.aside(name)?;
         match fs::rename(&place, &aside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(EngineError::File { path: place, source: error })
             }
-            _ => Ok(aside),
+            _ => Ok(Some(aside)),
         }
     }
 

@@ -8,6 +8,7 @@ mod network;
 mod registry;
 mod serve;
 mod system;
+mod trash;
 mod volume;
 
 use crate::cli::Command;
@@ -65,6 +66,10 @@ pub const ALL: &[Command] = &[
     Command::of::<volume::prune::Prune>(),
     Command::of::<volume::export::Export>(),
     Command::of::<volume::import::Import>(),
+    Command::of::<trash::undo::Undo>(),
+    Command::of::<trash::ls::List>(),
+    Command::of::<trash::restore::Restore>(),
+    Command::of::<trash::empty::Empty>(),
     Command::of::<serve::registry::Registry>(),
     Command::of::<system::inspect::Inspect>(),
     Command::of::<system::version::Version>(),

@@ -44,6 +44,7 @@ mod start;
 mod stop;
 mod streams;
 mod tag;
+mod trash;
 mod tree;
 mod usage;
 mod verify;

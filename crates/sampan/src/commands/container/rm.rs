@@ -10,7 +10,8 @@ use engine::{
 
 use crate::{
     cli::{Globals, Verb},
-    report, session,
+    commands::trash::Removing,
+    report,
 };
 
 /// Remove one or more containers
@@ -22,6 +23,8 @@ pub struct Remove {
     /// Remove anonymous volumes associated with the container
     #[arg(short, long)]
     volumes: bool,
+    #[command(flatten)]
+    removing: Removing,
     #[arg(required = true)]
     containers: Vec<String>,
 }
@@ -31,15 +34,22 @@ impl Verb for Remove {
     const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let engine = session::open(globals)?;
+        let engine = self.removing.open(globals)?;
         let force = if self.force { Force::Yes } else { Force::No };
         let volumes = if self.volumes { Volumes::RemoveAnonymous } else { Volumes::Keep };
-        report::for_each(&self.containers, |name| {
+        let mut planned = Vec::new();
+        let code = report::for_each(&self.containers, |name| {
+            if self.removing.dry_run {
+                planned.extend(engine.would_remove(&engine.container(name)?, force, volumes)?);
+                return Ok(None);
+            }
             match engine.container(name) {
                 Err(EngineError::NoContainer(_)) if self.force => return Ok(None),
                 container => engine.remove(&container?, force, volumes)?,
             }
             Ok(Some(name.to_owned()))
-        })
+        })?;
+        self.removing.finish(&engine, &planned)?;
+        Ok(code)
     }
 }

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 
 use crate::{
     cli::{Globals, Verb},
+    commands::trash::Removing,
     confirm::confirm,
     filter::{Filter, pairs},
     output::human,
-    session,
 };
 
 /// Remove unused images
@@ -29,6 +29,8 @@ pub struct Prune {
     /// Do not prompt for confirmation
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    removing: Removing,
 }
 
 impl Verb for Prune {
@@ -36,7 +38,7 @@ impl Verb for Prune {
     const USAGE: &'static str = "[OPTIONS]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let engine = session::open(globals)?;
+        let engine = self.removing.open(globals)?;
         let conditions = pairs(&self.filter);
         let mut filters =
             ImageFilters::parse(&engine, conditions, ImageFilters::OF_PRUNING, Timestamp::now())?;
@@ -49,10 +51,15 @@ impl Verb for Prune {
             Unneeded::Unused => UNUSED,
             Unneeded::Dangling => DANGLING,
         };
+        if self.removing.dry_run {
+            self.removing.finish(&engine, &engine.would_prune_images(unneeded, &filters)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         if !self.force && !confirm(warning)? {
             return Ok(ExitCode::SUCCESS);
         }
         let pruned = engine.prune_images(unneeded, &filters)?;
+        self.removing.finish(&engine, &[])?;
         if !pruned.removed.is_empty() {
             println!("Deleted Images:");
             for removed in &pruned.removed {

@@ -8,7 +8,8 @@ use types::Platform;
 
 use crate::{
     cli::{Globals, Verb},
-    report, session,
+    commands::trash::Removing,
+    report,
 };
 
 /// Remove one or more images
@@ -23,6 +24,8 @@ pub struct Remove {
     /// Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
     #[arg(long, value_name = "strings", value_delimiter = ',')]
     platform: Vec<Platform>,
+    #[command(flatten)]
+    removing: Removing,
     #[arg(required = true)]
     images: Vec<String>,
 }
@@ -34,11 +37,16 @@ impl Verb for Remove {
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         // Images have no parents here that could be left without a name.
         let _ = self.no_prune;
-        let engine = session::open(globals)?;
-        report::for_each(&self.images, |name| {
+        let engine = self.removing.open(globals)?;
+        let mut planned = Vec::new();
+        let code = report::for_each(&self.images, |name| {
             // An image is for one platform: it is removed if it is the one that is meant.
             for platform in &self.platform {
                 engine.image_for(name, Some(platform))?;
+            }
+            if self.removing.dry_run {
+                planned.extend(engine.would_remove_image(name, self.force)?);
+                return Ok(None);
             }
             for removed in engine.remove_image(name, self.force)? {
                 match removed {
@@ -47,6 +55,8 @@ impl Verb for Remove {
                 }
             }
             Ok(None)
-        })
+        })?;
+        self.removing.finish(&engine, &planned)?;
+        Ok(code)
     }
 }

@@ -59,14 +59,18 @@ impl Verb for DiskUsage {
 
 /// A line for each kind of things.
 fn summary(usage: &Usage, cache: &Part<Entry>) -> Vec<Row> {
-    let Usage { images, containers, volumes } = usage;
-    vec![
+    let Usage { images, containers, volumes, trash } = usage;
+    let mut rows = vec![
         row("Images", images, |image| image.containers > 0, true),
         row("Containers", containers, |container| container.is_running, true),
         row("Local Volumes", volumes, |volume| volume.links > 0, true),
         // As docker has it, without a part in a hundred.
         row("Build Cache", cache, |entry| entry.in_use, false),
-    ]
+    ];
+    if !trash.items.is_empty() {
+        rows.push(row("Trash", trash, |_| false, true));
+    }
+    rows
 }
 
 fn row<T>(kind: &str, part: &Part<T>, is_active: impl Fn(&T) -> bool, with_percentage: bool) -> Row {
@@ -89,7 +93,7 @@ fn row<T>(kind: &str, part: &Part<T>, is_active: impl Fn(&T) -> bool, with_perce
 
 /// A table for each kind of things, with a line for each.
 fn details(engine: &Engine, usage: &Usage, cache: &Part<Entry>) -> anyhow::Result<String> {
-    let Usage { images, containers, volumes } = usage;
+    let Usage { images, containers, volumes, .. } = usage;
     let images: Vec<Vec<String>> = images.items.iter().flat_map(image_lines).collect();
     let containers = containers.items.iter().map(|usage| container_line(engine, usage));
     let containers = containers.collect::<anyhow::Result<Vec<_>>>()?;
@@ -159,7 +163,7 @@ fn cache_line(entry: &Entry) -> Vec<String> {
 
 /// Everything, with sizes in bytes.
 fn document(engine: &Engine, usage: &Usage, cache: &Part<Entry>) -> anyhow::Result<Value> {
-    let Usage { images, containers, volumes } = usage;
+    let Usage { images, containers, volumes, .. } = usage;
     let images: Vec<Value> = images
         .items
         .iter()

@@ -7,10 +7,10 @@ use engine::volume::{VolumeFilters, Volumes};
 
 use crate::{
     cli::{Globals, Verb},
+    commands::trash::Removing,
     confirm::confirm,
     filter::{Filter, pairs},
     output::human,
-    session,
 };
 
 /// Remove unused local volumes
@@ -25,6 +25,8 @@ pub struct Prune {
     /// Do not prompt for confirmation
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    removing: Removing,
 }
 
 impl Verb for Prune {
@@ -40,10 +42,16 @@ impl Verb for Prune {
             true => (Volumes::All, ALL),
             false => (Volumes::Anonymous, ANONYMOUS),
         };
+        let engine = self.removing.open(globals)?;
+        if self.removing.dry_run {
+            self.removing.finish(&engine, &engine.would_prune_volumes(volumes, &filters)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         if !self.force && !confirm(warning)? {
             return Ok(ExitCode::SUCCESS);
         }
-        let pruned = session::open(globals)?.prune_volumes(volumes, &filters)?;
+        let pruned = engine.prune_volumes(volumes, &filters)?;
+        self.removing.finish(&engine, &[])?;
         if !pruned.names.is_empty() {
             println!("Deleted Volumes:\n{}\n", pruned.names.join("\n"));
         }

@@ -7,7 +7,8 @@ use engine::EngineError;
 
 use crate::{
     cli::{Globals, Verb},
-    report, session,
+    commands::trash::Removing,
+    report,
 };
 
 /// Remove one or more volumes
@@ -16,6 +17,8 @@ pub struct Remove {
     /// Force the removal of one or more volumes
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    removing: Removing,
     #[arg(required = true)]
     volumes: Vec<String>,
 }
@@ -25,11 +28,20 @@ impl Verb for Remove {
     const USAGE: &'static str = "[OPTIONS] VOLUME [VOLUME...]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let engine = session::open(globals)?;
-        report::for_each(&self.volumes, |name| match engine.remove_volume(name) {
-            Err(EngineError::NoVolume(_)) if self.force => Ok(Some(name.to_owned())),
-            Err(error) => Err(error.into()),
-            Ok(()) => Ok(Some(name.to_owned())),
-        })
+        let engine = self.removing.open(globals)?;
+        let mut planned = Vec::new();
+        let code = report::for_each(&self.volumes, |name| {
+            if self.removing.dry_run {
+                planned.push(engine.would_remove_volume(name)?);
+                return Ok(None);
+            }
+            match engine.remove_volume(name) {
+                Err(EngineError::NoVolume(_)) if self.force => Ok(Some(name.to_owned())),
+                Err(error) => Err(error.into()),
+                Ok(()) => Ok(Some(name.to_owned())),
+            }
+        })?;
+        self.removing.finish(&engine, &planned)?;
+        Ok(code)
     }
 }
