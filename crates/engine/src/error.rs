@@ -63,8 +63,18 @@ pub enum EngineError {
     NetworkExists(Name),
     #[error("{0} is a pre-defined network and cannot be removed")]
     PredefinedNetwork(String),
-    #[error("error while removing network: network {name} id {id} has active endpoints")]
-    NetworkInUse { name: Name, id: types::NetworkId },
+    #[error("operation is not permitted on predefined {0} network")]
+    PredefinedNetworkMade(String),
+    #[error("error while removing network: network {name} id {id} has active endpoints ({endpoints})")]
+    NetworkInUse { name: Name, id: types::NetworkId, endpoints: String },
+    #[error("invalid pool request: Pool overlaps with other one on this address space")]
+    PoolOverlaps,
+    #[error("failed to set up container networking: Address already in use")]
+    AddressInUse,
+    #[error("Cannot link to a non running container: /{name} AS /{alias}")]
+    NotLinkable { name: Name, alias: String },
+    #[error("cannot join network namespace of a non running container: {0}")]
+    NotJoinable(Name),
     #[error("Cannot kill container: {0}: Container {0} is not running")]
     NotRunningToKill(String),
     #[error("Container {0} is not running")]
@@ -95,6 +105,9 @@ pub enum EngineError {
     Conflict(String),
     #[error("{0}")]
     Invalid(String),
+    /// What docker's command line would not have asked its daemon for.
+    #[error("{0}")]
+    Usage(String),
     /// The container's process did not start. Its kind decides the exit status.
     #[error(transparent)]
     Start(runtime::Failure),
@@ -102,7 +115,7 @@ pub enum EngineError {
     MonitorLost,
     #[error("no address is left in network {0}")]
     NoAddress(Name),
-    #[error("no subnet is left for another network")]
+    #[error("all predefined address pools have been fully subnetted")]
     NoSubnet,
     #[error(
         "the state is of version {found}, and this sampan knows version {known}: use the one that made it"
@@ -187,6 +200,16 @@ impl EngineError {
             EngineError::VolumeNotEmpty(name) => {
                 Some(format!("`sampan volume import --force {name} …` replaces what it holds"))
             }
+            EngineError::NetworkInUse { name, .. } => Some(format!(
+                "`sampan network inspect {name}` shows who is in it, `sampan network disconnect` takes them out"
+            )),
+            EngineError::PoolOverlaps => {
+                Some("`sampan network inspect` shows the subnets of the others; without --subnet a free one is found".into())
+            }
+            EngineError::AddressInUse => {
+                Some("`sampan network inspect` shows who has which address; without --ip a free one is found".into())
+            }
+            EngineError::NotJoinable(name) | EngineError::NotLinkable { name, .. } => Some(format!("`sampan start {name}` starts it")),
             EngineError::NotRunning(name) => Some(format!("`sampan start {name}` starts it")),
             EngineError::Io(error) | EngineError::File { source: error, .. }
                 if error.kind() == io::ErrorKind::StorageFull =>

@@ -10,30 +10,63 @@
 
 use std::{
     fs, io,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
 };
 
-use ipnet::Ipv4Net;
-use network::{Bridge, Firewall, HostLock, InterfaceName, Mac};
-use types::{ContainerId, Name, NetworkId};
+use ipnet::{Ipv4Net, Ipv6Net};
+use network::{Bridge, Firewall, HostLock, InterfaceName, Ipv6Subnet, Mac, Wiring};
+use types::{ContainerId, Digest, Name, NetworkId};
 
 use crate::{
     Engine,
-    container::NetworkMode,
     error::EngineError,
     state::{Durability, NetworkRow},
 };
 
+pub use self::{
+    create::{Driver, NetworkRequest},
+    select::NetworkFilters,
+};
+
+mod create;
+mod select;
+
 /// How a network is made.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NetworkConfig {
+    #[serde(default)]
+    pub driver: Driver,
     pub subnet: Ipv4Net,
     pub gateway: Ipv4Addr,
+    /// The part of the subnet that addresses are taken from, if not all of it.
+    #[serde(default)]
+    pub range: Option<Ipv4Net>,
+    #[serde(default)]
+    pub ipv6: Option<Ipv6Pool>,
+    /// Addresses that somebody else has, by his name.
+    #[serde(default)]
+    pub auxiliary: Vec<(String, IpAddr)>,
+    /// Whether the user named the subnet: containers may then name their addresses.
+    #[serde(default)]
+    pub chosen_by_user: bool,
     pub bridge: InterfaceName,
     /// Without a way out.
     pub internal: bool,
+    #[serde(default)]
+    pub attachable: bool,
+    /// The driver's, as the user gave them.
+    #[serde(default)]
+    pub options: Vec<(String, String)>,
     pub labels: Vec<(String, String)>,
+}
+
+/// The IPv6 side of a network.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Ipv6Pool {
+    pub subnet: Ipv6Net,
+    pub gateway: Ipv6Addr,
+    pub range: Option<Ipv6Net>,
 }
 
 /// A network that exists.
@@ -49,9 +82,47 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     pub address: Ipv4Addr,
+    pub address6: Option<Ipv6Addr>,
     pub mac: Mac,
     pub container: ContainerId,
     pub name: String,
+}
+
+/// A network that nobody makes: a name for having the host's network, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Predefined {
+    Host,
+    None,
+}
+
+impl Predefined {
+    pub const ALL: [Predefined; 2] = [Predefined::Host, Predefined::None];
+
+    /// The one that has this name, id, or first digits of an id.
+    pub fn find(reference: &str) -> Option<Predefined> {
+        let is_meant = |one: &Predefined| {
+            one.name() == reference || (!reference.is_empty() && one.id().starts_with(reference))
+        };
+        Predefined::ALL.into_iter().find(is_meant)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Predefined::Host => "host",
+            Predefined::None => "none",
+        }
+    }
+
+    pub fn driver(self) -> &'static str {
+        match self {
+            Predefined::Host => "host",
+            Predefined::None => "null",
+        }
+    }
+
+    pub fn id(self) -> String {
+        Digest::of(self.name().as_bytes()).hex()
+    }
 }
 
 impl Network {
@@ -61,8 +132,73 @@ impl Network {
 
     /// The bridge that carries the network.
     pub fn bridge(&self) -> Bridge {
-        let NetworkConfig { subnet, gateway, bridge, internal, .. } = self.config.clone();
-        Bridge { name: bridge, subnet, gateway, internal, icc: true, masquerade: !internal, mtu: None }
+        let config = &self.config;
+        Bridge {
+            name: config.bridge.clone(),
+            subnet: config.subnet,
+            gateway: config.gateway,
+            internal: config.internal,
+            icc: config.flag(ICC).unwrap_or(true),
+            masquerade: !config.internal && config.flag(MASQUERADE).unwrap_or(true),
+            mtu: config.mtu(),
+            ipv6: config.ipv6.as_ref().map(|pool| Ipv6Subnet { subnet: pool.subnet, gateway: pool.gateway }),
+        }
+    }
+
+    /// Makes sure that the host has what carries the network.
+    pub(crate) fn bring_up(&self, firewall: &Firewall) -> Result<(), EngineError> {
+        match self.config.driver {
+            Driver::Bridge => Ok(self.bridge().ensure(firewall)?),
+            // What is part of an interface of the host's is beyond the host's firewall.
+            Driver::Macvlan | Driver::Ipvlan => Ok(()),
+        }
+    }
+
+    fn take_down(&self, firewall: &Firewall) -> Result<(), EngineError> {
+        match self.config.driver {
+            Driver::Bridge => Ok(self.bridge().remove(firewall)?),
+            Driver::Macvlan | Driver::Ipvlan => Ok(()),
+        }
+    }
+
+    /// What a container's interface is connected to, and how.
+    pub(crate) fn wiring(&self) -> (InterfaceName, Wiring) {
+        let config = &self.config;
+        let wiring = match config.driver {
+            Driver::Bridge => Wiring::Bridge,
+            Driver::Macvlan => Wiring::Macvlan(
+                config.option(MACVLAN_MODE).and_then(create::macvlan_mode).unwrap_or_default(),
+            ),
+            Driver::Ipvlan => {
+                Wiring::Ipvlan(config.option(IPVLAN_MODE).and_then(create::ipvlan_mode).unwrap_or_default())
+            }
+        };
+        let parent = config.option(PARENT).filter(|_| wiring != Wiring::Bridge);
+        (parent.and_then(|parent| parent.parse().ok()).unwrap_or(config.bridge.clone()), wiring)
+    }
+
+    /// What an endpoint is known by: the same for the same container, as long as the network is there.
+    pub fn endpoint_id(&self, container: &ContainerId) -> String {
+        Digest::of(format!("{} {container}", self.id).as_bytes()).hex()
+    }
+}
+
+impl NetworkConfig {
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    fn flag(&self, name: &str) -> Option<bool> {
+        self.option(name).and_then(create::boolean)
+    }
+
+    pub(crate) fn mtu(&self) -> Option<u32> {
+        self.option(MTU).and_then(|mtu| mtu.parse().ok())
+    }
+
+    /// The host's address that ports are published on, unless something else is said.
+    pub(crate) fn host_binding(&self) -> Option<IpAddr> {
+        self.option(HOST_BINDING).and_then(|address| address.parse().ok())
     }
 }
 
@@ -72,7 +208,8 @@ impl Engine {
         match self.state.network_by_name(DEFAULT)? {
             Some(row) => Ok(Network::of(row)),
             None => {
-                self.make_network(DEFAULT.parse()?, None, false, Vec::new()).or_else(|error| match error {
+                let request = NetworkRequest { name: DEFAULT.to_owned(), ..Default::default() };
+                self.make_network(request).or_else(|error| match error {
                     // Another process was faster.
                     EngineError::NetworkExists(_) => self.network(DEFAULT),
                     error => Err(error),
@@ -103,75 +240,28 @@ impl Engine {
         Ok(self.state.networks()?.into_iter().map(Network::of).collect())
     }
 
-    /// Makes a network. Its bridge comes up with the first container in it.
-    pub fn create_network(
-        &self,
-        name: Name,
-        subnet: Option<Ipv4Net>,
-        internal: bool,
-        labels: Vec<(String, String)>,
-    ) -> Result<Network, EngineError> {
-        if PREDEFINED.contains(&&*name) {
-            return Err(EngineError::NetworkExists(name));
-        }
-        self.make_network(name, subnet, internal, labels)
-    }
-
-    fn make_network(
-        &self,
-        name: Name,
-        subnet: Option<Ipv4Net>,
-        internal: bool,
-        labels: Vec<(String, String)>,
-    ) -> Result<Network, EngineError> {
-        // Held until the bridge is up, which takes the subnet for everybody on this host.
-        let _lock = HostLock::acquire()?;
-        let taken: Vec<_> = self.state.networks()?.into_iter().map(|row| row.config.subnet).collect();
-        let subnet = match subnet {
-            Some(subnet) if taken.iter().any(|other| overlap(other, &subnet)) => {
-                return Err(EngineError::Invalid(
-                    "Pool overlaps with other one on this address space".into(),
-                ));
-            }
-            Some(subnet) => subnet.trunc(),
-            None => network::subnets::free(&taken)?.ok_or(EngineError::NoSubnet)?,
-        };
-        let gateway = subnet.hosts().next().ok_or(EngineError::NoSubnet)?;
-        let id = crate::names::random_id()?;
-        let bridge = self.bridge_name(&name, &id)?;
-        let config = NetworkConfig { subnet, gateway, bridge, internal, labels };
-        let row = NetworkRow { id, name, created: crate::now(), config };
-        self.state.write(Durability::Synced, |state| state.insert_network(&row))?;
-        let network = Network::of(row);
-        network.bridge().ensure(&self.firewall()?)?;
-        Ok(network)
-    }
-
-    fn bridge_name(&self, name: &Name, id: &NetworkId) -> Result<InterfaceName, EngineError> {
-        let suffix = self.suffix();
-        let bridge = match (&**name, suffix.as_str()) {
-            (DEFAULT, "") => "sampan0".to_owned(),
-            (DEFAULT, suffix) => format!("sampan-{suffix}"),
-            _ => format!("br-{}", id.short()),
-        };
-        bridge.parse().map_err(|error: network::InvalidInterfaceName| EngineError::Invalid(error.to_string()))
-    }
-
     /// Removes a network that no container is in.
     pub fn remove_network(&self, reference: &str) -> Result<Network, EngineError> {
-        if PREDEFINED.contains(&reference) {
-            return Err(EngineError::PredefinedNetwork(reference.to_owned()));
+        if let Some(predefined) = Predefined::find(reference) {
+            return Err(EngineError::PredefinedNetwork(predefined.name().to_owned()));
         }
         let network = self.network(reference)?;
         if PREDEFINED.contains(&&*network.name) {
             return Err(EngineError::PredefinedNetwork(network.name.to_string()));
         }
+        // Held as long as it takes, so that nobody takes the subnet before the bridge is gone.
         let _lock = HostLock::acquire()?;
-        if !self.endpoints(&network)?.is_empty() {
-            return Err(EngineError::NetworkInUse { name: network.name, id: network.id });
+        let endpoints = self.endpoints(&network)?;
+        if !endpoints.is_empty() {
+            let describe = |one: &Endpoint| {
+                format!("name:\"{}\" id:\"{}\"", one.name, &network.endpoint_id(&one.container)[..12])
+            };
+            let endpoints: Vec<_> = endpoints.iter().map(describe).collect();
+            let Network { name, id, .. } = network;
+            return Err(EngineError::NetworkInUse { name, id, endpoints: endpoints.join(", ") });
         }
         self.state.write(Durability::Synced, |state| state.delete_network(&network.id))?;
-        network.bridge().remove(&self.firewall()?)?;
+        network.take_down(&self.firewall()?)?;
         crate::remove_tree(&self.network_directory(&network.id))?;
         Ok(network)
     }
@@ -188,18 +278,16 @@ impl Engine {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(source) => return Err(EngineError::File { path: directory, source }),
         };
-        let mut endpoints = Vec::new();
+        let mut claims = Vec::new();
         for entry in entries {
-            let path = entry?.path();
-            endpoints.extend(read_claim(&path)?);
+            claims.extend(read_claim(&entry?.path())?);
         }
         // A claim whose container is gone or does not run was left by a monitor that was killed.
-        endpoints.retain(|endpoint| {
-            let directory = self.root().join("containers").join(endpoint.container.to_string());
+        claims.retain(|claim| {
+            let directory = self.root().join("containers").join(claim.container.to_string());
             matches!(monitor::Lock::try_take(&directory), Ok(None))
         });
-        endpoints.sort_by_key(|endpoint| endpoint.address);
-        Ok(endpoints)
+        Ok(endpoints(claims))
     }
 
     pub(crate) fn network_directory(&self, id: &NetworkId) -> PathBuf {
@@ -217,19 +305,24 @@ impl Engine {
             suffix => format!("sampan-{suffix}"),
         }
     }
+}
 
-    /// The network a container is in, if that has a bridge.
-    pub fn network_of(&self, mode: &NetworkMode) -> Result<Option<Network>, EngineError> {
-        match mode {
-            NetworkMode::Bridge => self.default_network().map(Some),
-            NetworkMode::User { name, .. } => self.network(name).map(Some),
-            NetworkMode::None | NetworkMode::Host => Ok(None),
-        }
-    }
+/// An address, and who claimed it.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    pub address: IpAddr,
+    pub container: ContainerId,
+    pub name: String,
+    pub mac: Option<Mac>,
+}
+
+/// What a claim's file says.
+pub(crate) fn write_claim(container: &ContainerId, name: &str, mac: Mac) -> String {
+    format!("{container}\n{name}\n{mac}\n")
 }
 
 /// Reads who claimed an address; `None` if the claim is just being released, or was never finished.
-pub(crate) fn read_claim(path: &Path) -> Result<Option<Endpoint>, EngineError> {
+pub(crate) fn read_claim(path: &Path) -> Result<Option<Claimed>, EngineError> {
     let address = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
     let content = match fs::read_to_string(path) {
         Ok(content) => content,
@@ -239,18 +332,44 @@ pub(crate) fn read_claim(path: &Path) -> Result<Option<Endpoint>, EngineError> {
     let mut lines = content.lines();
     let container = lines.next().and_then(|id| id.parse().ok());
     let name = lines.next().unwrap_or_default().to_owned();
-    Ok(address.zip(container).map(|(address, container)| Endpoint {
-        address,
-        mac: Mac::of(address),
-        container,
-        name,
-    }))
+    let mac = lines.next().and_then(|mac| mac.parse().ok());
+    Ok(address.zip(container).map(|(address, container)| Claimed { address, container, name, mac }))
 }
 
-fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {
-    a.contains(b) || b.contains(a)
+/// Who is there, by the addresses that are claimed.
+fn endpoints(claims: Vec<Claimed>) -> Vec<Endpoint> {
+    let address6 = |container: &ContainerId| {
+        claims.iter().filter(|claim| claim.container == *container).find_map(|claim| match claim.address {
+            IpAddr::V6(address) => Some(address),
+            IpAddr::V4(_) => None,
+        })
+    };
+    let endpoint = |claim: &Claimed| match claim.address {
+        IpAddr::V4(address) => Some(Endpoint {
+            address,
+            address6: address6(&claim.container),
+            mac: claim.mac.unwrap_or(Mac::of(address)),
+            container: claim.container,
+            name: claim.name.clone(),
+        }),
+        IpAddr::V6(_) => None,
+    };
+    let mut endpoints: Vec<_> = claims.iter().filter_map(endpoint).collect();
+    endpoints.sort_by_key(|endpoint| endpoint.address);
+    endpoints
 }
 
 /// The default network's name.
 pub const DEFAULT: &str = "bridge";
 const PREDEFINED: [&str; 3] = [DEFAULT, "host", "none"];
+
+/// Options that docker's bridges have.
+const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
+const ICC: &str = "com.docker.network.bridge.enable_icc";
+const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
+const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
+/// Options of networks that are part of one of the host's.
+const PARENT: &str = "parent";
+const MACVLAN_MODE: &str = "macvlan_mode";
+const IPVLAN_MODE: &str = "ipvlan_mode";
+const MTU: &str = "com.docker.network.driver.mtu";

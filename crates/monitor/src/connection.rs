@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, SocketAddrV4},
     os::fd::{BorrowedFd, OwnedFd},
 };
 
@@ -34,7 +34,7 @@ impl Connection {
         network::attach(netns, &network.attachments).map_err(failure)?;
         let resolver = if network.names.is_empty() { None } else { Some(resolve(network, netns)?) };
         let published: Vec<_> = reservations.iter().map(|reservation| reservation.publish).collect();
-        let Some(address) = address(network).filter(|_| !published.is_empty()) else {
+        let Some((address, addresses)) = addresses(network).filter(|_| !published.is_empty()) else {
             return Ok(Connection {
                 published,
                 forwards: None,
@@ -43,20 +43,19 @@ impl Connection {
                 resolver,
             });
         };
-        let forwards: Vec<_> =
-            published.iter().filter_map(|publish| Forward::new(publish, address)).collect();
+        let forwards = forwards(&published, &addresses);
         let firewall = Firewall::open(&network.table).map_err(failure)?;
         firewall.publish(&forwards).map_err(failure)?;
         let (relayed, kept): (Vec<_>, Vec<_>) = reservations
             .into_iter()
-            .partition(|reservation| reservation.publish.container.protocol == Protocol::Tcp);
-        let listeners = relayed.into_iter().map(|reservation| {
-            (reservation.socket, SocketAddrV4::new(address, reservation.publish.container.number))
-        });
+            .filter_map(|reservation| Some((reservation.publish.container, reservation.socket?)))
+            .partition(|(port, _)| port.protocol == Protocol::Tcp);
+        let listeners =
+            relayed.into_iter().map(|(port, socket)| (socket, SocketAddrV4::new(address, port.number)));
         let connection = Connection {
             published,
             forwards: Some((firewall, forwards)),
-            _reserved: kept.into_iter().map(|reservation| reservation.socket).collect(),
+            _reserved: kept.into_iter().map(|(_, socket)| socket).collect(),
             relay: None,
             resolver,
         };
@@ -107,18 +106,32 @@ fn sockets() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((udp, tcp))
 }
 
-fn address(network: &Network) -> Option<Ipv4Addr> {
-    network.attachments.first().map(|attachment| attachment.address)
+/// Where published ports lead: the container's addresses on its way out, or in its first network if it has none. The
+/// first is also among the others.
+fn addresses(network: &Network) -> Option<(Ipv4Addr, Vec<IpAddr>)> {
+    let way_out = network.attachments.iter().find(|attachment| attachment.gateway.is_some());
+    let attachment = way_out.or(network.attachments.first())?;
+    let ipv6 = attachment.ipv6.as_ref().map(|ipv6| IpAddr::V6(ipv6.address));
+    Some((attachment.address, [IpAddr::V4(attachment.address)].into_iter().chain(ipv6).collect()))
+}
+
+/// How the firewall leads published ports to these addresses.
+fn forwards(published: &[Publish], addresses: &[IpAddr]) -> Vec<Forward> {
+    let to_all = |publish: &Publish| {
+        addresses.iter().filter_map(|address| Forward::new(publish, *address)).collect::<Vec<_>>()
+    };
+    published.iter().flat_map(to_all).collect()
 }
 
 /// Takes back what the host was told about a container whose monitor is gone.
 pub fn withdraw(network: &Network, published: &[Publish]) -> io::Result<()> {
-    let Some(address) = address(network).filter(|_| !network.publish.is_empty()) else { return Ok(()) };
-    let asked = network.publish.iter().filter(|publish| !published.contains(publish));
-    let forwards: Vec<_> =
-        published.iter().chain(asked).filter_map(|publish| Forward::new(publish, address)).collect();
+    let Some((_, addresses)) = addresses(network).filter(|_| !network.publish.is_empty()) else {
+        return Ok(());
+    };
+    let asked = network.publish.iter().flat_map(Publish::choices);
+    let all: Vec<Publish> = published.iter().copied().chain(asked).collect();
     let firewall = Firewall::open(&network.table).map_err(io::Error::other)?;
-    firewall.unpublish(&forwards).map_err(io::Error::other)
+    firewall.unpublish(&forwards(&all, &addresses)).map_err(io::Error::other)
 }
 
 /// Removes the files that say the container has its addresses and names.

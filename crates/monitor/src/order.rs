@@ -38,6 +38,13 @@ impl Order {
         fs::write(bundle.join(FILE), serde_json::to_vec(self)?)
     }
 
+    /// Puts the order in the place of an earlier one that a monitor is carrying out.
+    pub fn replace(&self, bundle: &Path) -> io::Result<()> {
+        let temporary = bundle.join(".order.json");
+        fs::write(&temporary, serde_json::to_vec(self)?)?;
+        fs::rename(temporary, bundle.join(FILE))
+    }
+
     /// The order in `bundle`, if there is one that is not done with.
     pub fn load(bundle: &Path) -> io::Result<Option<Order>> {
         match fs::read(bundle.join(FILE)) {

@@ -168,7 +168,14 @@ fn start(
     cgroup: &Cgroup,
 ) -> Result<Container, Failure> {
     let (stdio, outputs, entrance) = streams(order).map_err(context("making pipes"))?;
-    let created = runtime::create(spec, bundle, confidential, layout, cgroup, stdio)?;
+    let create = || runtime::create(spec, bundle, confidential, layout, cgroup, stdio);
+    let created = match network_to_join(spec) {
+        // What is made inside is born there.
+        Some(path) => fs::File::open(path)
+            .and_then(|namespace| network::within(namespace, create))
+            .map_err(context("joining the network namespace"))?,
+        None => create(),
+    }?;
     let connected = connect(order, spec, &created);
     let connection = match connected {
         Ok(connection) => connection,
@@ -196,6 +203,13 @@ fn start(
     let root =
         rustix::fs::open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
     Ok(Container { process, record, connection, outputs, entrance, root })
+}
+
+/// The network namespace that the container is to share, if that is not the host's.
+fn network_to_join(spec: &Spec) -> Option<&PathBuf> {
+    let namespaces = spec.linux().iter().flat_map(|linux| linux.namespaces()).flatten();
+    let network = namespaces.filter(|namespace| namespace.typ() == LinuxNamespaceType::Network);
+    network.filter_map(|namespace| namespace.path().as_ref()).next()
 }
 
 /// Gives the container's network namespace what the order says; one of its own without any has its loopback.

@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         icc: true,
         masquerade: true,
         mtu: None,
+        ipv6: None,
     };
     let firewall = Firewall::open("cost")?;
     let first = timed(|| bridge.ensure(&firewall))?;
@@ -38,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let id = ContainerId::from_random([round; 32]);
         let attachment = Attachment {
             bridge: bridge.name.clone(),
+            wiring: network::Wiring::Bridge,
             host_interface: InterfaceName::veth(&id, 0),
             interface: InterfaceName::eth(0),
             address,
@@ -46,12 +48,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             mac: Mac::of(address),
             mtu: None,
             isolated: false,
+            ipv6: None,
+            link_local: Vec::new(),
         };
         let forward = Forward {
             host_address: None,
             host_port: 8000 + u16::from(round),
             protocol: Protocol::Tcp,
-            container: SocketAddrV4::new(address, 80),
+            container: SocketAddrV4::new(address, 80).into(),
         };
         costs[0].push(timed(|| Firewall::open("cost").and_then(|firewall| bridge.ensure(&firewall)))?);
         costs[1].push(timed(|| attach(netns.as_fd(), &[attachment]))?);

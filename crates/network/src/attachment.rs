@@ -9,21 +9,23 @@
 
 use std::{
     fs, io,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsFd, BorrowedFd},
 };
 
 use crate::{
     InterfaceName, Mac, NetworkError,
     namespace::within,
-    netlink::{Address, Batch, PortOptions, Route, Veth},
+    netlink::{Address, Batch, Part, PortOptions, Route, Veth},
 };
 
 /// One interface of a container.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Attachment {
-    /// The bridge, which exists already.
+    /// The bridge, or the interface of the host's that this one is to be a part of. It exists already.
     pub bridge: InterfaceName,
+    #[serde(default)]
+    pub wiring: Wiring,
     /// The name of the host's end; see [`InterfaceName::veth`].
     pub host_interface: InterfaceName,
     /// The name inside; see [`InterfaceName::eth`].
@@ -39,6 +41,54 @@ pub struct Attachment {
     pub mtu: Option<u32>,
     /// Keeps the container from the bridge's other isolated containers.
     pub isolated: bool,
+    /// Without it the interface does not speak IPv6.
+    #[serde(default)]
+    pub ipv6: Option<Ipv6Attachment>,
+    /// More addresses, which are known on the bridge alone.
+    #[serde(default)]
+    pub link_local: Vec<IpAddr>,
+}
+
+/// What an interface of a container's is made of.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wiring {
+    /// One end of a pair whose other end is a port of a bridge.
+    #[default]
+    Bridge,
+    /// A part of an interface of the host's, with a hardware address of its own.
+    Macvlan(MacvlanMode),
+    /// A part of an interface of the host's, with the same hardware address.
+    Ipvlan(IpvlanMode),
+}
+
+/// Which parts of one interface reach each other: all directly, none, or by way of the switch; or there is but one.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MacvlanMode {
+    #[default]
+    Bridge,
+    Private,
+    Vepa,
+    Passthru,
+}
+
+/// Whether the host switches, or routes with or without its firewall.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IpvlanMode {
+    #[default]
+    L2,
+    L3,
+    L3s,
+}
+
+/// The IPv6 side of an interface.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Ipv6Attachment {
+    pub address: Ipv6Addr,
+    pub prefix: u8,
+    pub gateway: Option<Ipv6Addr>,
 }
 
 /// Gives the network namespace `netns` its loopback and an interface for each attachment.
@@ -59,28 +109,46 @@ pub fn attach(netns: BorrowedFd<'_>, attachments: &[Attachment]) -> Result<(), N
         }
         outcome => outcome?,
     }
+    allow_ipv6(netns, attachments)?;
     let mut addresses = Batch::default();
     addresses.set_up(&InterfaceName::loopback());
-    for Attachment { interface, address, prefix, .. } in attachments {
+    for Attachment { interface, address, prefix, ipv6, link_local, .. } in attachments {
         let index = index(&inside, interface)?;
         addresses.set_up(interface);
-        addresses.add_address(index, Address { address: *address, prefix: *prefix });
+        addresses.add_address(index, Address { address: (*address).into(), prefix: *prefix });
+        if let Some(Ipv6Attachment { address, prefix, .. }) = ipv6 {
+            addresses.add_address(index, Address { address: (*address).into(), prefix: *prefix });
+        }
+        for address in link_local {
+            let prefix = if address.is_ipv4() { 16 } else { 64 };
+            addresses.add_address(index, Address { address: *address, prefix });
+        }
     }
-    for gateway in attachments.iter().filter_map(|attachment| attachment.gateway) {
-        addresses.add_default_route(gateway);
-    }
+    set_routes(&mut addresses, attachments);
     inside.carry_out(addresses)?;
     // In the order of the packets' way, for each waits for the one before.
-    let ends = attachments.iter().flat_map(|attachment| [&attachment.host_interface, &attachment.bridge]);
+    let bridged = attachments.iter().filter(|attachment| attachment.wiring == Wiring::Bridge);
+    let ends = bridged.flat_map(|attachment| [&attachment.host_interface, &attachment.bridge]);
     host.settle(&ends.collect::<Vec<_>>())
         .map_err(NetworkError::refused("wait for the container's interfaces"))
 }
 
-/// The veth pairs, their far ends inside and their near ends ports of their bridges.
+/// The interfaces: veth pairs, their far ends inside and their near ends ports of their bridges.
 fn pairs(host: &Route, netns: BorrowedFd<'_>, attachments: &[Attachment]) -> Result<Batch, NetworkError> {
     let hairpin = bridges_call_iptables();
     let mut pairs = Batch::default();
     for attachment in attachments {
+        if attachment.wiring != Wiring::Bridge {
+            pairs.create_part(&Part {
+                parent: index(host, &attachment.bridge)?,
+                inside: &attachment.interface,
+                netns,
+                mac: attachment.mac,
+                mtu: attachment.mtu,
+                wiring: attachment.wiring,
+            });
+            continue;
+        }
         pairs.create_veth(&Veth {
             host: &attachment.host_interface,
             bridge: index(host, &attachment.bridge)?,
@@ -93,6 +161,52 @@ fn pairs(host: &Route, netns: BorrowedFd<'_>, attachments: &[Attachment]) -> Res
         pairs.configure_port(&attachment.host_interface, &options);
     }
     Ok(pairs)
+}
+
+/// Takes interfaces away again. Blocks for some 15 ms each.
+pub fn detach(netns: BorrowedFd<'_>, attachments: &[Attachment]) -> Result<(), NetworkError> {
+    if attachments.is_empty() {
+        return Ok(());
+    }
+    let inside =
+        within(netns, Route::open).and_then(|opened| opened).map_err(NetworkError::refused(ENTER))?;
+    for Attachment { interface, .. } in attachments {
+        if inside.index(interface).map_err(NetworkError::refused("look for an interface"))?.is_some() {
+            let mut batch = Batch::default();
+            batch.delete_link(interface);
+            inside.carry_out(batch)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the gateways of `attachments`, which are there, the way out of `netns`.
+pub fn lead_out(netns: BorrowedFd<'_>, attachments: &[Attachment]) -> Result<(), NetworkError> {
+    let inside =
+        within(netns, Route::open).and_then(|opened| opened).map_err(NetworkError::refused(ENTER))?;
+    let mut routes = Batch::default();
+    set_routes(&mut routes, attachments);
+    inside.carry_out(routes)
+}
+
+fn set_routes(batch: &mut Batch, attachments: &[Attachment]) {
+    for attachment in attachments {
+        attachment.gateway.iter().for_each(|gateway| batch.set_default_route((*gateway).into()));
+        let ipv6 = attachment.ipv6.as_ref().and_then(|ipv6| ipv6.gateway);
+        ipv6.iter().for_each(|gateway| batch.set_default_route((*gateway).into()));
+    }
+}
+
+/// Lets those of the new interfaces speak IPv6 that are to, heeding no neighbour that calls itself a router.
+fn allow_ipv6(netns: BorrowedFd<'_>, attachments: &[Attachment]) -> Result<(), NetworkError> {
+    let speaks = |one: &&Attachment| one.ipv6.is_some() || one.link_local.iter().any(IpAddr::is_ipv6);
+    let speaking: Vec<_> = attachments.iter().filter(speaks).collect();
+    if speaking.is_empty() {
+        return Ok(());
+    }
+    within(netns, || speaking.iter().try_for_each(|one| crate::ipv6::allow_on(&one.interface)))
+        .and_then(|outcome| outcome)
+        .map_err(NetworkError::refused(ENTER))
 }
 
 /// Brings up the loopback interface of `netns`: all the network a container without one has.

@@ -1,12 +1,16 @@
 //! A network on this host: a bridge, its gateway address, and its place in the firewall.
 
-use std::{fs, io, net::Ipv4Addr};
+use std::{
+    fs, io,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::{
     Firewall, InterfaceName, Mac, NetworkError,
     firewall::BRIDGE_GROUP,
+    ipv6,
     netlink::{Address, Batch, Route},
 };
 
@@ -25,6 +29,17 @@ pub struct Bridge {
     pub masquerade: bool,
     /// 1500 unless set.
     pub mtu: Option<u32>,
+    /// Without it nobody on the bridge speaks IPv6.
+    #[serde(default)]
+    pub ipv6: Option<Ipv6Subnet>,
+}
+
+/// The IPv6 side of a network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Ipv6Subnet {
+    pub subnet: Ipv6Net,
+    /// The bridge's own address.
+    pub gateway: Ipv6Addr,
 }
 
 impl Bridge {
@@ -42,7 +57,11 @@ impl Bridge {
         let index = self.create(&route)?;
         self.set_sysctls().map_err(NetworkError::refused(format!("configure bridge {}", self.name)))?;
         let mut batch = Batch::default();
-        batch.add_address(index, Address { address: self.gateway, prefix: self.subnet.prefix_len() });
+        batch.add_address(index, Address { address: self.gateway.into(), prefix: self.subnet.prefix_len() });
+        if let Some(Ipv6Subnet { subnet, gateway }) = self.ipv6 {
+            batch.add_address(index, Address { address: gateway.into(), prefix: subnet.prefix_len() });
+            batch.add_address(index, Address { address: LINK_LOCAL.into(), prefix: 64 });
+        }
         batch.set_up(&self.name);
         route.carry_out(batch)?;
         firewall.add_bridge(self)
@@ -85,9 +104,12 @@ impl Bridge {
         // What the host sends from 127.0.0.1 to a published port goes out by the bridge, and is translated
         // there.
         fs::write(format!("/proc/sys/net/ipv4/conf/{name}/route_localnet"), "1")?;
-        match fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1") {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        match self.ipv6 {
+            Some(_) => ipv6::allow_on(name),
+            None => ipv6::forbid_on(name),
         }
     }
 }
+
+/// Every bridge's own address among its neighbours.
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);

@@ -1,6 +1,6 @@
 //! What can go wrong with the host's network.
 
-use std::{io, net::SocketAddrV4};
+use std::{io, net::SocketAddr};
 
 use types::Protocol;
 
@@ -15,7 +15,7 @@ pub enum NetworkError {
     NoInterface(InterfaceName),
     /// The firewall already leads this port of the host to another container.
     #[error("host port {host}/{protocol} already leads to {taken_by}")]
-    PortTaken { host: SocketAddrV4, protocol: Protocol, taken_by: SocketAddrV4 },
+    PortTaken { host: SocketAddr, protocol: Protocol, taken_by: SocketAddr },
 }
 
 impl NetworkError {

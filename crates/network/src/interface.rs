@@ -1,6 +1,6 @@
 //! Names and hardware addresses of network interfaces.
 
-use std::{fmt, net::Ipv4Addr, ops::Deref, str::FromStr};
+use std::{fmt, net::Ipv4Addr, ops::Deref, path::Path, str::FromStr};
 
 /// A network interface's name: 1 to 15 bytes the kernel and nftables take as they are.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize)]
@@ -24,6 +24,11 @@ impl InterfaceName {
     /// A container's `nth` interface as seen inside: `eth0`, `eth1`, …
     pub fn eth(nth: u8) -> InterfaceName {
         InterfaceName(format!("eth{nth}"))
+    }
+
+    /// Whether the calling thread's network namespace has such an interface.
+    pub fn exists(&self) -> bool {
+        Path::new("/proc/sys/net/ipv4/conf").join(&self.0).exists()
     }
 
     /// `lo`.

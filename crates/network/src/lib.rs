@@ -17,6 +17,7 @@ mod bridge;
 mod error;
 mod firewall;
 mod interface;
+pub mod ipv6;
 mod lock;
 mod namespace;
 mod netlink;
@@ -27,8 +28,10 @@ mod resolv_conf;
 pub mod dns;
 pub mod subnets;
 
-pub use attachment::{Attachment, attach, loopback_up};
-pub use bridge::Bridge;
+pub use attachment::{
+    Attachment, Ipv6Attachment, IpvlanMode, MacvlanMode, Wiring, attach, detach, lead_out, loopback_up,
+};
+pub use bridge::{Bridge, Ipv6Subnet};
 pub use error::NetworkError;
 pub use firewall::{Firewall, Forward};
 pub use interface::{InterfaceName, InvalidInterfaceName, Mac};
@@ -36,4 +39,4 @@ pub use lock::HostLock;
 pub use namespace::within;
 pub use ports::{Holder, Reservation, ReserveError, reserve};
 pub use relay::Relay;
-pub use resolv_conf::{Mode, SYSTEMD_RESOLV_CONF, is_stub, resolv_conf, upstreams};
+pub use resolv_conf::{Mode, Overrides, SYSTEMD_RESOLV_CONF, is_stub, resolv_conf, upstreams};

@@ -22,8 +22,9 @@ use types::{Protocol, Publish};
 pub struct Reservation {
     /// What was asked for, with the host's port filled in.
     pub publish: Publish,
-    /// Bound, non-blocking, and listening if its protocol connects.
-    pub socket: OwnedFd,
+    /// Bound, non-blocking, and listening if its protocol connects. `None` for a protocol of which this kernel only
+    /// passes on the packets.
+    pub socket: Option<OwnedFd>,
 }
 
 /// A process that has a port of the host.
@@ -44,24 +45,35 @@ pub enum ReserveError {
     Bind { address: SocketAddr, protocol: Protocol, source: io::Error },
 }
 
-/// Takes the host's port that `publish` names, or a free one if it names none.
+/// Takes the host's port that `publish` names, the first that is free of several, or any free one if it names none.
 ///
 /// On every address of the host that is one socket for IPv4 and IPv6.
 pub fn reserve(publish: &Publish) -> Result<Reservation, ReserveError> {
+    let mut refusal = None;
+    for choice in publish.choices() {
+        match reserve_one(&choice) {
+            Err(error @ ReserveError::InUse { .. }) => refusal = Some(error),
+            outcome => return outcome,
+        }
+    }
+    Err(refusal.expect("there is at least one choice"))
+}
+
+fn reserve_one(publish: &Publish) -> Result<Reservation, ReserveError> {
     let protocol = publish.container.protocol;
     let port = publish.host_port.unwrap_or(0);
-    let everywhere = publish.host_ip.is_none_or(|address| address.is_unspecified());
-    let address = match publish.host_ip {
-        Some(address) if !everywhere => address,
-        _ => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let bound = match open(SocketAddr::new(address, port), protocol) {
+    let address = publish.host_ip.unwrap_or(Ipv6Addr::UNSPECIFIED.into());
+    let only = if publish.host_ip.is_some() { Reach::OneFamily } else { Reach::BothFamilies };
+    let bound = match open(SocketAddr::new(address, port), protocol, only) {
         // The kernel was told to do without IPv6.
-        Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if everywhere => {
-            open((Ipv4Addr::UNSPECIFIED, port).into(), protocol)
+        Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if publish.host_ip.is_none() => {
+            open((Ipv4Addr::UNSPECIFIED, port).into(), protocol, Reach::OneFamily)
         }
         bound => bound,
     };
+    if let (Err(Errno::PROTONOSUPPORT), Some(_)) = (&bound, publish.host_port) {
+        return Ok(Reservation { publish: *publish, socket: None });
+    }
     let asked = publish.host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     let (socket, port) = bound.map_err(|error| {
         let address = SocketAddr::new(asked, port);
@@ -71,10 +83,17 @@ pub fn reserve(publish: &Publish) -> Result<Reservation, ReserveError> {
             error => ReserveError::Bind { address, protocol, source: error.into() },
         }
     })?;
-    Ok(Reservation { publish: Publish { host_port: Some(port), ..*publish }, socket })
+    Ok(Reservation { publish: Publish { host_port: Some(port), ..*publish }, socket: Some(socket) })
 }
 
-fn open(address: SocketAddr, protocol: Protocol) -> Result<(OwnedFd, u16), Errno> {
+/// What an unspecified IPv6 address stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    BothFamilies,
+    OneFamily,
+}
+
+fn open(address: SocketAddr, protocol: Protocol, reach: Reach) -> Result<(OwnedFd, u16), Errno> {
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let (kind, transport) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, rustix::net::ipproto::TCP),
@@ -83,7 +102,7 @@ fn open(address: SocketAddr, protocol: Protocol) -> Result<(OwnedFd, u16), Errno
     };
     let socket = socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, Some(transport))?;
     if address.is_ipv6() {
-        sockopt::set_ipv6_v6only(&socket, !address.ip().is_unspecified())?;
+        sockopt::set_ipv6_v6only(&socket, reach == Reach::OneFamily)?;
     }
     if protocol != Protocol::Udp {
         // Connections that linger after an earlier use of the port do not keep it from being used again.
@@ -156,7 +175,7 @@ mod tests {
     use super::*;
 
     fn publish(host_ip: Option<IpAddr>, host_port: Option<u16>, protocol: Protocol) -> Publish {
-        Publish { host_ip, host_port, container: Port { number: 80, protocol } }
+        Publish { host_ip, host_port, host_port_last: None, container: Port { number: 80, protocol } }
     }
 
     #[test]
@@ -185,6 +204,16 @@ mod tests {
             reserve(&publish(Some([192, 0, 2, 1].into()), port, Protocol::Tcp)),
             Err(ReserveError::NotOurs { .. })
         ));
+    }
+
+    #[test]
+    fn of_several_ports_the_first_that_is_free_is_taken() {
+        let taken = reserve(&publish(None, None, Protocol::Tcp)).unwrap();
+        let first = taken.publish.host_port.unwrap();
+        let range = Publish { host_port_last: Some(first.saturating_add(9)), ..taken.publish };
+        let second = reserve(&range).unwrap();
+        assert!(second.publish.host_port.unwrap() > first, "{second:?}");
+        assert_eq!(second.publish.host_port_last, None);
     }
 
     #[test]

@@ -12,7 +12,7 @@
 
 use std::{
     io,
-    net::SocketAddrV4,
+    net::{Ipv4Addr, SocketAddrV4},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -90,6 +90,11 @@ impl Relay {
         let mut relay = Relay { epoll, listeners, connections: Vec::new(), generation: 0, listening: false };
         relay.listen()?;
         Ok(relay)
+    }
+
+    /// From now on, has newcomers carried to this address of the container's.
+    pub fn lead_to(&mut self, address: Ipv4Addr) {
+        self.listeners.iter_mut().for_each(|listener| listener.target.set_ip(address));
     }
 
     /// Does the work there is, without blocking.

@@ -9,6 +9,7 @@ use crate::output::human;
 /// Prints why a command failed; the program's exit code.
 pub fn failure(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<EngineError>() {
+        Some(error @ EngineError::Usage(_)) => eprintln!("{}", chain(error)),
         Some(error) => eprintln!("Error response from daemon: {}", chain(error)),
         None => eprintln!("{}", chain(error.as_ref())),
     }

@@ -36,6 +36,9 @@ pub struct Publish {
     pub host_ip: Option<IpAddr>,
     /// The host's port; one that is free if `None`.
     pub host_port: Option<u16>,
+    /// Where any of several ports of the host will do, the last of them.
+    #[serde(default)]
+    pub host_port_last: Option<u16>,
     pub container: Port,
 }
 
@@ -66,8 +69,21 @@ impl Port {
 }
 
 impl Publish {
+    /// Publishes `container` wherever there is room.
+    pub fn anywhere(container: Port) -> Publish {
+        Publish { host_ip: None, host_port: None, host_port_last: None, container }
+    }
+
+    /// The same with each of the host's ports that will do.
+    pub fn choices(&self) -> impl Iterator<Item = Publish> {
+        let Publish { host_port, host_port_last, .. } = *self;
+        let ports = host_port.map_or(0..=0, |first| first..=host_port_last.unwrap_or(first));
+        let one = *self;
+        ports.map(move |port| Publish { host_port: host_port.map(|_| port), host_port_last: None, ..one })
+    }
+
     /// Parses `[ip:][hostPort[-end]:]containerPort[-end][/protocol]`, with IPv6 addresses in brackets. Ranges
-    /// must be of equal length and pair up.
+    /// must be of equal length and pair up, but of many ports of the host one may be chosen.
     pub fn parse(text: &str) -> Result<Vec<Publish>, InvalidPort> {
         let (rest, protocol) = split_protocol(text)?;
         let (rest, container) = rest.rsplit_once(':').unwrap_or(("", rest));
@@ -88,8 +104,10 @@ impl Publish {
             "" => None,
             _ => Some(range(host).ok_or_else(|| InvalidPort::Host(host.to_owned()))?),
         };
+        let is_choice = first == last && host_range.is_some_and(|(first, last)| first < last);
         if let Some((host_first, host_last)) = host_range
             && host_last - host_first != last - first
+            && !is_choice
         {
             return Err(InvalidPort::Ranges { container: container.to_owned(), host: host.to_owned() });
         }
@@ -97,6 +115,7 @@ impl Publish {
             .map(|number| Publish {
                 host_ip,
                 host_port: host_range.map(|(from, _)| from + (number - first)).filter(|port| *port != 0),
+                host_port_last: host_range.filter(|_| is_choice).map(|(_, last)| last),
                 container: Port { number, protocol },
             })
             .collect())
@@ -166,6 +185,7 @@ mod tests {
         let actual = match Publish::parse(text) {
             Ok(all) => all
                 .iter()
+                .flat_map(Publish::choices)
                 .map(|p| {
                     let ip = p.host_ip.map_or("*".to_owned(), |ip| ip.to_string());
                     let port = p.host_port.map_or("?".to_owned(), |port| port.to_string());
@@ -187,6 +207,7 @@ mod tests {
         check("127.0.0.1::80", "127.0.0.1 ? 80/tcp");
         check("[::1]:4000:80", "::1 4000 80/tcp");
         check("0:80", "* ? 80/tcp");
+        check("8000-8002:80", "* 8000 80/tcp, * 8001 80/tcp, * 8002 80/tcp");
         check("8000-8001:80-81", "* 8000 80/tcp, * 8001 81/tcp");
     }
 

@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use types::{Bytes, Digest, Name, Port, Publish};
+use types::{Bytes, Digest, Port, Publish};
+
+use super::networking::{Naming, Networking};
 
 /// A container's configuration, with what the image left open filled in.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -34,7 +36,9 @@ pub struct Config {
     /// Publish every exposed port that is not published already.
     pub publish_all: bool,
     pub mounts: Vec<Mount>,
-    pub network: NetworkMode,
+    pub network: Networking,
+    #[serde(default)]
+    pub naming: Naming,
     pub limits: Limits,
     pub ulimits: Vec<Ulimit>,
     pub cap_add: Vec<String>,
@@ -55,6 +59,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// What the container calls itself in /etc/hosts: its host name, before it that with a domain, if there is one.
+    pub(super) fn full_name(&self) -> String {
+        match self.naming.domain.as_str() {
+            "" => self.hostname.clone(),
+            domain => format!("{0}.{domain} {0}", self.hostname),
+        }
+    }
+
     /// The command line of the container's process.
     pub fn arguments(&self) -> Vec<String> {
         [self.entrypoint.as_slice(), self.command.as_slice()].concat()
@@ -178,32 +190,6 @@ pub enum MountSource {
         name: String,
         manifest: Option<Digest>,
     },
-}
-
-/// Which network a container is in.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NetworkMode {
-    /// The default bridge, where names are not resolved.
-    Bridge,
-    /// A network the user made.
-    User { name: Name, aliases: Vec<String> },
-    /// Its own loopback and nothing else.
-    None,
-    /// The host's, as it is.
-    Host,
-}
-
-impl NetworkMode {
-    /// The network's name.
-    pub fn name(&self) -> &str {
-        match self {
-            NetworkMode::Bridge => "bridge",
-            NetworkMode::User { name, .. } => name,
-            NetworkMode::None => "none",
-            NetworkMode::Host => "host",
-        }
-    }
 }
 
 /// What a container may use of the machine.

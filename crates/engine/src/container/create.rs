@@ -7,7 +7,8 @@ use monitor::Lock;
 use types::{Name, Port};
 
 use super::{
-    config::{Config, Limits, Mount, MountSource, NetworkMode, Seccomp, Streams, Ulimit, VolumesFrom},
+    config::{Config, Limits, Mount, MountSource, Seccomp, Streams, Ulimit, VolumesFrom},
+    networking::{EndpointSettings, Naming, NetworkMode},
     status::Container,
 };
 use crate::{
@@ -43,8 +44,9 @@ pub struct Create {
     pub volumes_from: Vec<VolumesFrom>,
     /// Makes the volumes that say nothing of it themselves.
     pub volume_driver: String,
-    pub network: Option<String>,
-    pub network_aliases: Vec<String>,
+    /// The networks to be in, by name, id, or docker's words for a mode; the default one if there are none.
+    pub networks: Vec<(String, EndpointSettings)>,
+    pub naming: Naming,
     pub limits: Limits,
     pub ulimits: Vec<Ulimit>,
     pub cap_add: Vec<String>,
@@ -70,6 +72,9 @@ impl Engine {
         let name = name.transpose()?;
         let id = names::random_id()?;
         let (mut config, anonymous) = self.merge(request, &image.config, found.id)?;
+        if let NetworkMode::Container(other) = &config.network.mode {
+            config.hostname = self.container(&other.to_string())?.config.hostname;
+        }
         if config.hostname.is_empty() {
             config.hostname = id.short();
         }
@@ -117,6 +122,7 @@ impl Engine {
         image: &Configuration,
         image_id: types::Digest,
     ) -> Result<(Config, Vec<crate::state::VolumeRow>), EngineError> {
+        let network = self.networking(&request)?;
         let defaults = &image.config;
         let (entrypoint, command) = match request.entrypoint {
             Some(entrypoint) => {
@@ -161,7 +167,6 @@ impl Engine {
             }
         }
         let (mounts, anonymous) = volume::complete(mounts, defaults.volumes.0.iter())?;
-        let network = self.network_mode(request.network.as_deref(), request.network_aliases)?;
         let mut labels: Vec<_> =
             defaults.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         labels.retain(|(key, _)| !request.labels.iter().any(|(other, _)| other == key));
@@ -189,6 +194,7 @@ impl Engine {
             publish_all: request.publish_all,
             mounts,
             network,
+            naming: request.naming,
             limits: request.limits,
             ulimits: request.ulimits,
             cap_add: request.cap_add,
@@ -229,27 +235,6 @@ impl Engine {
             }
         }
         Ok(mounts)
-    }
-
-    fn network_mode(&self, network: Option<&str>, aliases: Vec<String>) -> Result<NetworkMode, EngineError> {
-        let mode = match network {
-            None | Some("bridge" | "default") => NetworkMode::Bridge,
-            Some("none") => NetworkMode::None,
-            Some("host") => NetworkMode::Host,
-            Some(name) => {
-                let aliases = aliases.into_iter().map(|alias| alias.parse::<Name>().map(|a| a.to_string()));
-                return Ok(NetworkMode::User {
-                    name: self.network(name)?.name,
-                    aliases: aliases.collect::<Result<_, _>>()?,
-                });
-            }
-        };
-        match aliases.is_empty() {
-            true => Ok(mode),
-            false => Err(EngineError::Invalid(
-                "network-scoped aliases are only supported for user-defined networks".into(),
-            )),
-        }
     }
 }
 

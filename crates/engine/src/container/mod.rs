@@ -8,6 +8,7 @@ mod exec;
 mod files;
 mod lifecycle;
 mod logs;
+mod networking;
 mod spec;
 mod start;
 mod status;
@@ -19,7 +20,7 @@ pub use monitor::{Part, Status, log::Stream};
 pub use self::{
     changes::{Change, ChangeKind, Commit},
     config::{
-        Below, Config, Limits, Mount, MountSource, NetworkMode, Ownership, Seccomp, Streams, SwapLimit,
+        Below, Config, Limits, Mount, MountSource, Ownership, Seccomp, Streams, SwapLimit,
         Ulimit, VolumesFrom,
     },
     create::Create,
@@ -27,6 +28,7 @@ pub use self::{
     files::{FileFound, Files, Purpose, copy_in},
     lifecycle::{Force, Grace, Volumes},
     logs::LogOptions,
+    networking::{EndpointSettings, Membership, Naming, NetworkMode, Networking},
     start::{Attach, Attached, REMOVAL_ROLE},
     status::Container,
     step::{Access, ExtraHost, HostAddress, SecretContent, Step, StepMount, StepSource},

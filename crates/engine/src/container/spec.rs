@@ -16,7 +16,8 @@ use runtime::bundle;
 use types::{Bytes, Digest};
 
 use super::{
-    config::{Below, Config, Limits, MountSource, NetworkMode, Ownership, Seccomp, SwapLimit},
+    config::{Below, Config, Limits, MountSource, Ownership, Seccomp, SwapLimit},
+    networking::NetworkMode,
     start::Layers,
 };
 use crate::error::EngineError;
@@ -32,6 +33,8 @@ pub(super) struct Places<'a> {
     pub images: HashMap<Digest, Vec<PathBuf>>,
     /// Mounts that come after all others, in this order.
     pub mounts: &'a [Mount],
+    /// The network namespace of somebody else that the container is to be in.
+    pub network_namespace: Option<PathBuf>,
 }
 
 /// The specification of a container configured by `config`.
@@ -44,7 +47,7 @@ pub(super) fn build(config: &Config, places: &Places<'_>) -> Result<Spec, Engine
         annotations.insert(bundle::SECCOMP_UNCONFINED.to_owned(), "true".to_owned());
     }
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(config))
+        .namespaces(namespaces(config, places))
         .resources(resources(config)?)
         .build()
         .map_err(invalid)?;
@@ -61,8 +64,11 @@ pub(super) fn build(config: &Config, places: &Places<'_>) -> Result<Spec, Engine
         .annotations(annotations)
         .build()
         .map_err(invalid)?;
+    if !config.naming.domain.is_empty() && config.network.mode != NetworkMode::Host {
+        spec.set_domainname(Some(config.naming.domain.clone()));
+    }
     // Always set: what the builder gives by itself would become the host's name where that is shared.
-    spec.set_hostname((config.network != NetworkMode::Host).then(|| config.hostname.clone()));
+    spec.set_hostname((config.network.mode != NetworkMode::Host).then(|| config.hostname.clone()));
     Ok(spec)
 }
 
@@ -108,13 +114,19 @@ fn environment(config: &Config) -> Vec<String> {
     environment
 }
 
-fn namespaces(config: &Config) -> Vec<LinuxNamespace> {
+fn namespaces(config: &Config, places: &Places<'_>) -> Vec<LinuxNamespace> {
     use LinuxNamespaceType::*;
-    let shares_network = config.network == NetworkMode::Host;
+    let shares_network = config.network.mode == NetworkMode::Host;
     [Mount, Pid, Ipc, Uts, Cgroup, Network]
         .into_iter()
         .filter(|kind| !(shares_network && matches!(kind, Network | Uts)))
-        .filter_map(|kind| LinuxNamespaceBuilder::default().typ(kind).build().ok())
+        .filter_map(|kind| {
+            let namespace = LinuxNamespaceBuilder::default().typ(kind);
+            match (kind, &places.network_namespace) {
+                (Network, Some(path)) => namespace.path(path).build().ok(),
+                _ => namespace.build().ok(),
+            }
+        })
         .collect()
 }
 

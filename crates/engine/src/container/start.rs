@@ -3,25 +3,29 @@
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
-    net::Ipv4Addr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 pub(super) use monitor::OnAbandon;
 use monitor::{Gifts, Input, LaunchError, Lock, Order, Part, Running, Status, TerminalSize};
-use network::{Attachment, InterfaceName, Mac};
+use network::{Attachment, InterfaceName, Ipv6Attachment, Ipv6Subnet, Overrides};
 use oci_spec::runtime::Mount;
 use runtime::Confidential;
 use types::{Digest, Publish};
 
 use super::{
-    claims::Claims,
-    config::{Config, MountSource, NetworkMode},
+    claims::Claim,
+    config::{Config, MountSource},
+    networking::{Membership, Naming, NetworkMode, Networking},
     spec::{self, Places},
     status::Container,
 };
-use crate::{Engine, error::EngineError, network::Network};
+use crate::{
+    Engine,
+    error::EngineError,
+    network::{DEFAULT, Driver, Network},
+};
 
 /// How the caller takes part in the container's input and output.
 #[derive(Debug, Clone, Copy)]
@@ -145,18 +149,27 @@ impl Engine {
             }
         }
         let images = self.mounted_images(config)?;
+        let host = self.network_host(config)?;
         let places = Places {
             directory: &container.directory,
             layers: &layers,
             volumes,
             images,
             mounts: &extras.mounts,
+            network_namespace: host.as_ref().map(|host| host.namespace.clone()),
         };
         let spec = spec::build(config, &places)?;
         runtime::bundle::store(&spec, &container.directory).map_err(|error| container.file_error(error))?;
-        let network = self.network_of(&config.network)?;
-        let claims = network.as_ref().map(|network| self.claim(container, network)).transpose()?;
-        write_host_files(container, claims.as_ref().map(|claims| claims.address), &extras.hosts)?;
+        let networks = self.networks_of(&config.network)?;
+        let claims = self.claim_all(container, &networks)?;
+        match host {
+            Some(host) => host.share_files(container)?,
+            None => {
+                let named = self.named_hosts(config, &networks)?;
+                write_host_files(container, &claims, &format!("{named}{}", extras.hosts))?;
+                self.write_resolv_conf(container, &config.network)?;
+            }
+        }
         let order = Order {
             id: container.id,
             cgroup_parent: extras.cgroup_parent.unwrap_or_else(|| self.cgroup_parent()),
@@ -166,7 +179,7 @@ impl Engine {
                 (true, false) => Input::Open,
                 (true, true) => Input::Once,
             },
-            network: network.map(|network| self.order_network(container, &network, claims)).transpose()?,
+            network: self.order_network(container, &networks, claims)?,
             log: monitor::log::Limits::default(),
             on_abandon,
             confidential: !extras.confidential.is_empty(),
@@ -204,8 +217,12 @@ impl Engine {
 
     /// Which other container has a port that this one, which did not start, was to publish.
     fn port_conflict(&self, container: &Container) -> Result<Option<EngineError>, EngineError> {
-        let wanted: Vec<&Publish> =
-            container.config.publish.iter().filter(|p| p.host_port.is_some()).collect();
+        let wanted: Vec<&Publish> = container
+            .config
+            .publish
+            .iter()
+            .filter(|p| p.host_port.is_some() && p.host_port_last.is_none())
+            .collect();
         if wanted.is_empty() {
             return Ok(None);
         }
@@ -213,7 +230,7 @@ impl Engine {
             let Status::Running(started) = other.status()? else { continue };
             let clash = |publish: &&&Publish| started.publish.iter().any(|taken| collide(publish, taken));
             if let Some(Publish { host_ip, host_port: Some(port), .. }) = wanted.iter().find(clash) {
-                let host = host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+                let host = host_ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
                 return Ok(Some(EngineError::PortInUse { host, port: *port, holder: other.name }));
             }
         }
@@ -260,43 +277,120 @@ impl Engine {
     fn order_network(
         &self,
         container: &Container,
-        network: &Network,
-        claims: Option<Claims>,
-    ) -> Result<monitor::Network, EngineError> {
-        let claims = claims.ok_or_else(|| EngineError::NoAddress(network.name.clone()))?;
-        network.bridge().ensure(&self.firewall()?)?;
+        networks: &[(&Membership, Network)],
+        claims: Vec<Claim>,
+    ) -> Result<Option<monitor::Network>, EngineError> {
+        if !matches!(container.config.network.mode, NetworkMode::Bridge | NetworkMode::User(_)) {
+            return Ok(None);
+        }
+        let firewall = self.firewall()?;
+        networks.iter().try_for_each(|(_, network)| network.bring_up(&firewall))?;
+        let way_out = way_out(networks);
+        let attachments =
+            networks.iter().zip(&claims).enumerate().map(|(nth, ((membership, network), claim))| {
+                attachment(container, membership, network, claim, nth as u8, way_out == Some(nth))
+            });
         let config = &container.config;
         let mut publish = config.publish.clone();
         if config.publish_all {
             let missing =
                 config.exposed.iter().filter(|port| !config.publish.iter().any(|p| p.container == **port));
-            publish.extend(missing.map(|port| Publish { host_ip: None, host_port: None, container: *port }));
+            publish.extend(missing.map(|port| Publish::anywhere(*port)));
         }
-        let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        let (names, upstreams) = match config.network {
-            NetworkMode::User { .. } => {
-                (vec![self.network_directory(&network.id)], network::upstreams(&host))
+        if let Some((_, network)) = way_out.map(|nth| &networks[nth]) {
+            publish.iter_mut().for_each(|p| p.host_ip = p.host_ip.or(network.config.host_binding()));
+            if network.config.driver != Driver::Bridge {
+                // Its ports are open to its neighbours as they are, and the host is none.
+                publish.clear();
             }
-            _ => (Vec::new(), Vec::new()),
-        };
-        Ok(monitor::Network {
+        }
+        let mut connected = monitor::Network {
             table: self.table(),
-            attachments: vec![Attachment {
-                bridge: network.config.bridge.clone(),
-                host_interface: InterfaceName::veth(&container.id, 0),
-                interface: InterfaceName::eth(0),
-                address: claims.address,
-                prefix: network.config.subnet.prefix_len(),
-                gateway: (!network.config.internal).then_some(network.config.gateway),
-                mac: Mac::of(claims.address),
-                mtu: None,
-                isolated: false,
-            }],
+            attachments: attachments.collect(),
             publish,
-            names,
-            upstreams,
-            claims: claims.files,
-        })
+            names: Vec::new(),
+            upstreams: Vec::new(),
+            claims: claims.into_iter().flat_map(|claim| claim.files).collect(),
+        };
+        self.answer_names(&mut connected, networks, &config.naming);
+        Ok(Some(connected))
+    }
+
+    /// Has the names of these networks answered, and others asked for if one of them has a way out.
+    pub(super) fn answer_names(
+        &self,
+        connected: &mut monitor::Network,
+        networks: &[(&Membership, Network)],
+        naming: &Naming,
+    ) {
+        let with_names = networks.iter().filter(|(_, network)| *network.name != *DEFAULT);
+        connected.names = with_names.map(|(_, network)| self.network_directory(&network.id)).collect();
+        let leads_out = networks.iter().any(|(_, network)| !network.config.internal);
+        connected.upstreams = match leads_out && !connected.names.is_empty() {
+            true => network::upstreams(&hosts_resolv_conf(), &naming.servers),
+            false => Vec::new(),
+        };
+    }
+
+    /// Writes the file that says whom a container asks for names.
+    pub(super) fn write_resolv_conf(
+        &self,
+        container: &Container,
+        networking: &Networking,
+    ) -> Result<(), EngineError> {
+        let mode = match networking.mode {
+            NetworkMode::Host => network::Mode::Shared,
+            _ if networking.has_names() => network::Mode::Embedded,
+            _ => network::Mode::Host,
+        };
+        let Naming { servers, search, options, .. } = &container.config.naming;
+        let contents =
+            network::resolv_conf(&hosts_resolv_conf(), mode, &Overrides { servers, search, options });
+        fs::write(container.directory.join("resolv.conf"), contents)
+            .map_err(|error| container.file_error(error))
+    }
+
+    /// The lines of /etc/hosts for what the user named, and for the containers that this one is linked to where names are
+    /// not resolved.
+    fn named_hosts(
+        &self,
+        config: &Config,
+        networks: &[(&Membership, Network)],
+    ) -> Result<String, EngineError> {
+        let mut lines = String::new();
+        for (name, address) in &config.naming.hosts {
+            lines.push_str(&self.host_line(name, *address)?);
+        }
+        for (membership, network) in networks {
+            for (name, alias) in &membership.settings.links {
+                let other = self.container(name)?;
+                let endpoints = self.endpoints(network)?;
+                let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.container == other.id) else {
+                    // Where names are resolved, docker lets a link lead nowhere.
+                    if *network.name != *DEFAULT {
+                        continue;
+                    }
+                    return Err(EngineError::NotLinkable { name: other.name, alias: alias.clone() });
+                };
+                let mut names = vec![alias.as_str(), &other.config.hostname, &*other.name];
+                names.dedup();
+                lines.push_str(&format!("{}\t{}\n", endpoint.address, names.join(" ")));
+            }
+        }
+        Ok(lines)
+    }
+
+    /// The running container whose network this one is to have.
+    fn network_host(&self, config: &Config) -> Result<Option<NetworkHost>, EngineError> {
+        let NetworkMode::Container(id) = &config.network.mode else { return Ok(None) };
+        let container = self.container(&id.to_string())?;
+        match container.status()? {
+            Status::Running(started) => Ok(Some(NetworkHost {
+                namespace: format!("/proc/{}/ns/net", started.pid).into(),
+                directory: container.directory,
+            })),
+            _ => Err(EngineError::NotJoinable(container.name)),
+        }
     }
 
     /// The cgroup that the containers of this engine are in.
@@ -311,6 +405,74 @@ impl Engine {
     fn removal_command(&self, container: &Container) -> Vec<String> {
         let path = |path: &Path| path.to_string_lossy().into_owned();
         vec![REMOVAL_ROLE.to_owned(), path(&self.root), path(&self.run), container.id.to_string()]
+    }
+}
+
+/// A container that another one has the network of.
+struct NetworkHost {
+    namespace: PathBuf,
+    directory: PathBuf,
+}
+
+impl NetworkHost {
+    /// Makes `container` call itself and others what its host does.
+    fn share_files(&self, container: &Container) -> Result<(), EngineError> {
+        for name in ["hosts", "hostname", "resolv.conf"] {
+            fs::copy(self.directory.join(name), container.directory.join(name))
+                .map_err(|error| container.file_error(error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Which of several networks a container reaches the world by: the one with the highest priority that has a way out, of
+/// equals the first by name.
+pub(super) fn way_out(networks: &[(&Membership, Network)]) -> Option<usize> {
+    let open = networks.iter().enumerate().filter(|(_, (_, network))| !network.config.internal);
+    let best = open.min_by_key(|(_, (membership, network))| {
+        (std::cmp::Reverse(membership.settings.gateway_priority), network.name.clone())
+    });
+    best.map(|(nth, _)| nth)
+}
+
+/// A container's `nth` interface.
+pub(super) fn attachment(
+    container: &Container,
+    membership: &Membership,
+    network: &Network,
+    claim: &Claim,
+    nth: u8,
+    is_way_out: bool,
+) -> Attachment {
+    let bridge = network.bridge();
+    let (parent, wiring) = network.wiring();
+    Attachment {
+        bridge: parent,
+        wiring,
+        host_interface: InterfaceName::veth(&container.id, nth),
+        interface: InterfaceName::eth(nth),
+        address: claim.address,
+        prefix: bridge.subnet.prefix_len(),
+        gateway: is_way_out.then_some(bridge.gateway),
+        mac: claim.mac,
+        mtu: bridge.mtu,
+        isolated: !bridge.icc,
+        ipv6: claim.address6.zip(bridge.ipv6).map(|(address, Ipv6Subnet { subnet, gateway })| {
+            Ipv6Attachment { address, prefix: subnet.prefix_len(), gateway: is_way_out.then_some(gateway) }
+        }),
+        link_local: membership.settings.link_local.clone(),
+    }
+}
+
+/// The host's resolv.conf, or the one behind it if that only names a stub.
+fn hosts_resolv_conf() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    match read("/etc/resolv.conf") {
+        host if network::is_stub(&host) => match read(network::SYSTEMD_RESOLV_CONF) {
+            behind if behind.is_empty() => host,
+            behind => behind,
+        },
+        host => host,
     }
 }
 
@@ -331,29 +493,23 @@ fn collide(a: &Publish, b: &Publish) -> bool {
 }
 
 /// The files that name the container and its surroundings to it.
-fn write_host_files(
-    container: &Container,
-    address: Option<Ipv4Addr>,
-    extra: &str,
-) -> Result<(), EngineError> {
+fn write_host_files(container: &Container, claims: &[Claim], extra: &str) -> Result<(), EngineError> {
     let config = &container.config;
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let write = |name: &str, content: &str| {
         fs::write(container.directory.join(name), content).map_err(|error| container.file_error(error))
     };
-    if config.network == NetworkMode::Host {
+    if config.network.mode == NetworkMode::Host {
         write("hosts", &format!("{}{extra}", read("/etc/hosts")))?;
-        write("hostname", &read("/etc/hostname"))?;
-        return write("resolv.conf", &read("/etc/resolv.conf"));
+        return write("hostname", &read("/etc/hostname"));
     }
-    let own = address.map(|address| format!("{address}\t{}\n", config.hostname)).unwrap_or_default();
-    write("hosts", &format!("{HOSTS}{own}{extra}"))?;
-    write("hostname", &format!("{}\n", config.hostname))?;
-    let mode = match config.network {
-        NetworkMode::User { .. } => network::Mode::Embedded,
-        _ => network::Mode::Host,
-    };
-    write("resolv.conf", &network::resolv_conf(&read("/etc/resolv.conf"), mode))
+    let own: String = claims
+        .iter()
+        .flat_map(Claim::addresses)
+        .map(|at| format!("{at}\t{}\n", config.full_name()))
+        .collect();
+    write("hosts", &format!("{HOSTS}{extra}{own}"))?;
+    write("hostname", &format!("{}\n", config.hostname))
 }
 
 fn launch_error(error: LaunchError) -> EngineError {

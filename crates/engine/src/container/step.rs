@@ -26,8 +26,9 @@ use types::ContainerId;
 use self::mounts::Prepared;
 pub use self::mounts::{Access, SecretContent, StepMount, StepSource};
 use super::{
-    config::{Config, Limits, NetworkMode, Seccomp, Streams, Ulimit},
+    config::{Config, Limits, Seccomp, Streams, Ulimit},
     create::make_directory,
+    networking::{Naming, NetworkMode, Networking},
     start::{Attach, Attached, Extras, Layers, OnAbandon},
     status::Container,
 };
@@ -66,7 +67,8 @@ pub struct ExtraHost {
     pub address: HostAddress,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum HostAddress {
     Ip(IpAddr),
     /// That of the host on the default bridge.
@@ -133,18 +135,16 @@ impl Engine {
 
     /// The lines of /etc/hosts that `hosts` come to.
     fn host_lines(&self, hosts: &[ExtraHost]) -> Result<String, EngineError> {
-        let mut lines = String::new();
-        for ExtraHost { name, address } in hosts {
-            let address = match address {
-                HostAddress::Ip(address) => *address,
-                HostAddress::Gateway => match self.network_of(&NetworkMode::Bridge)? {
-                    Some(network) => network.config.gateway.into(),
-                    None => return Err(EngineError::NoNetwork("bridge".to_owned())),
-                },
-            };
-            lines.push_str(&format!("{address}\t{name}\n"));
-        }
-        Ok(lines)
+        hosts.iter().map(|ExtraHost { name, address }| self.host_line(name, *address)).collect()
+    }
+
+    /// The line of /etc/hosts for a name.
+    pub(super) fn host_line(&self, name: &str, address: HostAddress) -> Result<String, EngineError> {
+        let address = match address {
+            HostAddress::Ip(address) => address,
+            HostAddress::Gateway => self.default_network()?.config.gateway.into(),
+        };
+        Ok(format!("{address}\t{name}\n"))
     }
 }
 
@@ -222,7 +222,8 @@ fn config(step: Step) -> Config {
         publish: Vec::new(),
         publish_all: false,
         mounts: Vec::new(),
-        network: step.network,
+        network: Networking::of(step.network),
+        naming: Naming::default(),
         limits: step.limits,
         ulimits: step.ulimits,
         cap_add: Vec::new(),

@@ -1,10 +1,10 @@
 //! Queries and answers on the wire.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use simple_dns::{
     CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, ResourceRecord, TYPE,
-    rdata::{A, PTR, RData},
+    rdata::{A, AAAA, PTR, RData},
 };
 
 /// A query we understand.
@@ -18,6 +18,8 @@ pub(super) struct Question<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     Address,
+    Ipv6Address,
+    AnyAddress,
     Pointer,
     Other,
 }
@@ -26,7 +28,7 @@ pub(super) enum Kind {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Answer {
     /// Empty if it is not what was asked for.
-    Addresses(Vec<Ipv4Addr>),
+    Addresses(Vec<IpAddr>),
     Name(String),
 }
 
@@ -62,7 +64,9 @@ impl<'a> Question<'a> {
         let Ok(packet) = Packet::parse(query) else { return Some(Err(Failure::Malformed)) };
         let question = packet.questions.first()?;
         let kind = match (question.qtype, question.qclass) {
-            (QTYPE::TYPE(TYPE::A) | QTYPE::ANY, QCLASS::CLASS(CLASS::IN)) => Kind::Address,
+            (QTYPE::TYPE(TYPE::A), QCLASS::CLASS(CLASS::IN)) => Kind::Address,
+            (QTYPE::TYPE(TYPE::AAAA), QCLASS::CLASS(CLASS::IN)) => Kind::Ipv6Address,
+            (QTYPE::ANY, QCLASS::CLASS(CLASS::IN)) => Kind::AnyAddress,
             (QTYPE::TYPE(TYPE::PTR), QCLASS::CLASS(CLASS::IN)) => Kind::Pointer,
             _ => Kind::Other,
         };
@@ -94,7 +98,11 @@ impl<'a> Question<'a> {
         let record = |data| ResourceRecord::new(question.qname.clone(), CLASS::IN, SECONDS_TO_LIVE, data);
         match answer {
             Answer::Addresses(addresses) => {
-                reply.answers = addresses.iter().map(|address| record(RData::A(A::from(*address)))).collect();
+                let data = |address: &IpAddr| match address {
+                    IpAddr::V4(address) => RData::A(A::from(*address)),
+                    IpAddr::V6(address) => RData::AAAA(AAAA::from(*address)),
+                };
+                reply.answers = addresses.iter().map(|address| record(data(address))).collect();
             }
             Answer::Name(name) => {
                 reply.answers.extend(Name::new(name).ok().map(|name| record(RData::PTR(PTR(name)))))

@@ -27,6 +27,23 @@ pub(super) enum Request {
     DeleteElements,
 }
 
+/// Of which protocol the packets are that a table is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// The kernel's number, NFPROTO_IPV4 or NFPROTO_IPV6.
+    pub fn number(self) -> u8 {
+        match self {
+            Family::V4 => 2,
+            Family::V6 => 10,
+        }
+    }
+}
+
 /// What to do about something that is already there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Existing {
@@ -34,8 +51,9 @@ pub(super) enum Existing {
     Refuse,
 }
 
-/// A transaction in the making.
+/// A transaction in the making, on tables of one family.
 pub(super) struct Transaction {
+    pub family: Family,
     bytes: Vec<u8>,
     sequence: u32,
     /// Where the last message starts, which is the one to be acknowledged.
@@ -44,9 +62,9 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    pub fn new() -> Transaction {
-        let mut transaction =
-            Transaction { bytes: Vec::with_capacity(512), sequence: 0, last: 0, last_flags: FLAG_REQUEST };
+    pub fn new(family: Family) -> Transaction {
+        let bytes = Vec::with_capacity(512);
+        let mut transaction = Transaction { family, bytes, sequence: 0, last: 0, last_flags: FLAG_REQUEST };
         transaction.boundary(BATCH_BEGIN);
         transaction
     }
@@ -61,7 +79,8 @@ impl Transaction {
         self.sequence += 1;
         self.last = self.bytes.len();
         self.last_flags = request.flags(existing);
-        message(&mut self.bytes, request.kind(), self.last_flags, self.sequence, 0, write);
+        let family = self.family.number();
+        message(&mut self.bytes, request.kind(), self.last_flags, self.sequence, (family, 0), write);
         self.sequence
     }
 
@@ -74,19 +93,20 @@ impl Transaction {
     }
 
     fn boundary(&mut self, kind: u16) {
-        message(&mut self.bytes, kind, FLAG_REQUEST, 0, SUBSYSTEM, |_| {});
+        message(&mut self.bytes, kind, FLAG_REQUEST, 0, (0, SUBSYSTEM), |_| {});
     }
 }
 
 /// Asks for something, and hands over the payload of the answer if it is there.
 pub(super) fn get<T>(
     socket: &Socket,
+    family: Family,
     request: Request,
     write: impl FnOnce(&mut Attributes<'_>),
     read: impl FnOnce(&[u8]) -> T,
 ) -> io::Result<Option<T>> {
     let mut bytes = Vec::with_capacity(128);
-    message(&mut bytes, request.kind(), FLAG_REQUEST, 0, 0, write);
+    message(&mut bytes, request.kind(), FLAG_REQUEST, 0, (family.number(), 0), write);
     let mut read = Some(read);
     let mut found = Ok(None);
     socket.exchange(&bytes, |answer| {
@@ -111,7 +131,7 @@ fn message(
     kind: u16,
     flags: u16,
     sequence: u32,
-    resource: u16,
+    (family, resource): (u8, u16),
     write: impl FnOnce(&mut Attributes<'_>),
 ) {
     let start = bytes.len();
@@ -120,7 +140,6 @@ fn message(
     bytes.extend_from_slice(&flags.to_ne_bytes());
     bytes.extend_from_slice(&sequence.to_ne_bytes());
     bytes.extend_from_slice(&[0; 4]);
-    let family = if resource == 0 { FAMILY_IPV4 } else { 0 };
     bytes.extend_from_slice(&[family, 0]);
     bytes.extend_from_slice(&resource.to_be_bytes());
     write(&mut Attributes(bytes));
@@ -211,7 +230,6 @@ impl Request {
 const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
-const FAMILY_IPV4: u8 = 2;
 /// The size of struct nfgenmsg.
 const GENERIC: usize = 4;
 const NESTED: u16 = 0x8000;

@@ -11,18 +11,18 @@ mod set;
 
 use std::{
     fs, io,
-    net::{IpAddr, Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use rustix::io::Errno;
 use types::{Protocol, Publish};
 
 use self::{
-    message::{Existing, Request, Transaction},
+    message::{Existing, Family, Request, Transaction},
     set::{Element, Set},
 };
 use crate::{
-    Bridge, NetworkError,
+    Bridge, NetworkError, ipv6,
     netlink::{Refusal, Socket},
 };
 
@@ -36,11 +36,11 @@ pub struct Firewall {
 /// A port of the host that leads to one of a container.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Forward {
-    /// All of the host's addresses if `None`.
-    pub host_address: Option<Ipv4Addr>,
+    /// All of the host's addresses of the container's family if `None`.
+    pub host_address: Option<IpAddr>,
     pub host_port: u16,
     pub protocol: Protocol,
-    pub container: SocketAddrV4,
+    pub container: SocketAddr,
 }
 
 impl Firewall {
@@ -54,10 +54,20 @@ impl Firewall {
     ///
     /// Fails with [`NetworkError::PortTaken`] if a port leads somewhere already.
     pub fn publish(&self, forwards: &[Forward]) -> Result<(), NetworkError> {
+        let (ipv4, ipv6): (Vec<Forward>, Vec<Forward>) =
+            forwards.iter().partition(|forward| forward.container.is_ipv4());
+        self.publish_in(Family::V4, &ipv4)?;
+        self.publish_in(Family::V6, &ipv6).inspect_err(|_| {
+            // The first failure is the one to tell.
+            let _ = self.unpublish(&ipv4);
+        })
+    }
+
+    fn publish_in(&self, family: Family, forwards: &[Forward]) -> Result<(), NetworkError> {
         if forwards.is_empty() {
             return Ok(());
         }
-        let mut transaction = Transaction::new();
+        let mut transaction = Transaction::new(family);
         let mut numbers = Vec::with_capacity(forwards.len());
         for forward in forwards {
             let (set, element) = forward.element();
@@ -71,8 +81,8 @@ impl Firewall {
             });
             match taken {
                 Some((forward, taken_by)) if is(&refusal.error, Errno::EXIST) => NetworkError::PortTaken {
-                    host: SocketAddrV4::new(
-                        forward.host_address.unwrap_or(Ipv4Addr::UNSPECIFIED),
+                    host: SocketAddr::new(
+                        forward.host_address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
                         forward.host_port,
                     ),
                     protocol: forward.protocol,
@@ -90,67 +100,94 @@ impl Firewall {
     pub fn unpublish(&self, forwards: &[Forward]) -> Result<(), NetworkError> {
         let once =
             forwards.iter().enumerate().filter(|(index, forward)| !forwards[..*index].contains(forward));
-        self.remove(once.map(|(_, forward)| forward.element()).collect())
+        let (ipv4, ipv6): (Vec<_>, Vec<_>) =
+            once.map(|(_, forward)| forward.element()).partition(|(_, element)| element.family == Family::V4);
+        self.remove(Family::V4, &ipv4)
+            .and_then(|()| self.remove(Family::V6, &ipv6))
             .map_err(NetworkError::refused("unpublish ports"))
     }
 
-    /// Whether the table is installed and knows `bridge`. One question to the kernel.
+    /// Whether the table is installed and knows `bridge`. One question to the kernel for each family.
     pub(crate) fn knows(&self, bridge: &Bridge) -> Result<bool, NetworkError> {
-        set::BRIDGES
-            .has(&self.socket, &self.table, &Element::name(&bridge.name))
-            .map_err(NetworkError::refused("read the firewall"))
+        for family in families(bridge) {
+            let element = Element::name(family, &bridge.name);
+            let known = set::BRIDGES.has(&self.socket, &self.table, &element);
+            if !known.map_err(NetworkError::refused("read the firewall"))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Installs the table if it is missing and adds what the rules must know of `bridge`.
     pub(crate) fn add_bridge(&self, bridge: &Bridge) -> Result<(), NetworkError> {
-        self.install()?;
-        let mut transaction = Transaction::new();
-        for (set, element) in elements(bridge) {
-            set.add(&mut transaction, &self.table, Existing::Keep, &[element]);
+        // IPv4 last, which every bridge has: a bridge that is known there is known altogether.
+        for family in families(bridge).into_iter().rev() {
+            self.install(family)?;
+            let mut transaction = Transaction::new(family);
+            for (set, element) in elements(family, bridge) {
+                set.add(&mut transaction, &self.table, Existing::Keep, &[element]);
+            }
+            let action = || format!("add bridge {} to the firewall", bridge.name);
+            self.commit(transaction)
+                .map_err(|refusal| NetworkError::Refused { action: action(), source: refusal.error })?;
         }
-        let action = || format!("add bridge {} to the firewall", bridge.name);
-        self.commit(transaction)
-            .map_err(|refusal| NetworkError::Refused { action: action(), source: refusal.error })
+        Ok(())
     }
 
     /// Forgets `bridge`, in whichever sets it is.
     pub(crate) fn remove_bridge(&self, bridge: &Bridge) -> Result<(), NetworkError> {
         let action = || format!("remove bridge {} from the firewall", bridge.name);
-        self.remove(elements(bridge)).map_err(|error| NetworkError::refused(action())(error))
+        for family in families(bridge) {
+            self.remove(family, &elements(family, bridge))
+                .map_err(|error| NetworkError::refused(action())(error))?;
+        }
+        Ok(())
     }
 
     /// Removes the table and all that is in it, if it exists.
     pub fn remove_table(&self) -> Result<(), NetworkError> {
-        let mut transaction = Transaction::new();
-        transaction.add(Request::DeleteTable, Existing::Keep, |message| {
-            message.text(1, &self.table);
-        });
-        match self.commit(transaction) {
-            Err(Refusal { error, .. }) if !is(&error, Errno::NOENT) => {
-                Err(NetworkError::Refused { action: format!("remove table {}", self.table), source: error })
+        for family in [Family::V4, Family::V6] {
+            let mut transaction = Transaction::new(family);
+            transaction.add(Request::DeleteTable, Existing::Keep, |message| {
+                message.text(1, &self.table);
+            });
+            match self.commit(transaction) {
+                Err(Refusal { error, .. }) if !is(&error, Errno::NOENT) => {
+                    let action = format!("remove table {}", self.table);
+                    return Err(NetworkError::Refused { action, source: error });
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Installs the rules, unless somebody has.
-    fn install(&self) -> Result<(), NetworkError> {
-        self.allow_forwarding()?;
-        let mut transaction = Transaction::new();
+    fn install(&self, family: Family) -> Result<(), NetworkError> {
+        self.allow_forwarding(family)?;
+        let mut transaction = Transaction::new(family);
         ruleset::install(&mut transaction, &self.table);
         self.commit_unless_there(transaction)
     }
 
     /// Lets the host forward packets, for containers only if it was no router before.
-    fn allow_forwarding(&self) -> Result<(), NetworkError> {
-        let was_router = fs::read(IP_FORWARD).map_err(NetworkError::refused(format!("read {IP_FORWARD}")))?;
-        if was_router.starts_with(b"1") {
+    fn allow_forwarding(&self, family: Family) -> Result<(), NetworkError> {
+        let was_router = match family {
+            Family::V4 => fs::read(IP_FORWARD).map(|value| value.starts_with(b"1")),
+            Family::V6 => ipv6::is_forwarded(),
+        };
+        if was_router.map_err(NetworkError::refused("ask whether this host is a router"))? {
             return Ok(());
         }
-        let mut transaction = Transaction::new();
+        let mut transaction = Transaction::new(family);
         ruleset::close_forwarding(&mut transaction, FORWARDING_TABLE, BRIDGE_GROUP);
         self.commit_unless_there(transaction)?;
-        fs::write(IP_FORWARD, "1").map_err(NetworkError::refused(format!("write {IP_FORWARD}")))
+        match family {
+            Family::V4 => fs::write(IP_FORWARD, "1"),
+            Family::V6 => ipv6::forward(),
+        }
+        .map_err(NetworkError::refused("make this host a router"))
     }
 
     fn commit_unless_there(&self, transaction: Transaction) -> Result<(), NetworkError> {
@@ -163,11 +200,11 @@ impl Firewall {
     }
 
     /// Removes those of `elements`, each named once, that are there as they are.
-    fn remove(&self, elements: Vec<(Set, Element)>) -> io::Result<()> {
+    fn remove(&self, family: Family, elements: &[(Set, Element)]) -> io::Result<()> {
         loop {
-            let mut transaction = Transaction::new();
+            let mut transaction = Transaction::new(family);
             let mut found = false;
-            for (set, element) in &elements {
+            for (set, element) in elements {
                 if set.has(&self.socket, &self.table, element)? {
                     set.remove(&mut transaction, &self.table, element);
                     found = true;
@@ -190,19 +227,18 @@ impl Firewall {
 }
 
 impl Forward {
-    /// The forward by which `publish`, whose host port is chosen by now, reaches the container at `address`.
-    /// `None` for an IPv6 address of the host: those are relayed.
-    pub fn new(publish: &Publish, address: Ipv4Addr) -> Option<Forward> {
-        let host_address = match publish.host_ip {
-            Some(IpAddr::V4(host)) => Some(host).filter(|host| !host.is_unspecified()),
-            Some(IpAddr::V6(host)) if !host.is_unspecified() => return None,
-            _ => None,
-        };
+    /// The forward by which `publish`, whose host port is chosen by now, reaches the container at `address` from addresses
+    /// of the same family. `None` if there are none: what else reaches the port is relayed.
+    pub fn new(publish: &Publish, address: IpAddr) -> Option<Forward> {
+        match publish.host_ip {
+            Some(host) if host.is_ipv4() != address.is_ipv4() || host == Ipv6Addr::LOCALHOST => return None,
+            _ => {}
+        }
         Some(Forward {
-            host_address,
+            host_address: publish.host_ip.filter(|host| !host.is_unspecified()),
             host_port: publish.host_port?,
             protocol: publish.container.protocol,
-            container: SocketAddrV4::new(address, publish.container.number),
+            container: SocketAddr::new(address, publish.container.number),
         })
     }
 
@@ -221,16 +257,21 @@ impl Forward {
 /// namespace.
 pub(crate) fn redirect_dns(address: Ipv4Addr, udp: u16, tcp: u16) -> Result<(), NetworkError> {
     let socket = message::open().map_err(NetworkError::refused("open a netlink socket"))?;
-    let mut transaction = Transaction::new();
+    let mut transaction = Transaction::new(Family::V4);
     ruleset::redirect_dns(&mut transaction, DNS_TABLE, address.octets(), udp, tcp);
     let refused = |refusal: Refusal| NetworkError::refused("redirect name queries")(refusal.error);
     transaction.commit(&socket).map_err(refused)
 }
 
+/// The tables that are about a bridge.
+fn families(bridge: &Bridge) -> Vec<Family> {
+    if bridge.ipv6.is_some() { vec![Family::V4, Family::V6] } else { vec![Family::V4] }
+}
+
 /// What the rules must know of a bridge.
-fn elements(bridge: &Bridge) -> Vec<(Set, Element)> {
-    let name = || Element::name(&bridge.name);
-    let pair = || Element::pair(&bridge.name);
+fn elements(family: Family, bridge: &Bridge) -> Vec<(Set, Element)> {
+    let name = || Element::name(family, &bridge.name);
+    let pair = || Element::pair(family, &bridge.name);
     let mut elements = vec![(set::SAME, pair())];
     if bridge.icc {
         elements.push((set::OPEN, pair()));

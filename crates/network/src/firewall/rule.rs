@@ -1,6 +1,6 @@
 //! Rules: expressions that load, compare and decide, one after another, over a few registers.
 
-use super::message::{Attributes, Existing, Request, Transaction};
+use super::message::{Attributes, Existing, Family, Request, Transaction};
 
 /// A rule; each call adds an expression.
 #[derive(Default)]
@@ -23,6 +23,8 @@ pub(super) enum Load {
     ConnectionState,
     ConnectionStatus,
     Destination(u32),
+    /// All of an IPv6 address.
+    Destination6,
     DestinationPort,
     DestinationKind,
 }
@@ -48,7 +50,7 @@ enum Expression<'a> {
     Set(Register, Vec<u8>),
     Decide(Verdict<'a>),
     /// Sends the connection to the address and the port in these registers.
-    Redirect(Register, Register),
+    Redirect(Family, Register, Register),
     Masquerade,
 }
 
@@ -100,8 +102,8 @@ impl<'a> Rule<'a> {
         self.with(Expression::Set(register, bytes.to_vec()))
     }
 
-    pub fn redirect(self, address: Register, port: Register) -> Self {
-        self.with(Expression::Redirect(address, port))
+    pub fn redirect(self, family: Family, address: Register, port: Register) -> Self {
+        self.with(Expression::Redirect(family, address, port))
     }
 
     pub fn masquerade(self) -> Self {
@@ -161,8 +163,8 @@ impl Expression<'_> {
                     data.nest(DATA_VERDICT, |v| verdict.encode(v));
                 });
             }),
-            Expression::Redirect(address, port) => element(list, "nat", |e| {
-                e.number(1, NAT_DESTINATION).number(2, FAMILY_IPV4);
+            Expression::Redirect(family, address, port) => element(list, "nat", |e| {
+                e.number(1, NAT_DESTINATION).number(2, family.number().into());
                 e.number(3, address.number()).number(5, port.number());
             }),
             Expression::Masquerade => element(list, "masq", |_| {}),
@@ -191,6 +193,7 @@ impl Load {
             Load::ConnectionState => simple(list, "ct", 0),
             Load::ConnectionStatus => simple(list, "ct", 2),
             Load::Destination(length) => payload(list, NETWORK_HEADER, 16, length),
+            Load::Destination6 => payload(list, NETWORK_HEADER, 24, 16),
             Load::DestinationPort => payload(list, TRANSPORT_HEADER, 2, 2),
             Load::DestinationKind => element(list, "fib", |e| {
                 e.number(1, into.number()).number(2, FIB_ADDRESS_TYPE).number(3, FIB_OF_DESTINATION);
@@ -256,4 +259,3 @@ const TRANSPORT_HEADER: u32 = 2;
 const FIB_ADDRESS_TYPE: u32 = 3;
 const FIB_OF_DESTINATION: u32 = 2;
 const NAT_DESTINATION: u32 = 1;
-const FAMILY_IPV4: u32 = 2;

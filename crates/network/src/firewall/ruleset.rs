@@ -1,6 +1,9 @@
 //! The rules of a table. They never change: networks and ports come and go as elements of the sets they
 //! consult.
 //!
+//! There is a table for IPv4, and one for IPv6 as soon as a network speaks it. They differ in what loopback is: IPv6 has
+//! no way to lead what is sent to ::1 elsewhere, and such packets are left to whoever listens there.
+//!
 //! ```text
 //! antispoof    prerouting, raw   from our bridges, to 127.0.0.0/8: drop
 //! prerouting   nat               to an address of this host: publish
@@ -18,8 +21,10 @@
 //!                                to any of our bridges: drop
 //! ```
 
+use std::net::Ipv6Addr;
+
 use super::{
-    message::{Existing, Request, Transaction},
+    message::{Existing, Family, Request, Transaction},
     rule::{
         DESTINATION_TRANSLATED, ESTABLISHED_OR_RELATED, FIRST, LOCAL, Load, Register, Rule,
         Verdict::{Accept, Drop, Jump},
@@ -38,9 +43,22 @@ pub(super) fn install(transaction: &mut Transaction, table: &str) {
     for chain in ["antispoof", "prerouting", "output", "postrouting", "input", "forward", "publish"] {
         add_chain(transaction, table, chain);
     }
+    let family = transaction.family;
     let mut add = |chain, rule: Rule<'_>| rule.add(transaction, table, chain);
 
-    add("antispoof", Rule::new().input_in(set::BRIDGES.name).is(Load::Destination(1), &[127]).then(Drop));
+    // The address, and the register after it.
+    let (destination, after) = match family {
+        Family::V4 => {
+            let spoofed = Rule::new().input_in(set::BRIDGES.name).is(Load::Destination(1), &[127]);
+            add("antispoof", spoofed.then(Drop));
+            (Load::Destination(4), Register(1))
+        }
+        Family::V6 => {
+            let loopback = Ipv6Addr::LOCALHOST.octets();
+            add("publish", Rule::new().is(Load::Destination6, &loopback).then(Accept));
+            (Load::Destination6, Register(4))
+        }
+    };
 
     for chain in ["prerouting", "output"] {
         add(chain, Rule::new().is(Load::DestinationKind, &LOCAL.to_ne_bytes()).then(Jump("publish")));
@@ -48,11 +66,11 @@ pub(super) fn install(transaction: &mut Transaction, table: &str) {
     add(
         "publish",
         Rule::new()
-            .load(Load::Destination(4), FIRST)
-            .load(Load::Transport, Register(1))
-            .load(Load::DestinationPort, Register(2))
+            .load(destination, FIRST)
+            .load(Load::Transport, after)
+            .load(Load::DestinationPort, Register(after.0 + 1))
             .map(set::ADDRESSED_PORTS.name, FIRST, FIRST)
-            .redirect(FIRST, Register(1)),
+            .redirect(family, FIRST, after),
     );
     add(
         "publish",
@@ -60,7 +78,7 @@ pub(super) fn install(transaction: &mut Transaction, table: &str) {
             .load(Load::Transport, FIRST)
             .load(Load::DestinationPort, Register(1))
             .map(set::PORTS.name, FIRST, FIRST)
-            .redirect(FIRST, Register(1)),
+            .redirect(family, FIRST, after),
     );
 
     // A container that reaches its neighbour through the host must see the answers come back the same way.
@@ -128,7 +146,7 @@ pub(super) fn redirect_dns(transaction: &mut Transaction, table: &str, address: 
             .is(Load::DestinationPort, &53_u16.to_be_bytes())
             .set(FIRST, &address)
             .set(Register(1), &port.to_be_bytes())
-            .redirect(FIRST, Register(1))
+            .redirect(Family::V4, FIRST, Register(1))
             .add(transaction, table, "output");
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
 };
 
-use super::message::{Attributes, Existing, Request, Transaction, find, get};
+use super::message::{Attributes, Existing, Family, Request, Transaction, find, get};
 use crate::{InterfaceName, netlink::Socket};
 
 /// A set, or a map from its keys to a container's address and port.
@@ -47,40 +47,46 @@ enum Field {
 /// A key, and what a map leads it to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Element {
+    /// Of which table.
+    pub family: Family,
     key: Vec<u8>,
     value: Vec<u8>,
 }
 
 impl Element {
-    pub fn name(bridge: &InterfaceName) -> Element {
-        Element { key: bridge.padded().to_vec(), value: Vec::new() }
+    pub fn name(family: Family, bridge: &InterfaceName) -> Element {
+        Element { family, key: bridge.padded().to_vec(), value: Vec::new() }
     }
 
-    pub fn pair(bridge: &InterfaceName) -> Element {
-        Element { key: [bridge.padded(), bridge.padded()].concat(), value: Vec::new() }
+    pub fn pair(family: Family, bridge: &InterfaceName) -> Element {
+        Element { family, key: [bridge.padded(), bridge.padded()].concat(), value: Vec::new() }
     }
 
     /// An element of [`PORTS`], or, with an `address`, of [`ADDRESSED_PORTS`].
-    pub fn port(address: Option<Ipv4Addr>, protocol: u8, port: u16, target: SocketAddrV4) -> Element {
-        let mut key = address.map(|address| address.octets().to_vec()).unwrap_or_default();
+    pub fn port(address: Option<IpAddr>, protocol: u8, port: u16, target: SocketAddr) -> Element {
+        let family = if target.is_ipv4() { Family::V4 } else { Family::V6 };
+        let mut key = address.map(octets).unwrap_or_default();
         key.extend([protocol, 0, 0, 0]);
         key.extend(padded(port));
-        let mut value = target.ip().octets().to_vec();
+        let mut value = octets(target.ip());
         value.extend(padded(target.port()));
-        Element { key, value }
+        Element { family, key, value }
     }
 }
 
 impl Set {
     /// Creates the set. `number` tells it from the others of its transaction.
     pub fn create(self, transaction: &mut Transaction, table: &str, number: u32) {
-        let kind = self.key.iter().fold(0, |kind, field| kind << 6 | field.kind());
-        let length = self.key.iter().map(|field| field.length()).sum();
+        let family = transaction.family;
+        let kind = self.key.iter().fold(0, |kind, field| kind << 6 | field.kind(family));
+        let length = self.key.iter().map(|field| field.length(family)).sum();
         transaction.add(Request::NewSet, Existing::Keep, |message| {
             message.text(1, table).text(2, self.name).number(3, if self.is_map { FLAG_MAP } else { 0 });
             message.number(4, kind).number(5, length);
             if self.is_map {
-                message.number(6, Field::Address.kind() << 6 | Field::Port.kind()).number(7, 8);
+                let (address, port) = (Field::Address, Field::Port);
+                message.number(6, address.kind(family) << 6 | port.kind(family));
+                message.number(7, address.length(family) + port.length(family));
             }
             message.number(10, number);
         });
@@ -115,14 +121,16 @@ impl Set {
     }
 
     /// Where the map leads this element's key.
-    pub fn target(self, socket: &Socket, table: &str, element: &Element) -> io::Result<Option<SocketAddrV4>> {
+    pub fn target(self, socket: &Socket, table: &str, element: &Element) -> io::Result<Option<SocketAddr>> {
         Ok(self.value(socket, table, element)?.and_then(|value| parse_target(&value)))
     }
 
     /// The value of this element's key, if it has one.
     fn value(self, socket: &Socket, table: &str, element: &Element) -> io::Result<Option<Vec<u8>>> {
         let list = |message: &mut Attributes<'_>| self.list(message, table, element, false);
-        get(socket, Request::GetElements, list, |answer| value_in(answer).unwrap_or_default().to_vec())
+        get(socket, element.family, Request::GetElements, list, |answer| {
+            value_in(answer).unwrap_or_default().to_vec()
+        })
     }
 
     fn list(self, message: &mut Attributes<'_>, table: &str, element: &Element, with_value: bool) {
@@ -143,8 +151,9 @@ impl Set {
 
 impl Field {
     /// The number by which the nft program prints the type; the kernel only stores it.
-    fn kind(self) -> u32 {
+    fn kind(self, family: Family) -> u32 {
         match self {
+            Field::Address if family == Family::V6 => 8,
             Field::Address => 7,
             Field::Protocol => 12,
             Field::Port => 13,
@@ -153,11 +162,19 @@ impl Field {
     }
 
     /// The length in a key, where every field is padded to 4 bytes.
-    fn length(self) -> u32 {
+    fn length(self, family: Family) -> u32 {
         match self {
+            Field::Address if family == Family::V6 => 16,
             Field::Name => 16,
             Field::Address | Field::Protocol | Field::Port => 4,
         }
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
 
@@ -171,10 +188,14 @@ fn value_in(answer: &[u8]) -> Option<&[u8]> {
     find(find(element, ELEMENT_DATA)?, DATA_VALUE)
 }
 
-fn parse_target(value: &[u8]) -> Option<SocketAddrV4> {
-    let address: [u8; 4] = value.get(..4)?.try_into().ok()?;
-    let port = u16::from_be_bytes(value.get(4..6)?.try_into().ok()?);
-    Some(SocketAddrV4::new(address.into(), port))
+fn parse_target(value: &[u8]) -> Option<SocketAddr> {
+    let (address, port) = value.split_at_checked(value.len().checked_sub(4)?)?;
+    let port = u16::from_be_bytes(port.get(..2)?.try_into().ok()?);
+    let address: IpAddr = match address.len() {
+        4 => <[u8; 4]>::try_from(address).ok()?.into(),
+        _ => <[u8; 16]>::try_from(address).ok()?.into(),
+    };
+    Some(SocketAddr::new(address, port))
 }
 
 const FLAG_MAP: u32 = 0x8;

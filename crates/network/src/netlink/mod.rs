@@ -15,7 +15,7 @@ use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
 };
 
-pub(crate) use route::{Address, Batch, PortOptions, Route, Veth};
+pub(crate) use route::{Address, Batch, Part, PortOptions, Route, Veth};
 
 /// A netlink socket, speaking for the network namespace it was opened in.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     os::fd::{AsRawFd, BorrowedFd},
 };
 
@@ -14,10 +14,11 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    address::{AddressAttribute, AddressMessage},
+    address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
     link::{
-        AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData,
-        InfoPortKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+        AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoIpVlan, InfoKind,
+        InfoMacVlan, InfoPortData, InfoPortKind, InfoVeth, IpVlanMode, LinkAttribute, LinkExtentMask,
+        LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
     },
     route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
 };
@@ -25,16 +26,16 @@ use netlink_packet_route::{
 use rustix::io::Errno;
 
 use super::Socket;
-use crate::{InterfaceName, Mac, NetworkError};
+use crate::{InterfaceName, IpvlanMode, Mac, MacvlanMode, NetworkError, Wiring};
 
 /// A socket for links, addresses and routes of the namespace it was opened in.
 #[derive(Debug)]
 pub(crate) struct Route(Socket);
 
-/// An IPv4 address for an interface.
+/// An address for an interface.
 #[derive(Debug)]
 pub(crate) struct Address {
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     pub prefix: u8,
 }
 
@@ -47,6 +48,17 @@ pub(crate) struct Veth<'a> {
     pub netns: BorrowedFd<'a>,
     pub mac: Mac,
     pub mtu: Option<u32>,
+}
+
+/// An interface in a container that is part of one of the host's.
+#[derive(Debug)]
+pub(crate) struct Part<'a> {
+    pub parent: u32,
+    pub inside: &'a InterfaceName,
+    pub netns: BorrowedFd<'a>,
+    pub mac: Mac,
+    pub mtu: Option<u32>,
+    pub wiring: Wiring,
 }
 
 /// How a bridge treats one of its ports.
@@ -201,6 +213,32 @@ impl Batch {
         self.push(RouteNetlinkMessage::NewLink(host), CREATE, format!("create interface {}", veth.host));
     }
 
+    /// Creates a part of an interface inside a container, not yet up.
+    pub fn create_part(&mut self, part: &Part<'_>) {
+        let mut message = named(part.inside);
+        message.attributes.push(LinkAttribute::Link(part.parent));
+        message.attributes.push(LinkAttribute::NetNsFd(part.netns.as_raw_fd()));
+        message.attributes.extend(part.mtu.map(LinkAttribute::Mtu));
+        let (kind, data) = match part.wiring {
+            Wiring::Ipvlan(mode) => {
+                let mode = match mode {
+                    IpvlanMode::L2 => IpVlanMode::L2,
+                    IpvlanMode::L3 => IpVlanMode::L3,
+                    IpvlanMode::L3s => IpVlanMode::L3S,
+                };
+                (InfoKind::IpVlan, InfoData::IpVlan(vec![InfoIpVlan::Mode(mode)]))
+            }
+            Wiring::Macvlan(mode) => {
+                message.attributes.push(LinkAttribute::Address(part.mac.0.to_vec()));
+                (InfoKind::MacVlan, InfoData::MacVlan(vec![InfoMacVlan::Mode(macvlan(mode))]))
+            }
+            Wiring::Bridge => (InfoKind::MacVlan, InfoData::MacVlan(Vec::new())),
+        };
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind), LinkInfo::Data(data)]));
+        let action = format!("create interface {}", part.inside);
+        self.push(RouteNetlinkMessage::NewLink(message), CREATE, action);
+    }
+
     /// Makes a bridge's port leave IPv6 alone and treat frames as `options` say.
     pub fn configure_port(&mut self, name: &InterfaceName, options: &PortOptions) {
         let mut message = named(name);
@@ -225,32 +263,45 @@ impl Batch {
         self.push(RouteNetlinkMessage::NewLink(message), 0, format!("bring up interface {name}"));
     }
 
-    /// Gives the interface an address; one it has already stays.
+    /// Gives the interface an address; one it has already stays. Nobody is asked whether he has it.
     pub fn add_address(&mut self, index: u32, Address { address, prefix }: Address) {
         let mut message = AddressMessage::default();
-        message.header.family = AddressFamily::Inet;
         message.header.prefix_len = prefix;
         message.header.index = index;
-        let address_of = IpAddr::V4(address);
-        message.attributes = vec![AddressAttribute::Local(address_of), AddressAttribute::Address(address_of)];
-        if let Ok(subnet) = Ipv4Net::new(address, prefix)
-            && prefix < 31
-        {
-            message.attributes.push(AddressAttribute::Broadcast(subnet.broadcast()));
+        message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
+        match address {
+            IpAddr::V4(address) => {
+                message.header.family = AddressFamily::Inet;
+                if let Ok(subnet) = Ipv4Net::new(address, prefix)
+                    && prefix < 31
+                {
+                    message.attributes.push(AddressAttribute::Broadcast(subnet.broadcast()));
+                }
+            }
+            IpAddr::V6(_) => {
+                message.header.family = AddressFamily::Inet6;
+                message.header.flags = AddressHeaderFlags::Nodad;
+            }
         }
         let action = format!("add address {address}/{prefix}");
         self.push(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_REPLACE, action);
     }
 
-    pub fn add_default_route(&mut self, gateway: Ipv4Addr) {
+    /// Makes `gateway` the way to everything else, instead of another of its family.
+    pub fn set_default_route(&mut self, gateway: IpAddr) {
         let mut message = RouteMessage::default();
-        message.header.address_family = AddressFamily::Inet;
+        let (family, gateway_of) = match gateway {
+            IpAddr::V4(gateway) => (AddressFamily::Inet, RouteAddress::Inet(gateway)),
+            IpAddr::V6(gateway) => (AddressFamily::Inet6, RouteAddress::Inet6(gateway)),
+        };
+        message.header.address_family = family;
         message.header.table = netlink_packet_route::route::RouteHeader::RT_TABLE_MAIN;
         message.header.protocol = RouteProtocol::Boot;
         message.header.scope = RouteScope::Universe;
         message.header.kind = RouteType::Unicast;
-        message.attributes = vec![RouteAttribute::Gateway(RouteAddress::Inet(gateway))];
-        self.push(RouteNetlinkMessage::NewRoute(message), CREATE, format!("add default route via {gateway}"));
+        message.attributes = vec![RouteAttribute::Gateway(gateway_of)];
+        let action = format!("add default route via {gateway}");
+        self.push(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE, action);
     }
 
     pub fn delete_link(&mut self, name: &InterfaceName) {
@@ -262,6 +313,15 @@ impl Batch {
         request.header.sequence_number = self.actions.len() as u32;
         self.requests.push(request);
         self.actions.push(action);
+    }
+}
+
+fn macvlan(mode: MacvlanMode) -> MacVlanMode {
+    match mode {
+        MacvlanMode::Bridge => MacVlanMode::Bridge,
+        MacvlanMode::Private => MacVlanMode::Private,
+        MacvlanMode::Vepa => MacVlanMode::Vepa,
+        MacvlanMode::Passthru => MacVlanMode::Passthrough,
     }
 }
 

@@ -53,6 +53,16 @@ impl Machine {
         });
     }
 
+    /// Tells everybody who connects to `port` over IPv6 who they are.
+    pub fn serve6(&self, port: u16) {
+        let listener = self.inside(|| TcpListener::bind((std::net::Ipv6Addr::UNSPECIFIED, port))).unwrap();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.peer_addr().and_then(|peer| write!(stream, "{}", peer.ip()));
+            }
+        });
+    }
+
     /// As whom `address` sees this machine, or why it does not.
     pub fn ask(&self, address: &str) -> String {
         let ask = || -> io::Result<String> {
@@ -112,6 +122,7 @@ impl Machine {
         id[..4].copy_from_slice(&[a, b, c, d]);
         let attachment = Attachment {
             bridge: bridge.name.clone(),
+            wiring: network::Wiring::Bridge,
             host_interface: InterfaceName::veth(&ContainerId::from_random(id), nth),
             interface: InterfaceName::eth(nth),
             address,
@@ -120,6 +131,12 @@ impl Machine {
             mac: Mac::of(address),
             mtu: None,
             isolated: !bridge.icc,
+            ipv6: bridge.ipv6.map(|side| network::Ipv6Attachment {
+                address: (side.subnet.network().to_bits() | u128::from(d)).into(),
+                prefix: side.subnet.prefix_len(),
+                gateway: Some(side.gateway).filter(|_| nth == 0 && !bridge.internal),
+            }),
+            link_local: Vec::new(),
         };
         self.inside(|| attach(machine.as_fd(), &[attachment])).unwrap();
     }
@@ -142,6 +159,7 @@ pub fn bridge(name: &str, subnet: &str) -> Bridge {
         icc: true,
         masquerade: true,
         mtu: None,
+        ipv6: None,
     }
 }
 

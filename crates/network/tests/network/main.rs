@@ -282,6 +282,47 @@ fn a_container_on_several_networks_has_an_interface_in_each_and_no_ipv6() {
     assert!(!addresses.contains("veth") && !addresses.contains("br-"), "{addresses}");
 }
 
+/// A network that speaks IPv6 as well.
+fn with_ipv6(name: &str, subnet: &str, subnet6: &str) -> Bridge {
+    let subnet6: ipnet::Ipv6Net = subnet6.parse().unwrap();
+    let gateway = (subnet6.network().to_bits() | 1).into();
+    Bridge { ipv6: Some(network::Ipv6Subnet { subnet: subnet6, gateway }), ..bridge(name, subnet) }
+}
+
+#[test]
+fn ipv6_is_as_ipv4_is() {
+    if !can_run() {
+        return;
+    }
+    let (host, server) = (Machine::new(), Machine::new());
+    let lan = with_ipv6("lan0", "10.9.0.0/24", "fd09::/64");
+    server.ensure(&lan);
+    server.attach(&host, &lan, HOST, 0);
+    let (a, b) =
+        (with_ipv6("br-a", "172.30.0.0/24", "fd0a::/64"), with_ipv6("br-b", "172.30.1.0/24", "fd0b::/64"));
+    host.ensure(&a);
+    host.ensure(&b);
+    let (one, two) = (host.connect(&a, "172.30.0.2"), host.connect(&a, "172.30.0.3"));
+    let other = host.connect(&b, "172.30.1.2");
+    one.serve6(80);
+    server.serve6(7000);
+    assert_eq!(one.ask("[fd09::1]:7000"), "fd09::2", "to the outside under the host's address");
+    assert_eq!(two.ask("[fd0a::2]:80"), "fd0a::3", "to each other under their own");
+    assert_eq!(other.ask("[fd0a::2]:80"), CLOSED, "not from another network");
+    host.firewall()
+        .publish(&[network::Forward {
+            host_address: None,
+            host_port: 8080,
+            protocol: Protocol::Tcp,
+            container: "[fd0a::2]:80".parse().unwrap(),
+        }])
+        .unwrap();
+    assert_eq!(server.ask("[fd09::2]:8080"), "fd09::1", "published, with the client's own address");
+    assert_eq!(host.ask("[fd09::2]:8080"), "fd0a::1", "from the host");
+    assert_eq!(other.ask("[fd09::2]:8080"), "fd0a::1", "from another network");
+    assert_eq!(host.ask("[::1]:8080"), "connection refused", "::1 is left to whoever listens");
+}
+
 #[test]
 fn the_first_packet_of_a_container_is_not_lost() {
     if !can_run() {
@@ -310,7 +351,10 @@ fn a_subnet_the_host_uses_is_not_free() {
     }
     let host = Machine::new();
     host.ensure(&bridge("br-u", "172.17.0.0/24"));
-    let free = host.inside(|| network::subnets::free(&["172.18.0.0/16".parse().unwrap()])).unwrap();
+    let free = host.inside(|| {
+        network::subnets::free(&["172.18.0.0/16".parse().unwrap()], network::subnets::Size::Large)
+    });
+    let free = free.unwrap();
     assert_eq!(free, "172.19.0.0/16".parse().ok());
 }
 

@@ -27,11 +27,15 @@ pub fn drive<T: AsFd + Send + 'static>(mut object: T, mut work: impl FnMut(&mut 
 }
 
 fn relay(host: &Machine, target: SocketAddrV4) -> u16 {
-    let publish =
-        Publish { host_ip: None, host_port: None, container: Port { number: 80, protocol: Protocol::Tcp } };
+    let publish = Publish {
+        host_ip: None,
+        host_port: None,
+        host_port_last: None,
+        container: Port { number: 80, protocol: Protocol::Tcp },
+    };
     let reservation = host.inside(|| reserve(&publish)).unwrap();
     let host_netns = host.as_fd().try_clone_to_owned().unwrap();
-    let relay = Relay::new([(reservation.socket, target)]).unwrap();
+    let relay = Relay::new([(reservation.socket.unwrap(), target)]).unwrap();
     drive(relay, move |relay| network::within(&host_netns, || relay.ready()).unwrap().unwrap());
     reservation.publish.host_port.unwrap()
 }

@@ -59,6 +59,7 @@ pub const ALL: &[Command] = &[
     Command::of::<network::ls::List>(),
     Command::of::<network::rm::Remove>(),
     Command::of::<network::inspect::Inspect>(),
+    Command::of::<network::prune::Prune>(),
     Command::of::<volume::create::Create>(),
     Command::of::<volume::ls::List>(),
     Command::of::<volume::rm::Remove>(),

@@ -135,7 +135,8 @@ fn predefined_networks_and_names_in_use_are_refused() {
     network(&sandbox, "blue");
     sandbox.sampan(["network", "create", "blue"]).fails(1).complains("network with name blue already exists");
     for name in ["bridge", "host", "none"] {
-        sandbox.sampan(["network", "create", name]).fails(1);
+        let refusal = format!("operation is not permitted on predefined {name} network");
+        sandbox.sampan(["network", "create", name]).fails(1).complains(&refusal);
         sandbox
             .sampan(["network", "rm", name])
             .fails(1)
@@ -198,4 +199,309 @@ fn the_hosts_network_comes_with_the_hosts_name_and_leaves_that_alone() {
     let before = name();
     sandbox.sampan(["run", "--rm", "--network", "host", "busybox", "hostname"]).ok().prints(&before);
     assert_eq!(name(), before);
+}
+
+#[test]
+fn a_container_is_in_several_networks_and_reaches_the_world_by_the_one_that_matters_most() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.sampan(["network", "create", "--subnet", "10.98.0.0/24", "blue"]).ok();
+    sandbox.sampan(["network", "create", "--subnet", "10.99.0.0/24", "green"]).ok();
+    let id = background(&sandbox, &["--name", "web", "--network", "green", "--network-alias", "www"], SERVER);
+    sandbox.wait_for_log(&id, "ready");
+    let script = "wget -q -O - http://www/name; ip route | grep default; ip -4 -o addr | grep -c eth";
+    let both = ["--network", "name=blue,alias=b", "--network", "name=green,gw-priority=0"];
+    shell(&sandbox, &both, script)
+        .ok()
+        .prints(&format!("{}\ndefault via 10.98.0.1 dev eth0 \n2\n", &id[..12]));
+    let both = ["--network", "blue", "--network", "name=green,gw-priority=1"];
+    shell(&sandbox, &both, script)
+        .ok()
+        .prints(&format!("{}\ndefault via 10.99.0.1 dev eth1 \n2\n", &id[..12]));
+    sandbox
+        .sampan(["run", "--network", "blue", "--network", "host", "busybox", "true"])
+        .fails(125)
+        .complains("conflicting options: cannot attach both user-defined and non-user-defined network-modes");
+}
+
+#[test]
+fn addresses_may_be_named_in_subnets_that_were() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.sampan(["network", "create", "--subnet", "10.99.0.0/24", "blue"]).ok();
+    network(&sandbox, "green");
+    let mine = ["--network", "blue", "--ip", "10.99.0.77", "--mac-address", "92:d0:c6:0a:29:33"];
+    idle(&sandbox, &[&["--name", "web"], &mine[..]].concat());
+    let seen = "{{.NetworkSettings.Networks.blue.IPAddress}}/{{.NetworkSettings.Networks.blue.MacAddress}}";
+    assert_eq!(inspect(&sandbox, "web", seen), "10.99.0.77/92:d0:c6:0a:29:33");
+    sandbox.sampan(["exec", "web", "cat", "/sys/class/net/eth0/address"]).ok().prints("92:d0:c6:0a:29:33\n");
+    let refused = |options: &[&str], why: &str| {
+        let command = [&["run", "--rm"], options, &["busybox", "true"]].concat();
+        sandbox.sampan(command).fails(125).complains(why);
+    };
+    refused(&["--network", "blue", "--ip", "10.99.0.77"], "Address already in use");
+    refused(
+        &["--network", "blue", "--ip", "10.9.0.7"],
+        "no configured subnet or ip-range contain the IP address 10.9.0.7",
+    );
+    refused(
+        &["--network", "green", "--ip", "172.18.0.9"],
+        "user specified IP address is supported only when connecting to networks with user configured subnets",
+    );
+    refused(&["--ip", "172.17.0.9"], "user specified IP address is supported on user defined networks only");
+    refused(&["--network", "blue", "--ip", "10.99"], "invalid IPv4 address: 10.99");
+    sandbox.sampan(["rm", "-f", "web"]).ok();
+    shell(&sandbox, &["--network", "blue", "--ip", "10.99.0.77"], "true").ok();
+}
+
+#[test]
+fn a_container_shares_the_network_of_another_that_runs() {
+    let Some(sandbox) = sandbox() else { return };
+    network(&sandbox, "blue");
+    let id = background(&sandbox, &["--name", "web", "--network", "blue"], SERVER);
+    sandbox.wait_for_log(&id, "ready");
+    shell(&sandbox, &["--network", "container:web"], "hostname; wget -q -O - http://127.0.0.1/name")
+        .ok()
+        .prints(&format!("{0}\n{0}\n", &id[..12]));
+    let mode = "{{.HostConfig.NetworkMode}} {{len .NetworkSettings.Networks}}";
+    let other =
+        sandbox.sampan(["create", "--network", "container:web", "busybox", "true"]).ok().word().to_owned();
+    sandbox.sampan(["inspect", "-f", mode, &other]).ok().prints(&format!("container:{id} 0\n"));
+    sandbox.sampan(["rm", "-f", "web"]).ok();
+    sandbox.sampan(["start", &other]).fails(1);
+    let refused = |options: &[&str], why: &str| {
+        let command = [&["run", "--rm", "--network"], options, &["busybox", "true"]].concat();
+        sandbox.sampan(command).fails(125).complains(why);
+    };
+    refused(&["container:nobody"], "No such container: nobody");
+    idle(&sandbox, &["--name", "db"]);
+    refused(
+        &["container:db", "-p", "80:80"],
+        "conflicting options: port publishing and the container type network mode",
+    );
+    refused(&["container:db", "--hostname", "x"], "conflicting options: hostname and the network mode");
+    sandbox.sampan(["stop", "-t", "0", "db"]).ok();
+    refused(&["container:db"], "cannot join network namespace of a non running container: db");
+}
+
+#[test]
+fn a_network_is_as_its_options_say() {
+    let Some(sandbox) = sandbox() else { return };
+    let options = [
+        ["--subnet", "10.99.0.0/16"],
+        ["--gateway", "10.99.0.254"],
+        ["--ip-range", "10.99.4.0/24"],
+        ["--aux-address", "router=10.99.4.1"],
+        ["--label", "tier=web"],
+        ["-o", "com.docker.network.driver.mtu=1400"],
+        ["-o", "com.docker.network.bridge.name=blue0"],
+        ["-o", "com.docker.network.bridge.enable_icc=false"],
+    ];
+    let command = [&["network", "create"], &options.concat()[..], &["blue"]].concat();
+    sandbox.sampan(command).ok();
+    let script = "ip -4 -o addr show eth0 | grep -o 'inet [^ ]*'; ip route | head -n 1 | cut -d' ' -f3; \
+                  cat /sys/class/net/eth0/mtu";
+    shell(&sandbox, &["--network", "blue"], script).ok().prints("inet 10.99.4.2/16\n10.99.0.254\n1400\n");
+    let template =
+        "{{json .IPAM.Config}} {{.Labels.tier}} {{index .Options \"com.docker.network.bridge.name\"}}";
+    sandbox.sampan(["network", "inspect", "-f", template, "blue"]).ok().prints(
+        "[{\"Subnet\":\"10.99.0.0/16\",\"IPRange\":\"10.99.4.0/24\",\"Gateway\":\"10.99.0.254\",\
+         \"AuxiliaryAddresses\":{\"router\":\"10.99.4.1\"}}] web blue0\n",
+    );
+    let id = background(&sandbox, &["--name", "web", "--network", "blue"], SERVER);
+    sandbox.wait_for_log(&id, "ready");
+    let address = inspect(&sandbox, "web", "{{.NetworkSettings.Networks.blue.IPAddress}}");
+    shell(&sandbox, &["--network", "blue"], &format!("nc -w 1 {address} 80 < /dev/null")).fails(1);
+    let refused = |options: &[&str], why: &str| {
+        let command = [&["network", "create"], options, &["red"]].concat();
+        sandbox.sampan(command).fails(1).complains(why);
+    };
+    refused(&["--gateway", "10.1.0.1"], "every ip-range or gateway must have a corresponding subnet");
+    refused(&["-o", "com.docker.network.bridge.name=blue0"], "networks have same bridge name");
+    refused(
+        &["-o", "com.docker.network.bridge.enable_icc=x"],
+        "strconv.ParseBool: parsing \"x\": invalid syntax",
+    );
+    refused(&["-d", "warp"], "could not find plugin warp");
+    refused(&["-d", "host"], "only one instance of \"host\" network is allowed");
+    sandbox.sampan(["network", "ls", "-q", "--filter", "name=red"]).ok().prints("");
+}
+
+#[test]
+fn networks_are_listed_as_filters_say_and_pruned_unless_somebody_is_in_them() {
+    let Some(sandbox) = sandbox() else { return };
+    for (name, label) in [("blue", "tier=web"), ("green", "tier=db"), ("red", "keep")] {
+        sandbox.sampan(["network", "create", "--label", label, name]).ok();
+    }
+    idle(&sandbox, &["--name", "web", "--network", "blue"]);
+    let listed = |filters: &[&str]| {
+        let filters = filters.iter().flat_map(|filter| ["--filter", filter]).collect::<Vec<_>>();
+        let command = [&["network", "ls", "--format", "{{.Name}}"], &filters[..]].concat();
+        sandbox.sampan(command).ok().lines().join(" ")
+    };
+    assert_eq!(listed(&["label=tier"]), "blue green");
+    assert_eq!(listed(&["label=tier=db"]), "green");
+    assert_eq!(listed(&["name=e"]), "blue bridge green none red");
+    assert_eq!(listed(&["type=builtin"]), "bridge host none");
+    assert_eq!(listed(&["driver=null"]), "none");
+    assert_eq!(listed(&["dangling=true"]), "green red");
+    sandbox.sampan(["network", "ls", "--filter", "x=y"]).fails(1).complains("invalid filter 'x'");
+    sandbox
+        .sampan(["network", "prune", "-f", "--filter", "label!=keep"])
+        .ok()
+        .prints("Deleted Networks:\ngreen\n\n");
+    sandbox.sampan(["network", "prune", "-f"]).ok().prints("Deleted Networks:\nred\n\n");
+    sandbox.sampan(["network", "prune", "-f"]).ok().prints("");
+    assert_eq!(listed(&["type=custom"]), "blue");
+    for (name, driver) in [("host", "host"), ("none", "null")] {
+        sandbox
+            .sampan(["network", "inspect", "-f", "{{.Driver}} {{.Scope}}", name])
+            .ok()
+            .prints(&format!("{driver} local\n"));
+    }
+}
+
+#[test]
+fn hundreds_of_networks_fit() {
+    let Some(sandbox) = sandbox() else { return };
+    let names: Vec<String> = (0..40).map(|n| format!("net{n}")).collect();
+    names.iter().for_each(|name| drop(network(&sandbox, name)));
+    let ids: Vec<&str> = names.iter().map(String::as_str).collect();
+    let template = "{{(index .IPAM.Config 0).Subnet}}";
+    let command = [&["network", "inspect", "-f", template], &ids[..]].concat();
+    let subnets = sandbox.sampan(command).ok();
+    let mut lines = subnets.lines();
+    lines.sort();
+    lines.dedup();
+    assert_eq!(lines.len(), 40, "{subnets}");
+    sandbox.sampan([&["network", "rm"], &ids[..]].concat()).ok();
+}
+
+#[test]
+fn whom_to_ask_and_what_others_are_called_may_be_said() {
+    let Some(sandbox) = sandbox() else { return };
+    let options = [
+        ["--dns", "10.9.9.9"],
+        ["--dns-search", "corp.example"],
+        ["--dns-option", "debug"],
+        ["--add-host", "db:10.1.2.3"],
+        ["--add-host", "outside=host-gateway"],
+        ["--hostname", "web"],
+        ["--domainname", "corp.example"],
+    ];
+    shell(&sandbox, &options.concat(), "grep -v '^#' /etc/resolv.conf; tail -n 3 /etc/hosts; hostname")
+        .ok()
+        .prints(
+            "\nnameserver 10.9.9.9\nsearch corp.example\noptions debug\n\n10.1.2.3\tdb\n172.17.0.1\toutside\n\
+         172.17.0.2\tweb.corp.example web\nweb\n",
+        );
+    network(&sandbox, "blue");
+    let options = ["--network", "blue", "--dns", "10.9.9.9", "--dns-search", ".", "--dns-option", "debug"];
+    shell(&sandbox, &options, "grep -v '^$' /etc/resolv.conf").ok().prints(
+        "# Generated by sampan.\nnameserver 127.0.0.11\noptions debug ndots:0\n\
+         # Based on host file: '/etc/resolv.conf' (internal resolver)\n# ExtServers: [10.9.9.9]\n\
+         # Overrides: [nameservers search options]\n# Option ndots from: internal\n",
+    );
+    let refused = |option: &str, value: &str, why: &str| {
+        let complaint = format!("invalid argument {value:?} for \"{option}\" flag: {why}");
+        sandbox.sampan(["run", option, value, "busybox", "true"]).fails(125).complains(&complaint);
+    };
+    refused("--dns", "x", "IP address is not correctly formatted: x");
+    refused("--dns-search", "..", ".. is not a valid domain");
+    refused("--add-host", "x", "bad format for add-host: \"x\"");
+    refused("--add-host", "a:b", "invalid IP address in add-host: \"b\"");
+}
+
+#[test]
+fn a_link_is_another_name_for_a_container_that_runs() {
+    let Some(sandbox) = sandbox() else { return };
+    let id = background(&sandbox, &["--name", "web"], SERVER);
+    sandbox.wait_for_log(&id, "ready");
+    shell(&sandbox, &["--link", "web:www"], "wget -q -O - http://www/name")
+        .ok()
+        .prints(&format!("{}\n", &id[..12]));
+    sandbox.sampan(["rm", "-f", "web"]).ok();
+    sandbox
+        .sampan(["run", "--link", "web:www", "busybox", "true"])
+        .fails(125)
+        .complains("No such container: web");
+}
+
+#[test]
+fn a_network_of_ones_own_speaks_ipv6_and_the_default_one_does_not() {
+    let Some(sandbox) = sandbox() else { return };
+    network(&sandbox, "blue");
+    let id = background(&sandbox, &["--name", "web", "--network", "blue", "-p", "4000:80"], SERVER);
+    sandbox.wait_for_log(&id, "ready");
+    let address = inspect(&sandbox, "web", "{{.NetworkSettings.Networks.blue.GlobalIPv6Address}}");
+    assert!(address.starts_with("fd"), "{address}");
+    let script =
+        format!("wget -q -O - 'http://[{address}]/name'; nslookup -type=aaaa web | grep -c '{address}'");
+    shell(&sandbox, &["--network", "blue"], &script).ok().prints(&format!("{}\n1\n", &id[..12]));
+    for published in ["127.0.0.1:4000", "[::1]:4000"] {
+        assert!(sandbox.ask(published, NAME).unwrap().ends_with(&format!("{}\n", &id[..12])), "{published}");
+    }
+    shell(&sandbox, &[], "grep -c eth0 /proc/net/if_inet6").fails(1).prints("0\n");
+    let speaks = |name: &str| {
+        sandbox.sampan(["network", "inspect", "-f", "{{.EnableIPv6}}", name]).ok().word().to_owned()
+    };
+    sandbox.sampan(["network", "create", "--ipv6=false", "green"]).ok();
+    sandbox.sampan(["network", "create", "--subnet", "10.99.0.0/24", "red"]).ok();
+    assert_eq!(
+        [speaks("blue"), speaks("green"), speaks("red"), speaks("bridge")],
+        ["true", "false", "false", "false"]
+    );
+    let both =
+        ["--subnet", "10.98.0.0/24", "--subnet", "fd12::/64", "--gateway", "fd12::fe", "--ipv6", "grey"];
+    sandbox.sampan([&["network", "create"], &both[..]].concat()).ok();
+    let script =
+        "ip -6 -o addr show eth0 | grep -o 'inet6 fd[^ ]*'; ip -6 route | grep default | cut -d' ' -f3";
+    shell(&sandbox, &["--network", "grey", "--ip6", "fd12::99"], script)
+        .ok()
+        .prints("inet6 fd12::99/64\nfd12::fe\n");
+}
+
+#[test]
+fn of_many_ports_of_the_host_the_first_free_one_is_taken() {
+    let Some(sandbox) = sandbox() else { return };
+    let options = ["-p", "127.0.0.1:7000-7001:80"];
+    for (name, port) in [("one", 7000), ("two", 7001)] {
+        let id = background(&sandbox, &[&["--name", name], &options[..]].concat(), SERVER);
+        sandbox.wait_for_log(&id, "ready");
+        sandbox.sampan(["port", name]).ok().prints(&format!("80/tcp -> 127.0.0.1:{port}\n"));
+        assert!(
+            sandbox.ask(&format!("127.0.0.1:{port}"), NAME).unwrap().ends_with(&format!("{}\n", &id[..12]))
+        );
+    }
+    sandbox
+        .sampan([&["run", "--rm"], &options[..], &["busybox", "true"]].concat())
+        .fails(125)
+        .complains("address already in use");
+    let bindings = "{{json (index .HostConfig.PortBindings \"80/tcp\")}}";
+    assert_eq!(inspect(&sandbox, "one", bindings), "[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"7000-7001\"}]");
+}
+
+#[test]
+fn a_macvlan_is_a_part_of_an_interface_of_the_hosts() {
+    let Some(sandbox) = sandbox() else { return };
+    // With somebody on it, the bridge is as good as a network card.
+    idle(&sandbox, &["--name", "neighbour"]);
+    let template = "{{index .Options \"com.docker.network.bridge.name\"}}";
+    let parent = sandbox.sampan(["network", "inspect", "-f", template, "bridge"]).ok().word().to_owned();
+    let option = format!("parent={parent}");
+    let create = ["network", "create", "-d", "macvlan", "--subnet", "10.99.0.0/24", "-o"];
+    sandbox.sampan([&create[..], &[&option, "lan"]].concat()).ok();
+    let id = background(&sandbox, &["--name", "web", "--network", "lan", "--ip", "10.99.0.9"], SERVER);
+    sandbox.wait_for_log(&id, "ready");
+    shell(&sandbox, &["--network", "lan"], "wget -q -O - http://web/name")
+        .ok()
+        .prints(&format!("{}\n", &id[..12]));
+    sandbox
+        .sampan(["network", "create", "-d", "macvlan", "x"])
+        .fails(1)
+        .complains("takes -o parent=INTERFACE");
+    sandbox
+        .sampan([&create[..], &[&option, "-o", "macvlan_mode=loud", "x"]].concat())
+        .fails(1)
+        .complains("requested macvlan mode 'loud' is not valid");
+    sandbox.sampan(["rm", "-f", "web"]).ok();
+    sandbox.sampan(["network", "rm", "lan"]).ok();
 }

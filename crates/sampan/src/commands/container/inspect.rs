@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use clap::Args;
 use engine::{
     Engine, EngineError, Status,
-    container::{Container, MountSource, Seccomp},
+    container::{Container, HostAddress, MountSource, Seccomp},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
     cli::{Globals, Verb},
-    commands::system::inspect::show,
+    commands::{network, system::inspect::show},
     session,
 };
 
@@ -101,13 +101,21 @@ fn state(status: &Status) -> Value {
     })
 }
 
+/// The host's port, or the ports of which one will do.
+fn host_ports(publish: &types::Publish) -> String {
+    match (publish.host_port, publish.host_port_last) {
+        (Some(first), Some(last)) => format!("{first}-{last}"),
+        (port, _) => port.map(|port| port.to_string()).unwrap_or_default(),
+    }
+}
+
 fn host_config(container: &Container) -> Value {
     let config = &container.config;
     let mut bindings = Map::new();
     for publish in &config.publish {
         let host = json!({
             "HostIp": publish.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
-            "HostPort": publish.host_port.map(|port| port.to_string()).unwrap_or_default(),
+            "HostPort": host_ports(publish),
         });
         let ports = bindings.entry(publish.container.to_string()).or_insert_with(|| json!([]));
         ports.as_array_mut().expect("just made an array").push(host);
@@ -133,12 +141,21 @@ fn host_config(container: &Container) -> Value {
     if config.seccomp == Seccomp::Unconfined {
         security.push("seccomp=unconfined");
     }
+    let hosts = config.naming.hosts.iter().map(|(name, address)| match address {
+        HostAddress::Ip(address) => format!("{name}:{address}"),
+        HostAddress::Gateway => format!("{name}:host-gateway"),
+    });
+    let hosts: Vec<String> = hosts.collect();
     let none_if_empty = |list: Vec<&str>| if list.is_empty() { Value::Null } else { json!(list) };
     json!({
         "Binds": if binds.is_empty() { Value::Null } else { json!(binds) },
         "LogConfig": { "Type": "local", "Config": {} },
-        "NetworkMode": config.network.name(),
+        "NetworkMode": config.network.mode.name(),
         "PortBindings": bindings,
+        "Dns": config.naming.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "DnsOptions": config.naming.options,
+        "DnsSearch": config.naming.search,
+        "ExtraHosts": none_if_empty(hosts.iter().map(String::as_str).collect()),
         "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
         "AutoRemove": config.auto_remove,
         "CapAdd": none_if_empty(config.cap_add.iter().map(String::as_str).collect()),
@@ -169,7 +186,7 @@ fn own_config(container: &Container) -> Value {
     let volumes = set(volumes.map(|mount| mount.destination.clone()).collect());
     json!({
         "Hostname": config.hostname,
-        "Domainname": "",
+        "Domainname": config.naming.domain,
         "User": config.user,
         "AttachStdin": config.attach.input,
         "AttachStdout": config.attach.output,
@@ -221,26 +238,10 @@ fn mounts(engine: &Engine, container: &Container) -> Vec<Value> {
 
 fn network_settings(engine: &Engine, container: &Container, status: &Status) -> Result<Value, EngineError> {
     let config = &container.config;
-    let network = engine.network_of(&config.network)?;
-    let endpoint = match (&network, status) {
-        (Some(network), Status::Running(_)) => {
-            engine.endpoints(network)?.into_iter().find(|endpoint| endpoint.container == container.id)
-        }
-        _ => None,
-    };
-    let address = endpoint.as_ref().map(|endpoint| endpoint.address.to_string()).unwrap_or_default();
-    let gateway = network.as_ref().map(|network| network.config.gateway.to_string()).unwrap_or_default();
-    let prefix = network.as_ref().map_or(0, |network| network.config.subnet.prefix_len());
-    let mac = endpoint.as_ref().map(|endpoint| endpoint.mac.to_string()).unwrap_or_default();
-    let aliases = match &config.network {
-        engine::container::NetworkMode::User { aliases, .. } => {
-            let mut aliases = aliases.clone();
-            aliases.push(container.id.short());
-            json!(aliases)
-        }
-        _ => Value::Null,
-    };
-    let running = endpoint.is_some();
+    let mut networks = Map::new();
+    for name in config.network.names() {
+        networks.insert(name.to_owned(), network::inspect::endpoint(engine, container, status, name)?);
+    }
     let mut ports = Map::new();
     if let Status::Running(started) = status {
         for port in &config.exposed {
@@ -254,29 +255,32 @@ fn network_settings(engine: &Engine, container: &Container, status: &Status) -> 
             ports.insert(port.to_string(), if hosts.is_empty() { Value::Null } else { json!(hosts) });
         }
     }
-    let shown = |text: &str| if running { json!(text) } else { json!("") };
-    let own = json!({
-        "IPAMConfig": null,
-        "Links": null,
-        "Aliases": aliases,
-        "NetworkID": network.as_ref().map(|network| network.id.to_string()).unwrap_or_default(),
-        "EndpointID": "",
-        "Gateway": shown(&gateway),
-        "IPAddress": address,
-        "IPPrefixLen": if running { prefix } else { 0 },
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "MacAddress": mac,
-    });
+    // The same again for the default network, as it was before there were others.
+    let default = networks.get("bridge").cloned().unwrap_or_else(network::inspect::no_endpoint);
+    let is_running = matches!(status, Status::Running(_));
+    let sandbox =
+        if is_running { types::Digest::of(container.id.to_string().as_bytes()).hex() } else { String::new() };
     Ok(json!({
         "Bridge": "",
-        "SandboxID": "",
+        "SandboxID": sandbox,
+        "SandboxKey": match status {
+            Status::Running(started) => format!("/proc/{}/ns/net", started.pid),
+            _ => String::new(),
+        },
         "Ports": ports,
-        "Gateway": shown(&gateway),
-        "IPAddress": address,
-        "IPPrefixLen": if running { prefix } else { 0 },
-        "MacAddress": mac,
-        "Networks": { config.network.name(): own },
+        "HairpinMode": false,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": null,
+        "SecondaryIPv6Addresses": null,
+        "EndpointID": default["EndpointID"],
+        "Gateway": default["Gateway"],
+        "GlobalIPv6Address": default["GlobalIPv6Address"],
+        "GlobalIPv6PrefixLen": default["GlobalIPv6PrefixLen"],
+        "IPAddress": default["IPAddress"],
+        "IPPrefixLen": default["IPPrefixLen"],
+        "IPv6Gateway": default["IPv6Gateway"],
+        "MacAddress": default["MacAddress"],
+        "Networks": networks,
     }))
 }

@@ -140,7 +140,7 @@ impl Filter {
                     || config.image_id.hex().starts_with(image.as_str())
                     || config.image.split(':').next() == Some(image)
             }
-            Filter::Network(name) => config.network.name() == name,
+            Filter::Network(name) => config.network.names().contains(&name.as_str()),
             Filter::Exited(code) => matches!(status, Status::Exited(ended) if ended.code == *code),
         }
     }
@@ -204,7 +204,7 @@ fn row(
             ("Names", json!(&*container.name)),
             ("Labels", json!(labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","))),
             ("Mounts", json!(mounts.join(","))),
-            ("Networks", json!(config.network.name())),
+            ("Networks", json!(config.network.names().join(","))),
             ("Size", json!(size.describe())),
         ],
         labels: Some(labels),

@@ -13,6 +13,7 @@ pub mod kill;
 pub mod logs;
 pub mod ls;
 mod mounts;
+pub mod networks;
 mod options;
 pub mod port;
 pub mod restart;

@@ -6,7 +6,7 @@ use clap::Args;
 use engine::container::{Create, Limits, Seccomp, Streams, Ulimit};
 use types::{Bytes, Port, Publish};
 
-use super::mounts;
+use super::{mounts, networks::Networks};
 
 /// How a container is to be.
 #[derive(Args)]
@@ -56,12 +56,8 @@ pub struct Options {
     /// Assign a name to the container
     #[arg(long)]
     name: Option<String>,
-    /// Connect a container to a network
-    #[arg(long, alias = "net", value_name = "network")]
-    network: Option<String>,
-    /// Add network-scoped alias for the container
-    #[arg(long, alias = "net-alias")]
-    network_alias: Vec<String>,
+    #[command(flatten)]
+    networks: Networks,
     /// Tune container pids limit (set -1 for unlimited)
     #[arg(long, value_name = "int")]
     pids_limit: Option<i64>,
@@ -199,8 +195,8 @@ impl Options {
             mounts,
             volumes_from,
             volume_driver: self.volume_driver.unwrap_or_default(),
-            network: self.network,
-            network_aliases: self.network_alias,
+            naming: self.networks.naming(),
+            networks: self.networks.memberships()?,
             limits: Limits {
                 memory: self.memory,
                 nano_cpus: self.cpus.as_deref().map(nano_cpus).transpose()?,

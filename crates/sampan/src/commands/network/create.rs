@@ -1,8 +1,9 @@
 //! `network create`: a network whose containers find each other by name.
 
-use std::process::ExitCode;
+use std::{net::IpAddr, process::ExitCode};
 
-use clap::Args;
+use clap::{ArgAction, Args};
+use engine::network::NetworkRequest;
 
 use crate::{
     cli::{Globals, Verb},
@@ -12,18 +13,48 @@ use crate::{
 /// Create a network
 #[derive(Args)]
 pub struct Create {
+    /// Enable manual container attachment
+    #[arg(long)]
+    attachable: bool,
+    /// Auxiliary IPv4 or IPv6 addresses used by Network driver
+    #[arg(long, value_name = "map")]
+    aux_address: Vec<String>,
     /// Driver to manage the Network
-    #[arg(short, long, default_value = "bridge")]
+    #[arg(short, long, default_value = "bridge", value_name = "string")]
     driver: String,
+    /// IPv4 or IPv6 Gateway for the master subnet
+    #[arg(long, value_name = "strings")]
+    gateway: Vec<String>,
     /// Restrict external access to the network
     #[arg(long)]
     internal: bool,
+    /// Allocate container ip from a sub-range
+    #[arg(long, value_name = "strings")]
+    ip_range: Vec<String>,
+    /// IP Address Management Driver
+    #[arg(long, default_value = "default", value_name = "string")]
+    ipam_driver: String,
+    /// Set IPAM driver specific options
+    #[arg(long, value_name = "map")]
+    ipam_opt: Vec<String>,
+    /// Enable or disable IPv4 address assignment
+    #[arg(long, default_value_t = true)]
+    ipv4: bool,
+    /// Enable or disable IPv6 address assignment
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    ipv6: Option<bool>,
     /// Set metadata on a network
-    #[arg(long)]
+    #[arg(long, value_name = "list")]
     label: Vec<String>,
-    /// Subnet in CIDR format that represents a network segment
+    /// Set driver specific options
+    #[arg(short, long, value_name = "map")]
+    opt: Vec<String>,
+    /// Control the network's scope
     #[arg(long, value_name = "string")]
-    subnet: Option<String>,
+    scope: Option<String>,
+    /// Subnet in CIDR format that represents a network segment
+    #[arg(long, value_name = "strings")]
+    subnet: Vec<String>,
     network: String,
 }
 
@@ -32,29 +63,52 @@ impl Verb for Create {
     const USAGE: &'static str = "[OPTIONS] NETWORK";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        if self.driver != "bridge" {
-            anyhow::bail!("Error response from daemon: plugin {:?} not found", self.driver);
+        let refuse = |text: String| Err(anyhow::anyhow!("Error response from daemon: {text}"));
+        if !self.ipv4 {
+            return refuse("a network without IPv4 is not supported".to_owned());
         }
-        let subnet = self.subnet.map(|subnet| {
-            subnet.parse().map_err(|_| {
-                anyhow::anyhow!(
-                    "invalid subnet {subnet}: expected an address and a prefix length, such as 10.1.0.0/24"
-                )
-            })
-        });
-        let labels = self.label.iter().map(|label| {
-            let (key, value) = label.split_once('=').unwrap_or((label, ""));
-            (key.to_owned(), value.to_owned())
-        });
-        let name =
-            self.network.parse().map_err(|error| anyhow::anyhow!("Error response from daemon: {error}"))?;
-        let network = session::open(globals)?.create_network(
-            name,
-            subnet.transpose()?,
-            self.internal,
-            labels.collect(),
-        )?;
-        println!("{}", network.id);
+        if self.ipam_driver != "default" || !self.ipam_opt.is_empty() {
+            return refuse(format!("could not find ipam driver {}", self.ipam_driver));
+        }
+        if let Some(scope) = self.scope.filter(|scope| scope != "local") {
+            return refuse(format!("a network of scope {scope} takes a cluster"));
+        }
+        let address = |text: &str| -> anyhow::Result<IpAddr> {
+            text.parse().map_err(|_| anyhow::anyhow!("no matching subnet for gateway {text}"))
+        };
+        let gateways = words(&self.gateway).map(address).collect::<anyhow::Result<_>>()?;
+        let mut auxiliary = Vec::new();
+        for text in &self.aux_address {
+            let (name, address) = pair(text);
+            let parsed = address
+                .parse()
+                .map_err(|_| anyhow::anyhow!("no matching subnet for aux-address {address}"))?;
+            auxiliary.push((name, parsed));
+        }
+        let request = NetworkRequest {
+            name: self.network,
+            driver: self.driver.parse()?,
+            subnets: words(&self.subnet).map(str::to_owned).collect(),
+            gateways,
+            ranges: words(&self.ip_range).map(str::to_owned).collect(),
+            auxiliary,
+            internal: self.internal,
+            attachable: self.attachable,
+            ipv6: self.ipv6,
+            options: self.opt.iter().map(|option| pair(option)).collect(),
+            labels: self.label.iter().map(|label| pair(label)).collect(),
+        };
+        println!("{}", session::open(globals)?.create_network(request)?.id);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Each flag may hold several, joined by commas.
+fn words(flags: &[String]) -> impl Iterator<Item = &str> {
+    flags.iter().flat_map(|flag| flag.split(','))
+}
+
+fn pair(text: &str) -> (String, String) {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    (key.to_owned(), value.to_owned())
 }

@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use engine::network::NetworkFilters;
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::{
     cli::{Globals, Verb},
+    filter::{Filter, pairs},
     output::{
         format::{Fields, Format, Row},
         human,
@@ -17,6 +20,9 @@ use crate::{
 /// List networks
 #[derive(Args)]
 pub struct List {
+    /// Provide filter values (e.g. "driver=bridge")
+    #[arg(short, long, value_name = "filter")]
+    filter: Vec<Filter>,
     /// Format output using a custom template
     #[arg(long)]
     format: Option<String>,
@@ -34,31 +40,29 @@ impl Verb for List {
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let format = Format::parse(self.format.as_deref(), &["ID", "Name", "Driver", "Scope"])?;
-        let networks = session::open(globals)?.networks()?;
-        let mut listed: Vec<(String, String, &str)> = networks
-            .iter()
-            .map(|network| (network.id.to_string(), network.name.to_string(), "bridge"))
-            .collect();
-        // Not networks that anybody makes, but names for having the host's or none; their ids say so.
-        for (name, driver) in [("host", "host"), ("none", "null")] {
-            listed.push((types::Digest::of(name.as_bytes()).hex(), name.to_owned(), driver));
-        }
-        listed.sort_by(|a, b| a.1.cmp(&b.1));
+        let filters =
+            NetworkFilters::parse(pairs(&self.filter), NetworkFilters::OF_LISTINGS, Timestamp::now())?;
+        let listed = session::open(globals)?.list_networks(&filters)?;
         let short = |id: &str| if self.no_trunc { id.to_owned() } else { human::short_id(id).to_owned() };
         if self.quiet {
-            listed.iter().for_each(|(id, ..)| println!("{}", short(id)));
+            listed.iter().for_each(|network| println!("{}", short(&network.id)));
             return Ok(ExitCode::SUCCESS);
         }
         let rows: Vec<Row> = listed
             .iter()
-            .map(|(id, name, driver)| Row {
+            .map(|network| Row {
                 fields: vec![
-                    ("ID", json!(short(id))),
-                    ("Name", json!(name)),
-                    ("Driver", json!(driver)),
+                    ("ID", json!(short(&network.id))),
+                    ("Name", json!(network.name)),
+                    ("Driver", json!(network.driver)),
                     ("Scope", json!("local")),
+                    ("IPv4", json!("true")),
+                    ("IPv6", json!(network.ipv6.to_string())),
+                    ("Internal", json!(network.internal.to_string())),
+                    ("Labels", json!(labels(&network.labels))),
+                    ("CreatedAt", json!(human::local_time(network.created))),
                 ],
-                labels: None,
+                labels: Some(network.labels.iter().cloned().collect()),
             })
             .collect();
         print!("{}", format.show(FIELDS, &rows)?);
@@ -66,4 +70,18 @@ impl Verb for List {
     }
 }
 
-const FIELDS: Fields = &[("ID", "NETWORK ID"), ("Name", "NAME"), ("Driver", "DRIVER"), ("Scope", "SCOPE")];
+fn labels(labels: &[(String, String)]) -> String {
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+const FIELDS: Fields = &[
+    ("ID", "NETWORK ID"),
+    ("Name", "NAME"),
+    ("Driver", "DRIVER"),
+    ("Scope", "SCOPE"),
+    ("IPv4", "IPV4"),
+    ("IPv6", "IPV6"),
+    ("Internal", "INTERNAL"),
+    ("Labels", "LABELS"),
+    ("CreatedAt", "CREATED AT"),
+];

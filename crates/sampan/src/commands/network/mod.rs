@@ -3,4 +3,5 @@
 pub mod create;
 pub mod inspect;
 pub mod ls;
+pub mod prune;
 pub mod rm;
