@@ -3,10 +3,10 @@
 use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddrV4},
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use network::{Firewall, Forward, Relay, Reservation, dns, dns::Resolver};
+use network::{Attachment, Firewall, Forward, Relay, Reservation, dns, dns::Resolver};
 use runtime::Failure;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with};
 use types::{Protocol, Publish};
@@ -18,6 +18,8 @@ use crate::order::Network;
 pub struct Connection {
     /// The ports as they were published, with the host's ports filled in.
     pub published: Vec<Publish>,
+    /// What it is connected to.
+    network: Network,
     forwards: Option<(Firewall, Vec<Forward>)>,
     /// Keep ports that nothing is relayed from to ourselves.
     _reserved: Vec<OwnedFd>,
@@ -37,6 +39,7 @@ impl Connection {
         let Some((address, addresses)) = addresses(network).filter(|_| !published.is_empty()) else {
             return Ok(Connection {
                 published,
+                network: network.clone(),
                 forwards: None,
                 _reserved: Vec::new(),
                 relay: None,
@@ -54,6 +57,7 @@ impl Connection {
             relayed.into_iter().map(|(port, socket)| (socket, SocketAddrV4::new(address, port.number)));
         let connection = Connection {
             published,
+            network: network.clone(),
             forwards: Some((firewall, forwards)),
             _reserved: kept.into_iter().map(|(_, socket)| socket).collect(),
             relay: None,
@@ -66,6 +70,59 @@ impl Connection {
                 Err(Failure::setup(format_args!("relaying ports: {error}")))
             }
         }
+    }
+
+    /// Connects the container, whose process is `pid`, to what `now` says instead. On failure, interfaces that are new are
+    /// taken away again.
+    pub fn change(&mut self, now: Network, pid: i32) -> Result<(), Failure> {
+        let netns =
+            fs::File::open(format!("/proc/{pid}/ns/net")).map_err(context("the network namespace"))?;
+        let before = self.network.clone();
+        if let Err(failure) = self.change_from(&before, &now, netns.as_fd()) {
+            // The first failure is the one to tell; the order says again what it said before.
+            let _ = self.change_from(&now, &before, netns.as_fd());
+            return Err(failure);
+        }
+        self.network = now;
+        Ok(())
+    }
+
+    fn change_from(&mut self, before: &Network, now: &Network, netns: BorrowedFd<'_>) -> Result<(), Failure> {
+        let lacks = |network: &Network, one: &Attachment| {
+            network.attachments.iter().all(|other| other.host_interface != one.host_interface)
+        };
+        let gone: Vec<_> = before.attachments.iter().filter(|one| lacks(now, one)).cloned().collect();
+        let new: Vec<_> = now.attachments.iter().filter(|one| lacks(before, one)).cloned().collect();
+        network::detach(netns, &gone).map_err(failure)?;
+        if !new.is_empty() {
+            network::attach(netns, &new).map_err(failure)?;
+        }
+        network::lead_out(netns, &now.attachments).map_err(failure)?;
+        match &mut self.resolver {
+            Some(resolver) => resolver.reconfigure(now.names.clone(), now.upstreams.clone()),
+            None if now.names.is_empty() => {}
+            none => *none = Some(resolve(now, netns)?),
+        }
+        self.lead_ports(before, now)
+    }
+
+    /// Leads published ports to where the container is by now.
+    fn lead_ports(&mut self, before: &Network, now: &Network) -> Result<(), Failure> {
+        let (old, new) = (addresses(before), addresses(now));
+        if old == new || self.published.is_empty() {
+            return Ok(());
+        }
+        let (firewall, old) = match self.forwards.take() {
+            Some(forwards) => forwards,
+            None => (Firewall::open(&now.table).map_err(failure)?, Vec::new()),
+        };
+        let new_forwards = new.iter().flat_map(|(_, all)| forwards(&self.published, all)).collect::<Vec<_>>();
+        let led = firewall.unpublish(&old).and_then(|()| firewall.publish(&new_forwards));
+        self.forwards = Some((firewall, new_forwards));
+        if let (Some(relay), Some((address, _))) = (&mut self.relay, new) {
+            relay.lead_to(address);
+        }
+        led.map_err(failure)
     }
 
     /// Takes back what the host was told about the container.

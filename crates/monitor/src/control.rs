@@ -8,6 +8,8 @@
 //!   command ── Attach { input, output, errors } ──▶ monitor    with descriptors for the outputs that are wanted
 //!           ◀── Attached ──────────────────────────            with the way to the input, or the terminal
 //!           ── InputEnded ────────────────────────▶            nothing more will be typed
+//!           ── Reconnect ─────────────────────────▶            the order says something else of the network now
+//!           ◀── Reconnected, or Failed ────────────            when the container is connected so
 //!           ── Keep ──────────────────────────────▶            with the terminal of an exec that is left alone
 //!           ◀── Exited { code } ───────────────────            after everything is cleaned up
 //!           ◀── TooSlow ───────────────────────────            the output was not taken: see `audience`
@@ -34,6 +36,8 @@ pub(crate) enum Request {
     /// Nothing more comes from this process's input. A container that reads only what the first one has to say is
     /// told that its input has ended.
     InputEnded,
+    /// Connects the container as its order says by now.
+    Reconnect,
     /// Keeps the terminal that comes along open, and what is said there from being waited for, until nobody uses it.
     Keep,
 }
@@ -48,6 +52,8 @@ pub(crate) enum Report {
     Failed(runtime::Failure),
     /// Comes with the way to the input, if that was asked for and is open, or with the terminal, if there is one.
     Attached,
+    /// The container is connected as its order says.
+    Reconnected,
     /// The output was not taken for too long: it goes on without this process.
     TooSlow,
     /// The program has ended, and nothing of it is left.

@@ -93,6 +93,17 @@ pub fn join(bundle: &Path, part: Part<'_>) -> Result<Option<Running>, LaunchErro
     Ok(Some(running))
 }
 
+/// Has the monitor of the container in `bundle` connect it as its order says by now; see [`Order::replace`].
+pub fn reconnect(bundle: &Path) -> Result<(), LaunchError> {
+    let Some(channel) = control::connect(bundle)? else { return Err(LaunchError::MonitorLost) };
+    Request::Reconnect.send(&channel, &[])?;
+    match Report::receive(&channel)? {
+        Some((Report::Reconnected, _)) => Ok(()),
+        Some((Report::Failed(failure), _)) => Err(LaunchError::Failed(failure)),
+        _ => Err(LaunchError::MonitorLost),
+    }
+}
+
 /// Has the monitor of the container in `bundle` keep the terminal with this master open for the process on it.
 pub fn keep_terminal(bundle: &Path, master: BorrowedFd<'_>) -> io::Result<()> {
     match control::connect(bundle)? {

@@ -29,7 +29,7 @@ mod volumes;
 mod watch;
 
 pub use control::Part;
-pub use launch::{Gifts, LaunchError, Running, join, keep_terminal, launch};
+pub use launch::{Gifts, LaunchError, Running, join, keep_terminal, launch, reconnect};
 pub use order::{Input, Network, OnAbandon, Order, TerminalSize};
 pub use record::{Ended, Lock, Started};
 pub use role::{ROLE, play};

@@ -90,7 +90,7 @@ pub enum Input {
 }
 
 /// The container's own end of the network.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Network {
     /// The firewall table of this engine.
     pub table: String,

@@ -61,7 +61,9 @@ fn live() -> io::Result<()> {
     channel.set_nonblocking()?;
 
     let mut outcome = carry_out(&order, &bundle, confidential, &channel);
-    release_claims(order.network.as_ref());
+    // As it is by now: the container may have joined networks and left others.
+    let last = Order::load(&bundle)?;
+    release_claims(last.as_ref().unwrap_or(&order).network.as_ref());
     // One that cannot be ended is found to have no user when somebody sweeps up.
     order.volumes.iter().for_each(|volume| drop(volume.end()));
     let record = match &outcome {
@@ -280,6 +282,7 @@ fn watch(
     // A launcher that is gone is noticed by the watch.
     let _ = Report::Started { publish: record.publish }.send(channel, None);
     let watch = Watch {
+        bundle,
         on_abandon: order.on_abandon,
         process: &process.child,
         channel: channel.try_clone().map_err(context("the launcher"))?,

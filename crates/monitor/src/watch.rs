@@ -4,10 +4,12 @@ use std::{
     io,
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
     time::Instant,
 };
 
 use network::{Relay, dns::Resolver};
+use runtime::Failure;
 use rustix::{
     event::{
         Timespec,
@@ -27,12 +29,14 @@ use crate::{
     connection::Connection,
     control::{Report, Request},
     log::{self, Stream},
-    order::OnAbandon,
+    order::{OnAbandon, Order},
     role::Launcher,
 };
 
 /// Everything a monitor waits for.
 pub struct Watch<'a> {
+    /// The container's directory.
+    pub bundle: &'a Path,
     pub on_abandon: OnAbandon,
     pub process: &'a Child,
     /// To the launcher.
@@ -235,6 +239,14 @@ impl Loop<'_> {
                 }
                 Ok(())
             }
+            Request::Reconnect => {
+                let report = match self.reconnect() {
+                    Ok(()) => Report::Reconnected,
+                    Err(failure) => Report::Failed(failure),
+                };
+                let Some(member) = self.audience.member(id) else { return Ok(()) };
+                report.send(&member.channel, None)
+            }
             Request::Keep => {
                 for terminal in descriptors {
                     rustix::fs::fcntl_setfl(&terminal, OFlags::NONBLOCK)?;
@@ -244,6 +256,22 @@ impl Loop<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Connects the container as its order says by now.
+    fn reconnect(&mut self) -> Result<(), Failure> {
+        let Watch { bundle, process, connection, .. } = &mut self.watch;
+        let order =
+            Order::load(bundle).map_err(|error| Failure::setup(format_args!("the order: {error}")))?;
+        let (Some(connection), Some(network)) = (connection, order.and_then(|order| order.network)) else {
+            return Err(Failure::setup("the container has no network of its own"));
+        };
+        let answered = connection.resolver.is_some();
+        let changed = connection.change(network, process.pid.as_raw_nonzero().get());
+        if let (false, Some(resolver)) = (answered, &connection.resolver) {
+            add(&self.poll, resolver.as_fd(), RESOLVER).map_err(Failure::setup)?;
+        }
+        changed
     }
 
     /// Lets a member of the audience go.

@@ -123,8 +123,14 @@ impl Engine {
             }
         }
         let images = self.mounted_images(&config)?;
-        let places =
-            Places { directory: &container.directory, layers: &layers, volumes, images, mounts: &[] };
+        let places = Places {
+            directory: &container.directory,
+            layers: &layers,
+            volumes,
+            images,
+            mounts: &[],
+            network_namespace: None,
+        };
         let mut spec = spec::build(&config, &places)?;
         let mut mounts = spec.mounts().clone().unwrap_or_default();
         if let (Layering::ReadOnly, Some(first)) = (layering, mounts.first_mut()) {
@@ -150,6 +156,7 @@ impl Engine {
             volumes: Default::default(),
             images: Default::default(),
             mounts: &[],
+            network_namespace: None,
         };
         let mut config = container.config.clone();
         config.mounts.clear();

@@ -3,6 +3,7 @@
 mod changes;
 mod claims;
 mod config;
+mod connect;
 mod create;
 mod exec;
 mod files;
@@ -20,8 +21,8 @@ pub use monitor::{Part, Status, log::Stream};
 pub use self::{
     changes::{Change, ChangeKind, Commit},
     config::{
-        Below, Config, Limits, Mount, MountSource, Ownership, Seccomp, Streams, SwapLimit,
-        Ulimit, VolumesFrom,
+        Below, Config, Limits, Mount, MountSource, Ownership, Seccomp, Streams, SwapLimit, Ulimit,
+        VolumesFrom,
     },
     create::Create,
     exec::{Exec, ExecIo, Execution},

@@ -512,7 +512,7 @@ fn write_host_files(container: &Container, claims: &[Claim], extra: &str) -> Res
     write("hostname", &format!("{}\n", config.hostname))
 }
 
-fn launch_error(error: LaunchError) -> EngineError {
+pub(super) fn launch_error(error: LaunchError) -> EngineError {
     match error {
         LaunchError::Failed(failure) => EngineError::Start(failure),
         LaunchError::MonitorLost => EngineError::MonitorLost,

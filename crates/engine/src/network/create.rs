@@ -151,10 +151,9 @@ impl Engine {
             labels: request.labels,
         };
         let network = Network::of(NetworkRow { id, name, created: crate::now(), config });
-        network.bring_up(&self.firewall()?).and_then(|()| self.record(&network)).map_err(|error| {
+        network.bring_up(&self.firewall()?).and_then(|()| self.record(&network)).inspect_err(|_| {
             // What could not be recorded is nobody's. The first failure is the one to tell.
             let _ = self.firewall().and_then(|firewall| network.take_down(&firewall));
-            error
         })?;
         Ok(network)
     }

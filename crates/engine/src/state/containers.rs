@@ -6,7 +6,7 @@ use types::{ContainerId, Digest, Name};
 use super::{State, images::parsed};
 use crate::{container::Config, error::EngineError};
 
-/// A container as it was created. Nothing here changes when it runs.
+/// A container as it was configured. Nothing here changes because it runs.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct ContainerRow {
     pub id: ContainerId,
@@ -39,6 +39,14 @@ impl State {
             }
             other => Ok(other.map(drop)?),
         }
+    }
+
+    /// Replaces how a container is configured.
+    pub fn set_config(&self, id: &ContainerId, config: &Config) -> Result<(), EngineError> {
+        let config = serde_json::to_string(config).map_err(std::io::Error::from)?;
+        let sql = "UPDATE containers SET config = ?2 WHERE id = ?1";
+        self.connection.prepare_cached(sql)?.execute(params![id.to_string(), config])?;
+        Ok(())
     }
 
     pub fn delete_container(&self, id: &ContainerId) -> Result<(), EngineError> {

@@ -505,3 +505,101 @@ fn a_macvlan_is_a_part_of_an_interface_of_the_hosts() {
     sandbox.sampan(["rm", "-f", "web"]).ok();
     sandbox.sampan(["network", "rm", "lan"]).ok();
 }
+
+#[test]
+fn a_container_joins_and_leaves_networks_while_it_runs() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.sampan(["network", "create", "--subnet", "10.98.0.0/24", "blue"]).ok();
+    sandbox.sampan(["network", "create", "--subnet", "10.99.0.0/24", "green"]).ok();
+    let id = background(&sandbox, &["--name", "web", "--network", "blue"], SERVER);
+    sandbox.wait_for_log(&id, "ready");
+    idle(&sandbox, &["--name", "observer", "--network", "green"]);
+    let ask = |name: &str| {
+        sandbox.sampan(["exec", "observer", "wget", "-q", "-O", "-", &format!("http://{name}/name")])
+    };
+    ask("web").fails(1);
+    for _ in 0..2 {
+        sandbox
+            .sampan(["network", "connect", "--alias", "www", "--ip", "10.99.0.77", "green", "web"])
+            .ok()
+            .prints("");
+        for name in ["web", "www", "10.99.0.77"] {
+            ask(name).ok().prints(&format!("{}\n", &id[..12]));
+        }
+        // The other way too, and both in what is shown.
+        sandbox.sampan(["exec", "web", "nslookup", "observer"]).ok();
+        assert_eq!(inspect(&sandbox, "web", "{{len .NetworkSettings.Networks}}"), "2");
+        sandbox.sampan(["exec", "web", "grep", "-c", "10.99.0.77", "/etc/hosts"]).ok().prints("1\n");
+        sandbox
+            .sampan(["network", "connect", "green", "web"])
+            .fails(1)
+            .complains("endpoint with name web already exists in network green");
+        sandbox.sampan(["network", "disconnect", "green", "web"]).ok().prints("");
+        ask("web").fails(1);
+        sandbox.sampan(["exec", "web", "ls", "/sys/class/net"]).ok().says("eth0\nlo\n");
+        sandbox
+            .sampan(["network", "disconnect", "green", "web"])
+            .fails(1)
+            .complains(&format!("container {id} is not connected to network green"));
+    }
+    // What it joined is where it is after a restart.
+    sandbox.sampan(["network", "connect", "green", "web"]).ok();
+    sandbox.sampan(["network", "disconnect", "blue", "web"]).ok();
+    let script = "ip route | grep default | cut -d' ' -f3";
+    sandbox.sampan(["exec", "web", "sh", "-c", script]).ok().prints("10.99.0.1\n");
+    sandbox.sampan(["restart", "-t", "0", "web"]).ok();
+    sandbox.sampan(["exec", "web", "sh", "-c", script]).ok().prints("10.99.0.1\n");
+    sandbox.sampan(["rm", "-f", "web", "observer"]).ok();
+    sandbox.is_clean();
+}
+
+#[test]
+fn a_container_of_the_default_network_gets_names_when_it_joins_one_that_has_them() {
+    let Some(sandbox) = sandbox() else { return };
+    network(&sandbox, "blue");
+    idle(&sandbox, &["--name", "db", "--network", "blue"]);
+    let id = background(&sandbox, &["--name", "web", "-p", "4000:80"], SERVER);
+    sandbox.wait_for_log(&id, "ready");
+    sandbox.sampan(["network", "connect", "blue", "web"]).ok();
+    sandbox.sampan(["exec", "web", "nslookup", "db"]).ok();
+    // Published ports follow to where the container still is.
+    sandbox.sampan(["network", "disconnect", "bridge", "web"]).ok();
+    assert!(sandbox.ask("127.0.0.1:4000", NAME).unwrap().ends_with(&format!("{}\n", &id[..12])));
+    sandbox.sampan(["network", "disconnect", "blue", "web"]).ok();
+    assert_eq!(inspect(&sandbox, "web", "{{len .NetworkSettings.Networks}}"), "0");
+    sandbox.sampan(["network", "connect", "bridge", "web"]).ok();
+    assert!(sandbox.ask("127.0.0.1:4000", NAME).unwrap().ends_with(&format!("{}\n", &id[..12])));
+}
+
+#[test]
+fn what_has_no_network_of_its_own_joins_none() {
+    let Some(sandbox) = sandbox() else { return };
+    network(&sandbox, "blue");
+    for (mode, why) in [
+        (
+            "host",
+            "container sharing network namespace with another container or host cannot be connected to any other network",
+        ),
+        (
+            "none",
+            "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+        ),
+    ] {
+        sandbox.sampan(["create", "--name", mode, "--network", mode, "busybox", "true"]).ok();
+        sandbox.sampan(["network", "connect", "blue", mode]).fails(1).complains(why);
+    }
+    sandbox.sampan(["create", "--name", "web", "busybox", "true"]).ok();
+    sandbox.sampan(["network", "connect", "red", "web"]).fails(1).complains("network red not found");
+    sandbox.sampan(["network", "connect", "blue", "nobody"]).fails(1).complains("No such container: nobody");
+    sandbox
+        .sampan(["network", "connect", "--ip", "10.0.0.9", "blue", "web"])
+        .fails(1)
+        .complains("only when connecting to networks with user configured subnets");
+    sandbox.sampan(["network", "connect", "--alias", "www", "blue", "web"]).ok();
+    assert_eq!(inspect(&sandbox, "web", "{{len .NetworkSettings.Networks}}"), "2");
+    sandbox.sampan(["network", "disconnect", "blue", "web"]).ok();
+    sandbox
+        .sampan(["network", "disconnect", "blue", "web"])
+        .fails(1)
+        .complains("is not connected to the network blue");
+}

@@ -1,6 +1,8 @@
 //! Commands about networks.
 
+pub mod connect;
 pub mod create;
+pub mod disconnect;
 pub mod inspect;
 pub mod ls;
 pub mod prune;
