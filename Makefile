@@ -11,7 +11,7 @@ SUDO       := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env)
 # Where base images are kept, named here so that sudo does not change it.
 export SAMPAN_IMAGES ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sampan/images
 
-.PHONY: help build install setup images demo test lint bench clean
+.PHONY: help build install setup images demo test fuzz lint bench clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,6 +39,9 @@ test: setup ## Run all tests, README's commands and the tutorial; as root, for t
 	$(CARGO) xtask readme $(TESTED)
 	$(SUDO) env SAMPAN=$(TESTED) SAMPAN_ROOT=$(abspath $(TARGET_DIR))/tutorial PORT=14000 \
 		demo/run.sh
+
+fuzz: ## Search for Dockerfiles and ignore files that break the builder, for SECONDS each
+	SAMPAN_FUZZ_SECONDS=$(or $(SECONDS),300) $(CARGO) test --package builder -- nobody_would_write
 
 lint: ## Check format, lints, and arrows between crates
 	$(CARGO) fmt --all --check

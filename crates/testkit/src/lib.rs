@@ -1,4 +1,5 @@
-//! What tests stand on: a sandbox with an engine of its own, base images, and the check that nothing is left.
+//! What tests stand on: a sandbox with an engine of its own, base images, the check that nothing is left, and
+//! inputs that nobody thought of.
 //!
 //! Knows the program from outside, as its users do, and the traces it leaves on a host. Knows nothing of how it
 //! works. For dev-dependencies only, so what goes wrong here panics, with all it takes to understand it.
@@ -6,6 +7,7 @@
 mod certificate;
 mod disk;
 mod firewall;
+mod fuzz;
 mod hostile;
 mod images;
 mod leaks;
@@ -21,6 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use fuzz::fuzz;
 pub use hostile::{Answer, Ending, Hostile};
 pub use images::base_image;
 pub use lossy::{Fault, Lossy};

@@ -134,3 +134,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn patterns_nobody_would_write() {
+    let words = [
+        "**", "*", "?", "[", "]", "[^", "-", "\\", "/", "!", "..", ".", "\n", "#", "a", "é", "\u{feff}", "$",
+        "+", "(",
+    ];
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/dockerignore");
+    testkit::fuzz(&corpus, &words, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let Ok(ignore) = Ignore::parse(&text) else { return };
+        for path in ["a", "a/b", "a/b/c.txt", "é/[", "..a/b\\c", "src/**/x"] {
+            let verdict = ignore.judge_deep(path);
+            // What the walk would pass over stays out.
+            let passed_over =
+                |at: usize| ignore.judge_deep(&path[..at]).ignored && !ignore.may_reach_into(&path[..at]);
+            if path.match_indices('/').any(|(at, _)| passed_over(at)) {
+                assert!(verdict.ignored, "{path}");
+            }
+        }
+    });
+}

@@ -1,5 +1,9 @@
-use super::*;
+use std::path::Path;
+
 use proptest::prelude::*;
+
+use super::*;
+use crate::expand::Expander;
 
 /// Each statement as `KEYWORD|flags|arguments`, heredocs after it.
 fn outline(source: &str) -> String {
@@ -367,4 +371,57 @@ proptest! {
         let ours = parse(&source).expect("valid").statements.len();
         prop_assert_eq!(Some(ours), oracle(&source).map(|all| all.len()));
     }
+}
+
+/// Whatever the text: it is understood or refused, with a place that is inside of it, and so is every word of it.
+#[test]
+fn dockerfiles_nobody_would_write() {
+    let words = [
+        "RUN ",
+        "COPY ",
+        "FROM ",
+        "ENV ",
+        "ONBUILD ",
+        "HEALTHCHECK ",
+        "<<EOF",
+        "<<-'E'",
+        "\nEOF\n",
+        "\\\n",
+        "\r\n",
+        "# escape=`\n",
+        "--mount=type=",
+        "--chmod=",
+        "${",
+        "}",
+        ":-",
+        "//",
+        "[\"",
+        "\"]",
+        "\"",
+        "'",
+        "\u{feff}",
+        "é",
+        "\0",
+        " ",
+        "=",
+        "#",
+    ];
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/dockerfile");
+    testkit::fuzz(&corpus, &words, |bytes| {
+        let source = String::from_utf8_lossy(bytes);
+        let inside = |span: &Span| assert!(source.get(span.clone()).is_some(), "{span:?}");
+        let dockerfile = match parse(&source) {
+            Err(problem) => return inside(&problem.span),
+            Ok(dockerfile) => dockerfile,
+        };
+        let lookup = |name: &str| name.len().is_multiple_of(2).then(|| name.to_owned());
+        for statement in &dockerfile.statements {
+            inside(&statement.span);
+            let expander = Expander { escape: dockerfile.directives.escape, lookup: &lookup };
+            let _ = expander.words(statement.arguments.as_str());
+        }
+        if let Err(problem) = crate::recipe::Recipe::read(&dockerfile) {
+            inside(&problem.span);
+        }
+    });
 }
