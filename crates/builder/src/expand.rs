@@ -123,8 +123,15 @@ impl Lexer<'_> {
         }
         match stop {
             None => Ok(output.finish()),
-            Some('/') => Err("syntax error: missing '/' in ${}".into()),
-            Some(_) => Err("syntax error: missing '}'".into()),
+            Some(stop) => Err(missing(stop)),
+        }
+    }
+
+    /// The text up to `stop`, which is taken too. Whatever else is wrong when the text ends before it, it is missing.
+    fn up_to(&mut self, stop: char, raw: bool) -> Result<String, String> {
+        match self.until(Some(stop), raw) {
+            Err(_) if self.rest.peek().is_none() => Err(missing(stop)),
+            read => Ok(read?.0),
         }
     }
 
@@ -210,7 +217,7 @@ impl Lexer<'_> {
             Some('}') if !empty_is_unset => Ok(self.value(&name).unwrap_or_default()),
             Some(c @ ('#' | '%')) if empty_is_unset => unsupported(c),
             Some(end @ ('#' | '%')) => {
-                let pattern = self.until(Some('}'), true)?.0;
+                let pattern = self.up_to('}', true)?;
                 let (pattern, longest) = match pattern.strip_prefix(end) {
                     Some(pattern) => (pattern, true),
                     None => (pattern.as_str(), false),
@@ -224,14 +231,14 @@ impl Lexer<'_> {
             }
             Some('/') if !empty_is_unset => {
                 let everywhere = self.rest.next_if_eq(&'/').is_some();
-                let pattern = self.until(Some('/'), true)?.0;
-                let replacement = self.until(Some('}'), true)?.0;
+                let pattern = self.up_to('/', true)?;
+                let replacement = self.up_to('}', true)?;
                 let value = self.value(&name).unwrap_or_default();
                 let pattern = glob::Pattern::parse(&pattern)?;
                 Ok(pattern.replace(&value, &replacement, everywhere))
             }
             Some(c) if empty_is_unset || matches!(c, '-' | '+' | '?') => {
-                let word = self.until(Some('}'), false)?.0;
+                let word = self.up_to('}', false)?;
                 let value = self.value(&name);
                 let set = value.clone().filter(|value| !(empty_is_unset && value.is_empty()));
                 match c {
@@ -266,6 +273,14 @@ impl Lexer<'_> {
 
     fn value(&self, name: &str) -> Option<String> {
         (self.expander.lookup)(name)
+    }
+}
+
+/// That the text ends before `stop`.
+fn missing(stop: char) -> String {
+    match stop {
+        '/' => "syntax error: missing '/' in ${}".to_owned(),
+        stop => format!("syntax error: missing '{stop}'"),
     }
 }
 

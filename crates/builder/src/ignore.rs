@@ -38,6 +38,11 @@ impl Ignore {
         self.patterns.is_empty()
     }
 
+    /// Whether something may come back that is in a directory that was left out.
+    pub fn has_exceptions(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.exception)
+    }
+
     /// Judges `path`, relative to the context, given the verdict on the directory it is in
     /// (`Verdict::default()` at the top).
     pub fn judge(&self, path: &str, parent: &Verdict) -> Verdict {

@@ -185,6 +185,9 @@ pub enum BuildError {
     /// A process of RUN failed. `output` is the last of what it wrote.
     #[error("process {command:?} did not complete successfully: exit code: {code}")]
     Run { command: String, code: i32, output: String, diagnostic: Box<Diagnostic> },
+    /// A process of RUN could not be started.
+    #[error("process {command:?} did not complete successfully: {error}")]
+    Start { command: String, error: Box<HostError>, diagnostic: Box<Diagnostic> },
     /// Something could not be mounted for a process of RUN.
     #[error("{error}")]
     Mount { error: Box<MountError>, diagnostic: Box<Diagnostic> },
@@ -218,6 +221,7 @@ impl BuildError {
             | BuildError::Copy { diagnostic, .. }
             | BuildError::Foreign { diagnostic, .. }
             | BuildError::Mount { diagnostic, .. }
+            | BuildError::Start { diagnostic, .. }
             | BuildError::Run { diagnostic, .. } => Some(diagnostic),
             BuildError::Input(_)
             | BuildError::Canceled

@@ -145,10 +145,10 @@ impl Host for Local<'_> {
         };
         match self.with(|engine| engine.run_step(step, stop.as_fd(), pass_on)) {
             Ok(code) => Ok(i32::from(code)),
-            // The command is to blame, not the engine.
+            // The command is to blame, not the engine. BuildKit does not tell its reasons apart by codes.
             Err(EngineError::Start(failure)) if failure.kind != engine::FailureKind::Setup => {
                 output(Stream::Err, format!("{failure}\n").as_bytes());
-                Ok(i32::from(failure.kind.exit_code()))
+                Ok(1)
             }
             Err(error) => Err(other(error)),
         }

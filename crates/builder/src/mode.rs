@@ -38,19 +38,28 @@ impl Mode {
         }
     }
 
+    /// The bits of a directory that is made for what gets this mode. BuildKit hands a number to mkdir(2), whose mask
+    /// takes its share, and keeps changes to itself.
+    pub fn on_the_way(&self) -> u32 {
+        match self {
+            Mode::Bits(bits) => bits & 0o777 & !0o022,
+            Mode::Changes(_) => USUAL_MODE,
+        }
+    }
+
     /// The bits of a file that has `bits`.
     pub fn apply(&self, bits: u32, is_directory: bool) -> u32 {
         match self {
             Mode::Bits(bits) => *bits,
             Mode::Changes(changes) => {
-                let changed =
-                    changes.iter().fold(bits & 0o7777, |bits, change| change.apply(bits, is_directory));
-                // BuildKit sets a directory's special bits only from a number.
-                if is_directory { changed & 0o777 | bits & 0o7000 } else { changed }
+                changes.iter().fold(bits & 0o7777, |bits, change| change.apply(bits, is_directory))
             }
         }
     }
 }
+
+/// Of directories that nothing is said about.
+pub const USUAL_MODE: u32 = 0o755;
 
 /// `[ugoa]*([-+=][rwxXst]*|[ugo])+`
 fn clause(text: &str) -> Option<Vec<Change>> {
@@ -142,14 +151,17 @@ mod tests {
             ("a+w", 0o666, 0o777),
             ("+w", 0o644, 0o755),
             ("go-r", 0o600, 0o711),
-            ("u+s", 0o4644, 0o755),
+            ("u+s", 0o4644, 0o4755),
             ("g=u", 0o664, 0o775),
             ("o=", 0o640, 0o750),
             ("u+x-r", 0o344, 0o355),
-            ("+t", 0o1644, 0o755),
+            ("+t", 0o1644, 0o1755),
         ] {
             let mode = Mode::parse(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!((mode.apply(0o644, false), mode.apply(0o755, true)), (file, directory), "{text}");
+        }
+        for (text, on_the_way) in [("640", 0o640), ("1777", 0o755), ("go-rwx", 0o755)] {
+            assert_eq!(Mode::parse(text).map(|mode| mode.on_the_way()), Some(on_the_way), "{text}");
         }
         for text in ["", "8", "17777", "x", "u", "z+x", "u+q", "u=rw,"] {
             assert_eq!(Mode::parse(text), None, "{text}");

@@ -435,8 +435,11 @@ impl<'a> Planner<'a> {
         value
     }
 
-    /// `TARGETPLATFORM` and its like, which every Dockerfile may use.
+    /// `TARGETPLATFORM`, `TARGETSTAGE` and their like, which every Dockerfile may use.
     pub fn platform_argument(&self, name: &str) -> Option<String> {
+        if name == "TARGETSTAGE" {
+            return Some(self.settings.target.clone().unwrap_or_else(|| "default".to_owned()));
+        }
         let (platform, part) = match (name.strip_prefix("TARGET"), name.strip_prefix("BUILD")) {
             (Some(part), _) => (self.platform(), part),
             (_, Some(part)) => (Platform::host(), part),
@@ -445,6 +448,8 @@ impl<'a> Planner<'a> {
         match part {
             "PLATFORM" => Some(platform.to_string()),
             "OS" => Some(platform.os),
+            // A matter of Windows.
+            "OSVERSION" => Some(String::new()),
             "ARCH" => Some(platform.architecture),
             "VARIANT" => Some(platform.variant.unwrap_or_default()),
             _ => None,

@@ -422,7 +422,10 @@ fn sources_are_patterns_directories_and_links_within_the_context() {
     symlink("/etc/passwd", project.path("passwd")).expect("link");
     put(project.0.path(), "Dockerfile", "FROM scratch\nCOPY passwd /\n");
     let error = project.build(&engine).0.expect_err("outside");
-    assert_eq!(error.to_string(), "failed to compute cache key: \"/passwd\": not found");
+    assert_eq!(
+        error.to_string(),
+        "failed to compute cache key: failed to calculate checksum of ref context: \"/passwd\": not found"
+    );
     assert_eq!(error.diagnostic().map(Diagnostic::line), Some(2));
 }
 

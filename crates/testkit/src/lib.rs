@@ -1,9 +1,10 @@
-//! What tests stand on: a sandbox with an engine of its own, base images, the check that nothing is left, and
-//! inputs that nobody thought of.
+//! What tests stand on: a sandbox with an engine of its own, base images, the check that nothing is left, builds to
+//! compare, and inputs that nobody thought of.
 //!
 //! Knows the program from outside, as its users do, and the traces it leaves on a host. Knows nothing of how it
 //! works. For dev-dependencies only, so what goes wrong here panics, with all it takes to understand it.
 
+pub mod builds;
 mod certificate;
 mod disk;
 mod firewall;

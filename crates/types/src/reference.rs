@@ -98,8 +98,10 @@ impl FromStr for Reference {
             true => format!("library/{path}"),
             false => path.to_owned(),
         };
-        if path.bytes().any(|b| b.is_ascii_uppercase()) && is_path(&path.to_ascii_lowercase()) {
-            return Err(InvalidReference::Uppercase(path));
+        // docker looks at this first, whatever else is wrong.
+        let repository = path.split(':').next().unwrap_or_default();
+        if repository.to_lowercase() != repository {
+            return Err(InvalidReference::Uppercase(repository.to_owned()));
         }
         if !is_registry(registry) || !is_path(&path) || !tag.is_none_or(is_tag) {
             return Err(InvalidReference::Format);

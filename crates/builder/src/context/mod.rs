@@ -70,16 +70,14 @@ pub struct Entry {
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
     /// `hidden` if the ignore file is the reason.
-    #[error("failed to compute cache key: {path:?}: not found")]
-    NotFound { path: String, hidden: bool },
+    #[error("failed to compute cache key: failed to calculate checksum of ref {place}: {path:?}: not found")]
+    NotFound { place: &'static str, path: String, hidden: bool },
     #[error("{pattern:?}: {reason}")]
     Pattern { pattern: String, reason: BadPattern },
     #[error("--exclude: {0}")]
     Exclude(#[from] InvalidPattern),
     #[error("cannot copy {path}: it is a device", path = .0.display())]
     Special(PathBuf),
-    #[error("lstat {0}: no such file or directory")]
-    NotInState(String),
     #[error("{path} changed while it was being copied", path = .0.display())]
     Changed(PathBuf),
     #[error("cannot read {path} in the build context", path = path.display())]
@@ -134,17 +132,12 @@ impl Context {
             })?;
         }
         let trees = paths.iter().map(|path| self.tree(path, &excluded));
-        trees
-            .filter(|tree| !matches!(tree, Err(ContextError::NotFound { .. } | ContextError::NotInState(_))))
-            .collect()
+        trees.filter(|tree| !matches!(tree, Err(ContextError::NotFound { .. }))).collect()
     }
 
     /// What is at `path`, which is no pattern.
     pub fn find(&self, path: &str) -> Result<Tree, ContextError> {
-        self.tree(Path::new(&path::join("/", path)), &Ignore::default()).map_err(|error| match error {
-            ContextError::NotInState(path) => ContextError::NotFound { path, hidden: false },
-            other => other,
-        })
+        self.tree(Path::new(&path::join("/", path)), &Ignore::default())
     }
 
     /// All that `pattern` names, in the directories it is in: those after `/./`, or else all.
@@ -161,7 +154,7 @@ impl Context {
         let sieve = Sieve::new().through(&self.ignore, &place).through(excluded, Path::new(""));
         self.fill(&mut tree, sieve.through(&others, Path::new("")))?;
         if tree.entries.is_empty() && !wildcard::is_wild(names) {
-            return Err(ContextError::NotFound { path: format!("/{names}"), hidden: false });
+            return Err(self.not_found(format!("/{names}"), false));
         }
         self.add_parents(&mut tree)?;
         Ok(tree)
@@ -225,10 +218,7 @@ impl Context {
 
     /// Where `path` leads, as a tree that nothing is in yet.
     fn place(&self, path: &Path) -> Result<Tree, ContextError> {
-        let not_found = || match self.keeps_owners {
-            true => ContextError::NotInState(path.display().to_string()),
-            false => ContextError::NotFound { path: path.display().to_string(), hidden: false },
-        };
+        let not_found = || self.not_found(path.display().to_string(), false);
         let resolved = self.stack.resolve(path, true).map_err(|error| match error.kind() {
             io::ErrorKind::NotADirectory => not_found(),
             _ => ContextError::Read { path: path.to_owned(), source: error },
@@ -243,10 +233,16 @@ impl Context {
         Ok(Tree { path: resolved.path, asked, is_directory, entries: BTreeMap::new() })
     }
 
+    fn not_found(&self, path: String, hidden: bool) -> ContextError {
+        // BuildKit has names of its own here, which are new each time.
+        let place = if self.keeps_owners { "stage" } else { "context" };
+        ContextError::NotFound { place, path, hidden }
+    }
+
     fn tree(&self, path: &Path, excluded: &Ignore) -> Result<Tree, ContextError> {
         let mut tree = self.place(path)?;
         let place = tree.path.clone();
-        let hidden = || ContextError::NotFound { path: path.display().to_string(), hidden: true };
+        let hidden = || self.not_found(path.display().to_string(), true);
         let mut sieve = Sieve::new().through(&self.ignore, &place);
         let taken = sieve.start().taken;
         if !tree.is_directory {
@@ -259,6 +255,10 @@ impl Context {
         }
         sieve = sieve.through(excluded, Path::new(""));
         self.fill(&mut tree, sieve)?;
+        if self.ignore.has_exceptions() || excluded.has_exceptions() {
+            // Those that are left out themselves are what they are all the same.
+            self.add_parents(&mut tree)?;
+        }
         match !taken && tree.entries.is_empty() {
             true => Err(hidden()),
             false => Ok(tree),

@@ -39,9 +39,10 @@ fn what_is_ignored_is_not_there() {
     assert_eq!(selected(&context, "."), "a.txt keep/me");
     assert_eq!(selected(&context, "keep"), "keep/me");
     assert_eq!(selected(&context, "*"), "a.txt keep/me");
-    let missing = "failed to compute cache key: \"/README.md\": not found";
+    let missing =
+        "failed to compute cache key: failed to calculate checksum of ref context: \"/README.md\": not found";
     assert_eq!(selected(&context, "README.md"), missing);
-    let missing = "failed to compute cache key: \"/node_modules\": not found";
+    let missing = "failed to compute cache key: failed to calculate checksum of ref context: \"/node_modules\": not found";
     assert_eq!(selected(&context, "node_modules"), missing);
 }
 
@@ -53,7 +54,10 @@ fn patterns_and_paths_stay_inside() {
     assert_eq!(selected(&context, "../../b/x1"), "b/x1");
     assert_eq!(selected(&context, "nothing*"), "");
     assert_eq!(selected(&context, "a/[x"), "\"a/[x\": syntax error in pattern");
-    assert_eq!(selected(&context, "a/x1/y"), "failed to compute cache key: \"/a/x1/y\": not found");
+    assert_eq!(
+        selected(&context, "a/x1/y"),
+        "failed to compute cache key: failed to calculate checksum of ref context: \"/a/x1/y\": not found"
+    );
 }
 
 #[test]

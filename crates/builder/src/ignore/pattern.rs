@@ -5,7 +5,7 @@
 pub enum InvalidPattern {
     #[error("illegal exclusion pattern: \"!\"")]
     LoneException,
-    #[error("syntax error in pattern: {0:?}")]
+    #[error("syntax error in pattern")]
     Syntax(String),
 }
 

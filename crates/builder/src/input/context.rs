@@ -32,6 +32,8 @@ pub struct Arrived {
     pub identity: String,
     /// It was no context but a Dockerfile, with this text: the context is empty, or is that file.
     pub text: Option<String>,
+    /// It came as an archive, whose files keep the owners and times they have there.
+    pub is_archive: bool,
     /// When the commit that it is was made, in seconds since 1970.
     pub commit_date: Option<i64>,
     /// Holds what was not here before.
@@ -54,7 +56,14 @@ impl Courier<'_, '_> {
             ContextSource::Directory(path) => {
                 let directory = path.canonicalize().map_err(|source| InputError::Context { path, source })?;
                 let identity = directory.display().to_string();
-                Ok(Arrived { directory, identity, text: None, commit_date: None, scratch: None })
+                Ok(Arrived {
+                    directory,
+                    identity,
+                    text: None,
+                    is_archive: false,
+                    commit_date: None,
+                    scratch: None,
+                })
             }
             ContextSource::Stream(stream) => {
                 self.progress.task(&Task::ReadContext, || self.unpack(stream, "-".to_owned()))
@@ -82,7 +91,14 @@ impl Courier<'_, '_> {
         let directory = mirror.check_out(&revision, wanted, &place).map_err(RemoteError::from)?;
         let commit_date = Some(mirror.commit_time(&revision).map_err(RemoteError::from)?);
         let identity = reference.to_string();
-        Ok(Arrived { directory, identity, text: None, commit_date, scratch: Some(scratch) })
+        Ok(Arrived {
+            directory,
+            identity,
+            text: None,
+            is_archive: false,
+            commit_date,
+            scratch: Some(scratch),
+        })
     }
 
     /// An archive is unpacked. Anything else is a Dockerfile, and all of its context.
@@ -97,7 +113,14 @@ impl Courier<'_, '_> {
         let text = read_text(&download.file, &url.to_string())?;
         let (directory, scratch) = self.keep(url)?;
         let identity = url.to_string();
-        Ok(Arrived { directory, identity, text: Some(text), commit_date: None, scratch: Some(scratch) })
+        Ok(Arrived {
+            directory,
+            identity,
+            text: Some(text),
+            is_archive: false,
+            commit_date: None,
+            scratch: Some(scratch),
+        })
     }
 
     /// A directory with what a server has, as a file called `context`.
@@ -125,13 +148,17 @@ impl Courier<'_, '_> {
         let text = match is_archive {
             true => {
                 let root = Root::open(&directory, Links::Refused).map_err(failed)?;
-                // Whoever owns the files in the archive: in the image they will be root's.
-                archive::extract(whole, &root, Some(scratch.owner().map_err(failed)?))?;
+                // Only root can give files away.
+                let owner = match rustix::process::geteuid().is_root() {
+                    true => None,
+                    false => Some(scratch.owner().map_err(failed)?),
+                };
+                archive::extract(whole, &root, owner)?;
                 None
             }
             false => Some(read_text(whole, "-")?),
         };
-        Ok(Arrived { directory, identity, text, commit_date: None, scratch: Some(scratch) })
+        Ok(Arrived { directory, identity, text, is_archive, commit_date: None, scratch: Some(scratch) })
     }
 
     fn scratch(&self) -> Result<Scratch, InputError> {

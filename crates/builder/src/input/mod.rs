@@ -35,7 +35,7 @@ use crate::{
 pub enum InputError {
     #[error("failed to read dockerfile: open {name}: no such file or directory")]
     NoDockerfile { name: String },
-    #[error("the Dockerfile {0} cannot be empty")]
+    #[error("the Dockerfile cannot be empty")]
     Empty(String),
     #[error("the Dockerfile {0} is larger than 1 MiB")]
     TooLarge(String),
@@ -63,7 +63,7 @@ pub enum InputError {
     Context { path: PathBuf, source: io::Error },
     #[error("cannot read {path}", path = path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("{file}: {error}")]
+    #[error("{error}")]
     Ignore { file: String, error: InvalidPattern },
     #[error("cannot unpack the build context")]
     Unpack(#[from] ArchiveError),
@@ -96,7 +96,8 @@ impl Input {
             return Err(InputError::BothStreams);
         }
         let Courier { cache, remotes, progress, .. } = *courier;
-        let Arrived { directory, identity, text, commit_date, scratch } = courier.bring(context)?;
+        let Arrived { directory, identity, text, is_archive, commit_date, scratch } =
+            courier.bring(context)?;
         let unusable = |source| InputError::Context { path: directory.clone(), source };
         let root = Root::open(&directory, Links::StayInside).map_err(unusable)?;
         let is_elsewhere = scratch.is_some();
@@ -137,7 +138,8 @@ impl Input {
             false => Index::load(&cache.index_path(&Digest::of(identity.as_bytes()))),
         };
         let identity = Digest::of(format!("{identity}\0{}", found.name).as_bytes());
-        let context = Context::open(&directory, ignore, index).map_err(unusable)?;
+        let mut context = Context::open(&directory, ignore, index).map_err(unusable)?;
+        context.keeps_owners = is_archive;
         let file = found.name;
         Ok(Input { file, text, context, directory, commit_date, identity, _unpacked: scratch })
     }

@@ -123,7 +123,10 @@ impl Instruction for CopyFiles {
         let mut created_by = at.name();
         owner.iter().for_each(|owner| created_by.push_str(&format!(" --chown={owner}")));
         mode_text.iter().for_each(|mode| created_by.push_str(&format!(" --chmod={mode}")));
-        for source in &sources {
+        // Here-documents are told last.
+        let is_inline = |source: &&Source| matches!(source, Source::Inline { .. });
+        let (inline, others): (Vec<_>, Vec<_>) = sources.iter().partition(is_inline);
+        for source in others.into_iter().chain(inline) {
             created_by.push_str(&match source {
                 Source::Files(path) => format!(" {path}"),
                 Source::Inline { name, .. } => format!(" <<{name}"),
@@ -145,9 +148,14 @@ impl Instruction for CopyFiles {
 
 fn parse_mode(text: &str, word: &Word) -> Result<Mode, Problem> {
     Mode::parse(text).ok_or_else(|| {
-        let message =
-            format!("invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777");
-        Problem::new(message, word.span.clone())
+        let is_number = text.starts_with(|c: char| c.is_ascii_digit());
+        let message = match is_number {
+            true => format!(
+                "invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777"
+            ),
+            false => "invalid syntax".to_owned(),
+        };
+        Problem::new(message, word.span.clone()).helped("write --chmod=640, or --chmod=u=rwX,go=rX")
     })
 }
 
@@ -199,8 +207,9 @@ mod tests {
         check_problem("COPY http://a/b c", "source can't be a URL for COPY");
         check_problem("ENV U=git@h:x\nCOPY $U c", "source can't be a git ref for COPY");
         check_problem(
-            "COPY --chmod=u+q a b",
-            "invalid chmod parameter: 'u+q'. it should be octal string and between 0 and 07777",
+            "COPY --chmod=888 a b",
+            "invalid chmod parameter: '888'. it should be octal string and between 0 and 07777",
         );
+        check_problem("COPY --chmod=u+q a b", "invalid syntax");
     }
 }

@@ -10,8 +10,9 @@ use crate::{
 struct Env(Vec<(Word, Word)>);
 
 pub fn read(statement: &Statement, directives: &Directives) -> Result<Box<dyn Instruction>, Problem> {
+    let pairs = words::pairs(&statement.arguments, "ENV", directives.escape)?;
     Flags::checked(&statement.flags, &[])?;
-    Ok(Box::new(Env(words::pairs(&statement.arguments, "ENV", directives.escape)?)))
+    Ok(Box::new(Env(pairs)))
 }
 
 impl Instruction for Env {

@@ -67,8 +67,13 @@ impl From {
             Some(word) if planner.expand(word)?.is_empty() => planner.platform(),
             Some(word) => {
                 let text = planner.expand(word)?;
-                let invalid = |error| {
-                    Problem::new(format!("failed to parse platform {text}: {error}"), word.span.clone())
+                let invalid = |_| {
+                    let why = "cannot parse platform specifier: invalid argument";
+                    Problem::new(
+                        format!("failed to parse platform {text}: {text:?}: {why}"),
+                        word.span.clone(),
+                    )
+                    .helped("write an operating system and an architecture, such as linux/amd64")
                 };
                 text.parse::<Platform>().map_err(invalid)?
             }
@@ -142,7 +147,12 @@ mod tests {
             "invalid name for build stage: \"1x\", name can't start with a number or contain symbols",
         );
         check_file("FROM $X", "base name ($X) should not be blank");
-        check_file("FROM A:b:c", "failed to parse stage name \"A:b:c\": invalid reference format");
+        check_file(
+            "FROM A:b:c",
+            "failed to parse stage name \"A:b:c\": invalid reference format: \
+             repository name (library/A) must be lowercase",
+        );
+        check_file("FROM a:b:c", "failed to parse stage name \"a:b:c\": invalid reference format");
         check_file("FROM missing", "docker.io/library/missing:latest: not found");
         check_file("RUN x", "no build stage in current context");
         check_file("ARG A=1", "dockerfile contains no stages to build");

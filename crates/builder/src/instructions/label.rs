@@ -10,8 +10,9 @@ use crate::{
 struct Label(Vec<(Word, Word)>);
 
 pub fn read(statement: &Statement, directives: &Directives) -> Result<Box<dyn Instruction>, Problem> {
+    let pairs = words::pairs(&statement.arguments, "LABEL", directives.escape)?;
     Flags::checked(&statement.flags, &[])?;
-    Ok(Box::new(Label(words::pairs(&statement.arguments, "LABEL", directives.escape)?)))
+    Ok(Box::new(Label(pairs)))
 }
 
 impl Instruction for Label {

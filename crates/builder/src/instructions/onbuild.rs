@@ -13,7 +13,7 @@ struct OnBuild {
 
 pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction>, Problem> {
     Flags::checked(&statement.flags, &[])?;
-    let trigger = statement.arguments.as_str().to_owned();
+    let mut trigger = statement.arguments.as_str().to_owned();
     let keyword = trigger.split_whitespace().next().unwrap_or_default().to_uppercase();
     let refuse = |message: String| Err(Problem::new(message, statement.span.clone()));
     match keyword.as_str() {
@@ -21,7 +21,12 @@ pub fn read(statement: &Statement, _: &Directives) -> Result<Box<dyn Instruction
         "ONBUILD" => refuse("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed".into()),
         "MAINTAINER" | "FROM" => refuse(format!("{keyword} isn't allowed as an ONBUILD trigger")),
         // Anything else is read when a build stands on the image, which may know more instructions.
-        _ => Ok(Box::new(OnBuild { trigger })),
+        _ => {
+            for heredoc in &statement.heredocs {
+                trigger.push_str(&format!("\n{}{}", heredoc.content, heredoc.name));
+            }
+            Ok(Box::new(OnBuild { trigger }))
+        }
     }
 }
 
@@ -40,6 +45,8 @@ mod tests {
     fn a_trigger_waits_for_a_build_on_the_image() {
         let graph = planned("FROM scratch\nONBUILD RUN echo $X").expect("valid");
         assert_eq!(graph.config.config.on_build, ["RUN echo $X"]);
+        let graph = planned("FROM scratch\nONBUILD COPY <<E /x\ntext\nE\n").expect("valid");
+        assert_eq!(graph.config.config.on_build, ["COPY <<E /x\ntext\nE"]);
         let graph = planned("FROM scratch AS a\nONBUILD ENV A=1\nONBUILD COPY x y\nFROM a\nLABEL a=$A")
             .expect("valid");
         assert_eq!(graph.config.config.labels["a"], "1");

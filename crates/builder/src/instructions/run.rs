@@ -12,6 +12,7 @@ use crate::{
         Directives, Flags, Heredoc, Statement, Word,
         words::{self, Command},
     },
+    path,
     plan::{PlanError, Planner},
     run_settings::Privilege,
 };
@@ -95,7 +96,7 @@ impl Instruction for RunCommand {
         let ambient = ambient.collect();
         let directory = match planner.config(&at.span)?.working_dir.as_str() {
             "" => "/".to_owned(),
-            directory => directory.to_owned(),
+            directory => path::clean(directory),
         };
         let Mounts { mut mounts, variables } = mount::plan(&self.mounts, &directory, planner)?;
         if let Some(Script { name, content }) = &self.script {

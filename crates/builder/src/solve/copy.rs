@@ -16,13 +16,14 @@ use image::{
     ArchiveError, archive,
     tree::{self, Choice, CopyOptions, Links, Owner, Root, Time},
 };
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, OFlags};
 
 use super::remote::{self, Arrival};
 use crate::{
     cache::Cache,
     context::{Context, ContextError, Tree},
     graph::{Copy, Source, UrlSource},
+    mode::{Mode, USUAL_MODE},
     owner::{self, UnknownOwner},
     remote::{RemoteError, Remotes, http::DownloadError},
     scratch::Scratch,
@@ -108,6 +109,7 @@ pub fn copy(
         scratch,
         owner,
         mode: &change,
+        mode_on_the_way: copy.mode.as_ref().map_or(USUAL_MODE, Mode::on_the_way),
         time,
         into_directory: copy.destination.ends_with('/'),
     };
@@ -144,6 +146,8 @@ struct Files<'a> {
     scratch: &'a Scratch,
     owner: Option<Owner>,
     mode: &'a dyn Fn(FileType, u32) -> u32,
+    /// Of directories that are made for the destination.
+    mode_on_the_way: u32,
     time: i64,
     /// The destination is written as a directory.
     into_directory: bool,
@@ -192,21 +196,32 @@ impl Files<'_> {
         self.take(self.context.layer(layer), &tree.path, target, options)
     }
 
-    /// Unpacks an archive aside and copies what was in it; its files keep their owners unless told otherwise.
+    /// Unpacks an archive aside and copies what was in it; its files keep their owners unless told otherwise, and take
+    /// the place of whatever is there, directories too.
     fn archive(&self, file: File, destination: &str) -> Result<(), CopyError> {
         let directory = self.scratch.unique("unpacked").map_err(CopyError::Scratch)?;
         let root = Root::open(&directory, Links::Refused).map_err(CopyError::Scratch)?;
         archive::extract(file, &root, self.owner)?;
-        let mut things = Vec::new();
+        // A directory that is only on the way to a file would hide a link, such as /lib.
+        let mut directories = Vec::new();
         let note = &mut |found: tree::Found<'_>| -> io::Result<bool> {
-            things.push((found.path.to_owned(), found.file_type()));
+            if found.file_type().is_dir() {
+                directories.push((found.path.to_owned(), FileType::Directory));
+            }
             Ok(true)
         };
         tree::walk(&root, Path::new(""), note).map_err(CopyError::Scratch)?;
-        let things: Vec<(&Path, FileType)> =
-            things.iter().map(|(path, kind)| (path.as_path(), *kind)).collect();
-        let target = self.prepare_directory(&things, destination)?;
-        let options = CopyOptions { owner: self.owner, mode: None, mtime: None, xattrs: true, choose: None };
+        let directories: Vec<_> = directories.iter().map(|(path, kind)| (path.as_path(), *kind)).collect();
+        // --chmod is not about archives, nor about where they go.
+        let plain = Files { mode_on_the_way: USUAL_MODE, ..*self };
+        let target = plain.prepare_directory(&directories, destination)?;
+        self.stack.make_directory(&target, plain.new_directory()).map_err(CopyError::at(&target))?;
+        let choose = |below: &Path, _: FileType| match below == Path::new("") {
+            true => Choice::Descend,
+            false => Choice::Take,
+        };
+        let options =
+            CopyOptions { owner: self.owner, mode: None, mtime: None, xattrs: true, choose: Some(&choose) };
         self.take(&root, Path::new(""), &target, options)
     }
 
@@ -257,11 +272,16 @@ impl Files<'_> {
             let name = Path::new(target.file_name().ok_or(io::ErrorKind::InvalidInput)?);
             tree::remove(parent.as_fd(), name)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mut file = File::from(rustix::fs::openat(&parent, name, flags, Mode::RUSR | Mode::WUSR)?);
+            let mut file = File::from(rustix::fs::openat(
+                &parent,
+                name,
+                flags,
+                rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            )?);
             io::copy(content, &mut file)?;
             self.new_owner().give(file.as_fd())?;
             let bits = (self.mode)(FileType::RegularFile, mode);
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(bits))?;
+            rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(bits))?;
             crate::stack::set_time(&file, time)
         };
         write().map_err(CopyError::at(&target))?;
@@ -341,10 +361,9 @@ impl Files<'_> {
         self.stack.resolve(path, true).map_err(CopyError::at(path))
     }
 
-    /// Those on the way are made as what is copied is.
+    /// Those on the way have the owner of what is copied.
     fn new_directory(&self) -> NewDirectory {
-        let mode = (self.mode)(FileType::Directory, 0o755);
-        NewDirectory { owner: self.new_owner(), mode, time: self.time }
+        NewDirectory { owner: self.new_owner(), mode: self.mode_on_the_way, time: self.time }
     }
 
     /// Who owns what is copied: root, whoever owns the source.

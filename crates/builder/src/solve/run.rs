@@ -58,28 +58,36 @@ impl Solver<'_, '_> {
             cgroup_parent: self.run.cgroup_parent.clone(),
             privileged: run.insecure,
         };
+        let command = run.arguments.join(" ");
+        let failed = |why: String| {
+            let message = format!("process {command:?} did not complete successfully: {why}");
+            self.diagnostic(Problem::new(message, operation.span.clone()))
+        };
         let mut tail = Vec::new();
-        let code = self.host.run(&step, self.stop, &mut |stream, bytes| {
+        let ran = self.host.run(&step, self.stop, &mut |stream, bytes| {
             self.progress.event(Event::Output { id: task, stream, bytes });
             tail.extend_from_slice(bytes);
             if tail.len() > 2 * LONGEST_TAIL {
                 tail.drain(..tail.len() - LONGEST_TAIL);
             }
-        })?;
+        });
         if self.stop.is_set() {
             return Err(BuildError::Canceled);
         }
-        if code == 0 {
-            return Ok(());
-        }
-        let command = run.arguments.join(" ");
-        let message = format!("process {command:?} did not complete successfully: exit code: {code}");
+        let code = match ran {
+            Ok(0) => return Ok(()),
+            Ok(code) => code,
+            Err(error) => {
+                let diagnostic = failed(error.to_string());
+                return Err(BuildError::Start { command, error: Box::new(error), diagnostic });
+            }
+        };
         let start = tail.len().saturating_sub(LONGEST_TAIL);
         Err(BuildError::Run {
+            diagnostic: failed(format!("exit code: {code}")),
             command,
             code,
             output: String::from_utf8_lossy(&tail[start..]).into_owned(),
-            diagnostic: self.diagnostic(Problem::new(message, operation.span.clone())),
         })
     }
 }

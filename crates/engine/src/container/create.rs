@@ -181,7 +181,7 @@ impl Engine {
             working_directory: request
                 .working_directory
                 .or_else(|| given(&defaults.working_dir))
-                .unwrap_or_else(|| "/".to_owned()),
+                .map_or_else(|| "/".to_owned(), |path| cleaned(&path)),
             user: request.user.or_else(|| given(&defaults.user)).unwrap_or_default(),
             hostname: request.hostname.unwrap_or_default(),
             tty: request.tty,
@@ -262,6 +262,22 @@ fn given(text: &str) -> Option<String> {
     Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
+/// An absolute path without `.` and `..`, as docker has a working directory; others are for the start to refuse.
+fn cleaned(path: &str) -> String {
+    if !path.starts_with('/') {
+        return path.to_owned();
+    }
+    let mut kept = Vec::new();
+    for component in path.split('/') {
+        match component {
+            "" | "." => {}
+            ".." => drop(kept.pop()),
+            _ => kept.push(component),
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
 /// The image's environment with the user's over it: each name once, where it first stood.
 fn merge_environment(image: &[String], user: Vec<String>) -> Vec<String> {
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
@@ -289,5 +305,12 @@ mod tests {
         let image = ["PATH=/bin", "A=1", "B=2"].map(str::to_owned);
         let merged = merge_environment(&image, vec!["A=3".into(), "C=4".into(), "C=5".into()]);
         assert_eq!(merged, ["PATH=/bin", "A=3", "B=2", "C=5"]);
+    }
+
+    #[test]
+    fn a_working_directory_is_the_shortest_path_to_it() {
+        for (written, path) in [("/a/./b/../c//", "/a/c"), ("/../..", "/"), ("/a", "/a"), ("a/..", "a/..")] {
+            assert_eq!(cleaned(written), path);
+        }
     }
 }

@@ -106,8 +106,8 @@ fn environment(config: &Config) -> Vec<String> {
         environment.push("TERM=xterm".to_owned());
     }
     environment.retain(|default| {
-        let name = default.split_inclusive('=').next().unwrap_or_default();
-        !config.env.iter().any(|entry| entry.starts_with(name))
+        let name = |entry: &str| entry.split('=').next().map(str::to_owned);
+        !config.env.iter().any(|entry| name(entry) == name(default))
     });
     // What has no value was only named to keep a default out.
     environment.extend(config.env.iter().filter(|entry| entry.contains('=')).cloned());

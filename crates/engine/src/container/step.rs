@@ -203,7 +203,11 @@ fn pass_on(
     }
 }
 
-fn config(step: Step) -> Config {
+fn config(mut step: Step) -> Config {
+    if !step.env.iter().any(|entry| entry.starts_with("HOSTNAME=")) {
+        // What a step makes does not depend on the name, which BuildKit does not tell it either.
+        step.env.push("HOSTNAME".to_owned());
+    }
     Config {
         image: String::new(),
         image_id: types::Digest::of(&[]),

@@ -8,6 +8,7 @@ mod build_cache;
 mod build_output;
 mod build_remote;
 mod build_shown;
+mod builds;
 mod copy;
 mod cp;
 mod create;

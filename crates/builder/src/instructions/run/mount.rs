@@ -92,7 +92,7 @@ impl MountFlag {
             all.variables.extend(variable.map(|name| SecretVariable { name, id: id.clone(), required }));
             let kind = MountKind::Secret { id, required, access: access(0o400) };
             all.mounts.extend(target.map(|target| Mount {
-                target: path::join("/", &target),
+                target: path::join(directory, &target),
                 read_only,
                 kind,
             }));
@@ -105,7 +105,7 @@ impl MountFlag {
             let agents = all.mounts.iter().filter(|mount| matches!(mount.kind, MountKind::Agent { .. }));
             let target = match options.target.as_str() {
                 "" => format!("/run/buildkit/ssh_agent.{}", agents.count()),
-                target => path::join("/", target),
+                target => path::join(directory, target),
             };
             let id = options.id.filter(|id| !id.is_empty()).unwrap_or_else(|| "default".to_owned());
             let kind = MountKind::Agent { id, required, access: access_of_agent(access(0o600)) };

@@ -1,0 +1,7 @@
+cat >Dockerfile <<'OUTER'
+FROM busybox
+ADD <<END /a
+x
+END
+OUTER
+build .

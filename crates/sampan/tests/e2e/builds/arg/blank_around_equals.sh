@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+ARG A = 1
+END
+build .

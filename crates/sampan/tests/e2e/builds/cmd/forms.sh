@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+CMD ["a", "b c", "\u00e9\t"]
+END
+build .

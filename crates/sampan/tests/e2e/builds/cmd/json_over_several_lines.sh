@@ -1,0 +1,8 @@
+cat >Dockerfile <<'END'
+FROM busybox
+CMD [ "a", \
+      "b", \
+      # a comment
+      "c" ]
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+CMD ["a", 1]
+END
+build .

@@ -1,0 +1,6 @@
+cat >Dockerfile <<'END'
+FROM busybox
+CMD ["c"]
+ENTRYPOINT ["e"]
+END
+build .

@@ -1,0 +1,6 @@
+cat >Dockerfile <<'END'
+FROM busybox
+COPY link /dst
+END
+ln -s nowhere link
+build .

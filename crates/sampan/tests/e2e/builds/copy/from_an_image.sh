@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM scratch
+COPY --from=busybox /etc/passwd /etc/group /etc/
+END
+build .

@@ -1,0 +1,6 @@
+cat >Dockerfile <<'OUTER'
+FROM busybox
+COPY <<END /a
+text
+OUTER
+build .

@@ -1,0 +1,6 @@
+cat >Dockerfile <<'END'
+FROM busybox
+COPY f
+END
+echo f >f
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+COPY --chwon=1 f /
+END
+build .

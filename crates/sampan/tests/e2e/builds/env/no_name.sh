@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+ENV =1
+END
+build .

@@ -1,0 +1,7 @@
+cat >Dockerfile <<'END'
+FROM busybox
+ARG nothing
+COPY a $nothing /dst/
+END
+echo a >a
+build .

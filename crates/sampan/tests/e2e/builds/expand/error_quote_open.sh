@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+WORKDIR "/a
+END
+build .

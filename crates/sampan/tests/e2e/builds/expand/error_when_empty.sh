@@ -1,0 +1,6 @@
+cat >Dockerfile <<'END'
+FROM busybox
+ARG nothing=
+WORKDIR /${nothing:?}
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+LABEL a="${nothing:?is needed}"
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+EXPOSE 80/icmp
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+ARG BASE
+FROM $BASE
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+RUN true
+FROM busybox
+END
+build .

@@ -1,0 +1,4 @@
+cat >Dockerfile <<'END'
+FROM
+END
+build .

@@ -1,0 +1,4 @@
+cat >Dockerfile <<'END'
+FROM busybox AS scratch
+END
+build .

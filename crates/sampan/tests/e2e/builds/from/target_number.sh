@@ -1,0 +1,9 @@
+cat >Dockerfile <<'END'
+FROM busybox AS a
+LABEL stage=a
+FROM busybox AS b
+LABEL stage=b
+FROM busybox
+LABEL stage=c
+END
+build --target 1 .

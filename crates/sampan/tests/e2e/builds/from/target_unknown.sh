@@ -1,0 +1,4 @@
+cat >Dockerfile <<'END'
+FROM busybox AS a
+END
+build --target nothing .

@@ -1,0 +1,4 @@
+cat >Dockerfile <<'END'
+FROM busybox AS 1a
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+healthcheck --retries=2 cmd x
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+HEALTHCHECK NONE x
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+HEALTHCHECK --interval=5m --timeout=3s --start-period=1m30s --start-interval=500ms --retries=4 CMD curl -f http://localhost/ || exit 1
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+HEALTHCHECK --interval=5 CMD x
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+HEALTHCHECK --retries=-1 CMD x
+END
+build .

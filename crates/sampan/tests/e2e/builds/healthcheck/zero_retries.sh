@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+HEALTHCHECK --retries=0 --interval=0s CMD x
+END
+build .

@@ -1,0 +1,6 @@
+cat >Dockerfile <<'END'
+FROM busybox
+COPY . /ctx
+END
+echo '[a' >.dockerignore
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+LABEL a=file b=file
+END
+build --label a=option --label c --label d=x=y .

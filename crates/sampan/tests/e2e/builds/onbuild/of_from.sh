@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+ONBUILD FROM x
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+ONBUILD ONBUILD RUN x
+END
+build .

@@ -1,0 +1,4 @@
+cat >Dockerfile <<'END'
+FROM --platform=foo/bar/baz/qux busybox
+END
+build .

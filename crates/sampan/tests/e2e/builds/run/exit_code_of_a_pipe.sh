@@ -1,0 +1,7 @@
+cat >Dockerfile <<'END'
+FROM busybox
+RUN false | true
+SHELL ["/bin/sh", "-o", "pipefail", "-c"]
+RUN false | true
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+RUN kill -9 $$
+END
+build .

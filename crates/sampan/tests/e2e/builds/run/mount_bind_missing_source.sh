@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+RUN --mount=source=missing,target=/m true
+END
+build .

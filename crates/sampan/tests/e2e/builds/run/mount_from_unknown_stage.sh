@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+RUN --mount=from=Nothing:x:y,target=/x true
+END
+build .

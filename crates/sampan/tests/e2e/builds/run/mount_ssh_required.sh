@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+RUN --mount=type=ssh,required=true true
+END
+build .

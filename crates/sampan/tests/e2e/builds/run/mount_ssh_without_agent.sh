@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+RUN --mount=type=ssh echo "[$SSH_AUTH_SOCK]" >/a
+END
+build .

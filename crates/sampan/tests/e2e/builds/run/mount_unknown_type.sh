@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+RUN --mount=type=foo,target=/x true
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+RUN --mount=type=bind,source=x true
+END
+build .

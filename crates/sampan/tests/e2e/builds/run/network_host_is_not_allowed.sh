@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+RUN --network=host true
+END
+build .

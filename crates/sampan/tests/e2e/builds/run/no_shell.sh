@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM scratch
+RUN echo x
+END
+build .

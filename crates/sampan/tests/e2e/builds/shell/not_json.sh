@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+SHELL /bin/sh -c
+END
+build .

@@ -1,0 +1,6 @@
+cat >Dockerfile <<'END'
+FROM busybox
+STOPSIGNAL SIGUSR1
+STOPSIGNAL 9
+END
+build .

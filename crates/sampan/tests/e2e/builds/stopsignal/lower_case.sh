@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+STOPSIGNAL sigrtmin+3
+END
+build .

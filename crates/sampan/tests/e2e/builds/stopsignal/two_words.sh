@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+STOPSIGNAL 9 10
+END
+build .

@@ -1,0 +1,2 @@
+printf 'FROM busybox\nRUN echo a >/a \\' >Dockerfile
+build .

@@ -1,0 +1,6 @@
+cat >Dockerfile <<'END'
+# escape=`
+# escape=\
+FROM busybox
+END
+build .

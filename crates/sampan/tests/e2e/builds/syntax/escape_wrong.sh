@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+# escape=x
+FROM busybox
+END
+build .

@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+XYZZY true
+END
+build .

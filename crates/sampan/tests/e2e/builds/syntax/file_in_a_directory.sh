@@ -1,0 +1,2 @@
+mkdir d; printf 'FROM busybox\nCOPY . /c/\n' >d/Dockerfile
+build -f d/Dockerfile d

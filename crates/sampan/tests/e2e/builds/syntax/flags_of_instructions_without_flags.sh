@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+ENV --a=b c
+END
+build .

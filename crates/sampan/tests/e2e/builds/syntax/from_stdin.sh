@@ -1,0 +1,2 @@
+touch f
+printf 'FROM busybox\nCOPY f /f\n' | "$BUILDER" build -t result -f - .

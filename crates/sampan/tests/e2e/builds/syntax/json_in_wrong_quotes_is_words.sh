@@ -1,0 +1,6 @@
+cat >Dockerfile <<'END'
+FROM busybox
+ENTRYPOINT ["a", "b"
+VOLUME ["/a", /b]
+END
+build .

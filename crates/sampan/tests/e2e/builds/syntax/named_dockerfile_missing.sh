@@ -1,0 +1,2 @@
+touch Dockerfile
+build -f nothing .

@@ -1,0 +1,2 @@
+printf 'FROM busybox\nLABEL a=1' >Dockerfile
+build .

@@ -1,0 +1,1 @@
+printf 'FROM busybox\nRUN echo x >/x\n' | "$BUILDER" build -t result -

@@ -1,0 +1,2 @@
+echo 'ARG A=1' >Dockerfile
+build .

@@ -1,0 +1,2 @@
+echo '# nothing' >Dockerfile
+build .

@@ -1,0 +1,6 @@
+cat >Dockerfile <<'END'
+FROM busybox
+USER nobody-here
+RUN true
+END
+build .

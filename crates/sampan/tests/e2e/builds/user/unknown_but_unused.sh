@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+USER nobody-here:nor-there
+END
+build .

@@ -1,0 +1,7 @@
+cat >Dockerfile <<'END'
+FROM busybox
+VOLUME /a /b
+VOLUME ["/c d", "/e/"]
+VOLUME f
+END
+build .

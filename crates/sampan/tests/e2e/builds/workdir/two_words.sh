@@ -1,0 +1,5 @@
+cat >Dockerfile <<'END'
+FROM busybox
+WORKDIR /a b
+END
+build .
