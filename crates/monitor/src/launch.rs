@@ -64,7 +64,11 @@ pub fn launch(order: &Order, bundle: &Path, lock: Lock, gifts: Gifts<'_>) -> Res
     drop(lock);
     // Already now: there is no output then that we miss.
     if let Some(part) = gifts.part {
-        Request::attach(part, &ours)?;
+        match Request::attach(part, &ours) {
+            // It has failed already, and has said why.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            sent => sent?,
+        }
     }
     let mut running = Running { publish: Vec::new(), input: None, channel: ours };
     match running.report()? {

@@ -63,7 +63,7 @@ impl Channel {
         if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        rustix::io::retry_on_intr(|| {
+        despite_reset(|| {
             rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)
         })?;
         Ok(())
@@ -77,19 +77,11 @@ impl Channel {
     /// Waits for the next message; `None` once the other end is closed.
     pub fn receive(&self) -> io::Result<Option<Message>> {
         let peek = RecvFlags::PEEK | RecvFlags::TRUNC;
-        let size = loop {
-            match rustix::net::recv(&self.0, Vec::<u8>::new().as_mut_slice(), peek) {
-                Ok((_, size)) => break size,
-                // The other end was closed with something of ours unread. That is said once, and before what it said
-                // last.
-                Err(rustix::io::Errno::CONNRESET | rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        };
+        let (_, size) = despite_reset(|| rustix::net::recv(&self.0, Vec::<u8>::new().as_mut_slice(), peek))?;
         let mut bytes = vec![0; size];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let received = rustix::io::retry_on_intr(|| {
+        let received = despite_reset(|| {
             rustix::net::recvmsg(
                 &self.0,
                 &mut [IoSliceMut::new(&mut bytes)],
@@ -108,6 +100,17 @@ impl Channel {
             })
             .collect();
         Ok(Some(Message { bytes, descriptors }))
+    }
+}
+
+/// Does `call` again after an interruption, or a reset: that the other end was closed with something of ours unread is
+/// said once, and before what it said last.
+fn despite_reset<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    loop {
+        match call() {
+            Err(rustix::io::Errno::CONNRESET | rustix::io::Errno::INTR) => {}
+            other => return other,
+        }
     }
 }
 
