@@ -9,7 +9,10 @@ use std::{
 use network::Attachment;
 use types::{ContainerId, Publish};
 
-use crate::{log::Limits, volumes::VolumeUse};
+use crate::{
+    log::{Format, Limits},
+    volumes::VolumeUse,
+};
 
 /// Everything a monitor needs to know that is not in the runtime specification.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -24,6 +27,8 @@ pub struct Order {
     #[serde(default)]
     pub volumes: Vec<VolumeUse>,
     pub log: Limits,
+    #[serde(default)]
+    pub log_format: Format,
     pub on_abandon: OnAbandon,
     /// A descriptor of [`runtime::Confidential`] comes along.
     #[serde(default)]

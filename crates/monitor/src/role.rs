@@ -291,7 +291,7 @@ fn watch(
         entrance,
         connection: connection.as_mut(),
     };
-    let log = log::Writer::new(bundle, order.log);
+    let log = log::Writer::new(bundle, order.log_format.clone(), order.log);
     let End { code, launcher, audience } =
         watch.until_the_end(log).map_err(context("watching the container"))?;
     control::close(bundle, listener);

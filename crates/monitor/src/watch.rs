@@ -342,6 +342,7 @@ impl Loop<'_> {
         for index in 0..self.watch.outputs.len() {
             (0..MOST_LEFT).take_while(|_| self.pass_on(index) == Progress::More).for_each(drop);
         }
+        let _ = self.log.finish(); // as with every entry: see `pass_on`
     }
 
     /// Passes on one chunk of an output.

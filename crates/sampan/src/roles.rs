@@ -6,11 +6,14 @@ use engine::{
     Engine,
     container::{Force, REMOVAL_ROLE, Volumes},
 };
+use monitor::log::COMPRESSION_ROLE;
 
 /// A part this program plays for itself. Told by the name it was started by, which no user would type.
 pub enum Role {
     /// Watches one container; see the `monitor` crate.
     Monitor,
+    /// Compresses what a container said.
+    Compression,
     /// Removes a container that has ended with nobody waiting for it.
     Removal,
 }
@@ -20,6 +23,7 @@ impl Role {
     pub fn of_this_process() -> Option<Role> {
         match env::args_os().next()?.to_str()? {
             monitor::ROLE => Some(Role::Monitor),
+            COMPRESSION_ROLE => Some(Role::Compression),
             REMOVAL_ROLE => Some(Role::Removal),
             _ => None,
         }
@@ -28,8 +32,18 @@ impl Role {
     pub fn play(self) -> ExitCode {
         match self {
             Role::Monitor => monitor::play(),
+            Role::Compression => compress(),
             Role::Removal => remove(),
         }
+    }
+}
+
+/// Nobody reads what this prints: what is not compressed stays as it is.
+fn compress() -> ExitCode {
+    let Some(log) = env::args_os().nth(1) else { return ExitCode::FAILURE };
+    match monitor::log::detach_and_compress(Path::new(&log)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

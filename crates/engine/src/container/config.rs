@@ -7,7 +7,10 @@ use std::{
 
 use types::{Bytes, Digest, Port, Publish};
 
-use super::networking::{Naming, Networking};
+use super::{
+    log_config::LogConfig,
+    networking::{Naming, Networking},
+};
 
 /// A container's configuration, with what the image left open filled in.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -27,6 +30,8 @@ pub struct Config {
     /// The input ends with that of the first who took part and could type.
     #[serde(default)]
     pub stdin_once: bool,
+    #[serde(default)]
+    pub log: LogConfig,
     /// What whoever made the container took part in.
     #[serde(default)]
     pub attach: Streams,

@@ -8,6 +8,7 @@ use types::{Name, Port};
 
 use super::{
     config::{Config, Limits, Mount, MountSource, Seccomp, Streams, Ulimit, VolumesFrom},
+    log_config::LogConfig,
     networking::{EndpointSettings, Naming, NetworkMode},
     status::Container,
 };
@@ -36,6 +37,7 @@ pub struct Create {
     pub open_stdin: bool,
     pub stdin_once: bool,
     pub attach: Streams,
+    pub log: LogConfig,
     pub labels: Vec<(String, String)>,
     pub expose: Vec<Port>,
     pub publish: Vec<types::Publish>,
@@ -71,6 +73,7 @@ impl Engine {
         let name = request.name.as_deref().map(|name| name.strip_prefix('/').unwrap_or(name).parse::<Name>());
         let name = name.transpose()?;
         let id = names::random_id()?;
+        request.log.check()?;
         let (mut config, anonymous) = self.merge(request, &image.config, found.id)?;
         if let NetworkMode::Container(other) = &config.network.mode {
             config.hostname = self.container(&other.to_string())?.config.hostname;
@@ -188,6 +191,7 @@ impl Engine {
             open_stdin: request.open_stdin,
             stdin_once: request.stdin_once,
             attach: request.attach,
+            log: request.log,
             labels,
             exposed,
             publish: request.publish,

@@ -1,16 +1,13 @@
 //! What a container said.
 
 use std::{
-    collections::VecDeque,
-    fs::File,
-    io::{self, BufRead, BufReader},
-    os::unix::fs::MetadataExt,
-    path::Path,
+    io,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use jiff::Timestamp;
-use monitor::log::{self, Entry};
+use monitor::log::{Entry, Format, Position, Reader, Selection};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::inotify,
@@ -22,111 +19,50 @@ use crate::{Engine, error::EngineError};
 /// Which part of the log is wanted.
 #[derive(Debug, Clone, Default)]
 pub struct LogOptions {
-    /// The last so many entries; all if `None`.
-    pub tail: Option<usize>,
-    pub since: Option<Timestamp>,
-    pub until: Option<Timestamp>,
+    pub selection: Selection,
     /// Go on until the container has ended.
     pub follow: bool,
 }
 
-impl LogOptions {
-    fn want(&self, entry: &Entry) -> bool {
-        self.since.is_none_or(|since| entry.at >= since) && self.until.is_none_or(|until| entry.at <= until)
-    }
-}
-
 impl Engine {
-    /// Hands each wanted entry of the container's log to `take`, in order.
+    /// Hands each wanted entry of the container's log to `take`, in order, and nothing whenever there is no more for
+    /// now.
     pub fn logs(
         &self,
         container: &Container,
-        options: &LogOptions,
-        mut take: impl FnMut(Entry) -> io::Result<()>,
+        options: LogOptions,
+        mut take: impl FnMut(Option<&Entry<'_>>) -> io::Result<()>,
     ) -> Result<(), EngineError> {
-        // Asked before the files are read: what is written after the end is known is there to be read.
-        let mut ended = !container.status()?.is_running();
-        let mut last = VecDeque::new();
-        let mut collect = |entry| match options.tail {
-            None => take(entry),
-            Some(most) => {
-                last.push_back(entry);
-                if last.len() > most {
-                    last.pop_front();
-                }
-                Ok(())
-            }
+        let (format, _) = container.config.log.settings(container)?;
+        let Some(file) = format.file(&container.directory) else {
+            return Err(EngineError::Invalid(
+                "configured logging driver does not support reading".to_owned(),
+            ));
         };
-        let mut files = log::files(&container.directory);
-        let newest = files.pop();
-        for file in files {
-            Tail::open(&file)?.read(options, &mut collect)?;
-        }
-        let path = container.directory.join(log::NAME);
-        let mut tail = newest.map(|file| Tail::open(&file)).transpose()?;
-        if let Some(tail) = &mut tail {
-            tail.read(options, &mut collect)?;
-        }
-        last.into_iter().try_for_each(&mut take)?;
-        if !options.follow {
-            return Ok(());
-        }
-        let changes = Changes::of(&container.directory)?;
+        let LogOptions { selection, follow } = options;
+        let until = selection.until;
+        let mut reader = Reader::new(file, selection);
+        let changes = if follow { Some(Changes::of(&container.directory)?) } else { None };
         loop {
-            if tail.is_none() && path.exists() {
-                tail = Some(Tail::open(&path)?);
+            // Asked before the files are read: what was written before the end is known is there to be read.
+            let ended = !follow
+                || !container.status()?.is_running()
+                || until.is_some_and(|until| Timestamp::now() > until);
+            let position = reader.read(&mut |entry: &Entry<'_>| take(Some(entry)))?;
+            take(None)?;
+            match &changes {
+                Some(changes) if !ended && position == Position::End => changes.wait()?,
+                _ => return Ok(()),
             }
-            if let Some(reader) = &mut tail {
-                reader.read(options, &mut take)?;
-                if reader.is_no_longer(&path) {
-                    tail = None;
-                    continue;
-                }
-            }
-            if ended {
-                return Ok(());
-            }
-            changes.wait()?;
-            ended = !container.status()?.is_running();
         }
     }
 }
 
-/// A log file that is read as it grows.
-struct Tail {
-    reader: BufReader<File>,
-    inode: u64,
-    /// The beginning of an entry whose end is not written yet.
-    partial: Vec<u8>,
-}
-
-impl Tail {
-    fn open(path: &Path) -> io::Result<Tail> {
-        let file = File::open(path)?;
-        Ok(Tail { inode: file.metadata()?.ino(), reader: BufReader::new(file), partial: Vec::new() })
-    }
-
-    /// Reads what there is.
-    fn read(
-        &mut self,
-        options: &LogOptions,
-        take: &mut impl FnMut(Entry) -> io::Result<()>,
-    ) -> io::Result<()> {
-        while self.reader.read_until(b'\n', &mut self.partial)? > 0 {
-            if !self.partial.ends_with(b"\n") {
-                return Ok(());
-            }
-            if let Some(entry) = Entry::parse(&self.partial).filter(|entry| options.want(entry)) {
-                take(entry)?;
-            }
-            self.partial.clear();
-        }
-        Ok(())
-    }
-
-    /// Whether the log has been continued in another file.
-    fn is_no_longer(&self, path: &Path) -> bool {
-        path.metadata().is_ok_and(|metadata| metadata.ino() != self.inode)
+impl Container {
+    /// The newest file of its log, if it has any.
+    pub fn log_file(&self) -> Option<PathBuf> {
+        let format = self.config.log.settings(self).map_or(Format::None, |(format, _)| format);
+        format.file(&self.directory)
     }
 }
 

@@ -8,6 +8,7 @@ mod create;
 mod exec;
 mod files;
 mod lifecycle;
+mod log_config;
 mod logs;
 mod networking;
 mod spec;
@@ -28,6 +29,7 @@ pub use self::{
     exec::{Exec, ExecIo, Execution},
     files::{FileFound, Files, Purpose, copy_in},
     lifecycle::{Force, Grace, Volumes},
+    log_config::{LogConfig, attributes as log_attributes},
     logs::LogOptions,
     networking::{EndpointSettings, Membership, Naming, NetworkMode, Networking},
     start::{Attach, Attached, REMOVAL_ROLE},

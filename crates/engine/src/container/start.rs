@@ -160,6 +160,7 @@ impl Engine {
         };
         let spec = spec::build(config, &places)?;
         runtime::bundle::store(&spec, &container.directory).map_err(|error| container.file_error(error))?;
+        let (log_format, log) = config.log.settings(container)?;
         let networks = self.networks_of(&config.network)?;
         let claims = self.claim_all(container, &networks)?;
         match host {
@@ -180,7 +181,8 @@ impl Engine {
                 (true, true) => Input::Once,
             },
             network: self.order_network(container, &networks, claims)?,
-            log: monitor::log::Limits::default(),
+            log,
+            log_format,
             on_abandon,
             confidential: !extras.confidential.is_empty(),
             afterwards: (config.auto_remove && on_abandon == OnAbandon::LetRun)

@@ -28,6 +28,7 @@ pub use self::mounts::{Access, SecretContent, StepMount, StepSource};
 use super::{
     config::{Config, Limits, Seccomp, Streams, Ulimit},
     create::make_directory,
+    log_config::LogConfig,
     networking::{Naming, NetworkMode, Networking},
     start::{Attach, Attached, Extras, Layers, OnAbandon},
     status::Container,
@@ -221,6 +222,7 @@ fn config(mut step: Step) -> Config {
         open_stdin: false,
         stdin_once: false,
         attach: Streams::default(),
+        log: LogConfig::default(),
         labels: Vec::new(),
         exposed: Vec::new(),
         publish: Vec::new(),

@@ -1,6 +1,6 @@
 //! `logs`: what a container said.
 
-use crate::{background, sandbox};
+use crate::{background, inspect, sandbox};
 
 #[test]
 fn output_and_errors_are_kept_apart() {
@@ -80,4 +80,97 @@ fn a_line_that_comes_in_parts_has_one_timestamp() {
     container.finish().ok();
     let stamped = sandbox.sampan(["logs", "-t", "slow"]).ok();
     assert!(stamped.stdout.ends_with("Z one two three\n") && stamped.lines().len() == 1, "{stamped}");
+}
+
+#[test]
+fn json_file_is_dockers_file_where_inspect_says() {
+    let Some(sandbox) = sandbox() else { return };
+    let options = ["--log-driver", "json-file", "--log-opt", "labels=who", "--log-opt", "tag={{.Name}}"];
+    let script = "echo out; echo err >&2; printf unfinished";
+    let id =
+        background(&sandbox, &[&options[..], &["--name", "talker", "--label", "who=me"]].concat(), script);
+    sandbox.sampan(["wait", "talker"]).ok();
+    let path = inspect(&sandbox, "talker", "{{.LogPath}}");
+    assert!(path.ends_with(&format!("{id}/{id}-json.log")), "{path}");
+    let text = std::fs::read_to_string(path).unwrap();
+    let first = text.lines().find(|line| line.contains("out")).unwrap();
+    let start =
+        "{\"log\":\"out\\n\",\"stream\":\"stdout\",\"attrs\":{\"tag\":\"talker\",\"who\":\"me\"},\"time\":\"";
+    assert!(first.starts_with(start) && first.ends_with("Z\"}"), "{first}");
+    let outcome = sandbox.sampan(["logs", "talker"]).ok().prints("out\nunfinished");
+    assert_eq!(outcome.stderr, "err\n");
+    sandbox.sampan(["logs", "--details", "talker"]).ok().says("tag=talker,who=me out\n");
+    assert_eq!(inspect(&sandbox, "talker", "{{.HostConfig.LogConfig.Type}}"), "json-file");
+}
+
+#[test]
+fn a_log_that_is_not_kept_cannot_be_read() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox
+        .sampan(["run", "--log-driver", "none", "--name", "quiet", "busybox", "echo", "said"])
+        .ok()
+        .prints("said\n");
+    sandbox
+        .sampan(["logs", "quiet"])
+        .fails(1)
+        .complains("Error response from daemon: configured logging driver does not support reading");
+    assert_eq!(inspect(&sandbox, "quiet", "{{.LogPath}}"), "");
+}
+
+#[test]
+fn drivers_and_options_that_do_not_exist_are_refused() {
+    let Some(sandbox) = sandbox() else { return };
+    let refused = |options: &[&str], why: &str| {
+        sandbox.sampan([&["run", "--rm"], options, &["busybox", "true"]].concat()).fails(125).complains(why)
+    };
+    refused(&["--log-driver", "paper"], "logger: no log driver named 'paper' is registered");
+    refused(&["--log-opt", "colour=red"], "unknown log opt 'colour' for local log driver");
+    refused(
+        &["--log-opt", "max-file=0"],
+        "failed to initialize logging driver: max-file cannot be less than 1",
+    );
+    refused(&["--log-driver", "none", "--log-opt", "max-size=1m"], "invalid logging opts for driver none");
+    sandbox.sampan(["ps", "-aq"]).ok().prints("");
+}
+
+#[test]
+fn a_log_that_is_full_goes_on_in_another_file_and_is_compressed() {
+    let Some(sandbox) = sandbox() else { return };
+    let options = ["--log-opt", "max-size=100k", "--log-opt", "max-file=4", "--name", "counter"];
+    let script = "seq 1 5000; exec tail -f /dev/null";
+    let id = background(&sandbox, &options, script);
+    let directory = sandbox.root().join("containers").join(&id);
+    testkit::eventually("the full files are compressed", || {
+        let names = std::fs::read_dir(&directory).unwrap().map(|file| file.unwrap().file_name());
+        let mut names: Vec<_> =
+            names.filter_map(|name| name.into_string().ok()).filter(|n| n.starts_with("log")).collect();
+        names.sort();
+        if names == ["log", "log.1.gz", "log.2.gz"] { Ok(()) } else { Err(names.join(" ")) }
+    });
+    let all: String = (1..=5000).map(|number| format!("{number}\n")).collect();
+    let outcome = sandbox.sampan(["logs", "counter"]).ok();
+    assert!(outcome.stdout == all, "{} lines", outcome.lines().len());
+    let last: String = (1001..=5000).map(|number| format!("{number}\n")).collect();
+    let outcome = sandbox.sampan(["logs", "-n", "4000", "counter"]).ok();
+    assert!(outcome.stdout == last, "{} lines", outcome.lines().len());
+}
+
+#[test]
+fn following_goes_on_from_file_to_file() {
+    let Some(sandbox) = sandbox() else { return };
+    let options = ["--log-opt", "max-size=200k", "--log-opt", "max-file=100"];
+    let script = "read go; seq 1 40000";
+    let command = ["busybox", "sh", "-c", script];
+    let mut counter =
+        sandbox.start_sampan([&["run", "-i", "--name", "counter"], &options[..], &command].concat());
+    testkit::eventually("it runs", || {
+        let listed = sandbox.sampan(["ps", "-q"]).ok();
+        if listed.stdout.is_empty() { Err(listed) } else { Ok(()) }
+    });
+    let follower = sandbox.start_sampan(["logs", "-f", "counter"]);
+    counter.write("go\n");
+    let all: String = (1..=40000).map(|number| format!("{number}\n")).collect();
+    assert!(counter.finish().ok().stdout == all);
+    let outcome = follower.finish().ok();
+    assert!(outcome.stdout == all, "{} lines", outcome.lines().len());
 }

@@ -55,7 +55,7 @@ pub fn describe(engine: &Engine, container: &Container) -> Result<Value, EngineE
         "ResolvConfPath": file("resolv.conf"),
         "HostnamePath": file("hostname"),
         "HostsPath": file("hosts"),
-        "LogPath": file("log"),
+        "LogPath": container.log_file().map(|file| file.display().to_string()).unwrap_or_default(),
         "Name": format!("/{}", container.name),
         "RestartCount": 0,
         "Driver": "overlay2",
@@ -149,7 +149,7 @@ fn host_config(container: &Container) -> Value {
     let none_if_empty = |list: Vec<&str>| if list.is_empty() { Value::Null } else { json!(list) };
     json!({
         "Binds": if binds.is_empty() { Value::Null } else { json!(binds) },
-        "LogConfig": { "Type": "local", "Config": {} },
+        "LogConfig": { "Type": config.log.driver(), "Config": config.log.options },
         "NetworkMode": config.network.mode.name(),
         "PortBindings": bindings,
         "Dns": config.naming.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),

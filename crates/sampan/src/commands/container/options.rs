@@ -3,7 +3,7 @@
 use std::{env, fs};
 
 use clap::Args;
-use engine::container::{Create, Limits, Seccomp, Streams, Ulimit};
+use engine::container::{Create, Limits, LogConfig, Seccomp, Streams, Ulimit};
 use types::{Bytes, Port, Publish};
 
 use super::{mounts, networks::Networks};
@@ -47,6 +47,12 @@ pub struct Options {
     /// Set meta data on a container
     #[arg(short, long)]
     label: Vec<String>,
+    /// Logging driver for the container
+    #[arg(long, value_name = "string")]
+    log_driver: Option<String>,
+    /// Log driver options
+    #[arg(long, value_name = "list")]
+    log_opt: Vec<String>,
     /// Memory limit
     #[arg(short, long, value_name = "bytes")]
     memory: Option<Bytes>,
@@ -188,6 +194,7 @@ impl Options {
             open_stdin: self.interactive,
             stdin_once: self.interactive && attach.input,
             attach,
+            log: log_config(self.log_driver, &self.log_opt)?,
             labels: self.label.iter().map(|label| split(label)).collect(),
             expose,
             publish,
@@ -240,6 +247,14 @@ pub fn environment(files: &[String], flags: Vec<String>) -> anyhow::Result<Vec<S
         }
     }
     Ok(environment)
+}
+
+fn log_config(driver: Option<String>, options: &[String]) -> anyhow::Result<LogConfig> {
+    let driver = driver.unwrap_or_default();
+    if driver == "none" && !options.is_empty() {
+        anyhow::bail!("invalid logging opts for driver none");
+    }
+    Ok(LogConfig { driver, options: options.iter().map(|option| split(option)).collect() })
 }
 
 fn stream(text: &str) -> Result<Stream, String> {
