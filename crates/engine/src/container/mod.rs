@@ -34,5 +34,5 @@ pub use self::{
     networking::{EndpointSettings, Membership, Naming, NetworkMode, Networking},
     start::{Attach, Attached, REMOVAL_ROLE},
     status::Container,
-    step::{Access, ExtraHost, HostAddress, SecretContent, Step, StepMount, StepSource},
+    step::{Access, ExtraHost, HostAddress, SecretContent, Step, StepMount, StepSource, Talk},
 };

@@ -80,7 +80,7 @@ impl Attached {
     }
 
     /// Has a container killed that was launched to end with its launcher.
-    pub(super) fn abandon(&self) -> io::Result<()> {
+    pub fn abandon(&self) -> io::Result<()> {
         self.running.abandon()
     }
 

@@ -13,7 +13,7 @@ use std::{
     path::PathBuf,
 };
 
-use monitor::{Lock, Part, log::Stream};
+use monitor::{Lock, Part, TerminalSize, log::Stream};
 use runtime::Confidential;
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -61,6 +61,14 @@ pub struct Step {
     pub privileged: bool,
 }
 
+/// A step that is ready to be launched.
+struct Place {
+    container: Container,
+    layers: Layers,
+    extras: Extras,
+    lock: Lock,
+}
+
 /// A name that a process finds in /etc/hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtraHost {
@@ -76,6 +84,14 @@ pub enum HostAddress {
     Gateway,
 }
 
+/// What the user has of a step in whose place a process runs that talks to them.
+pub struct Talk<'a> {
+    pub output: BorrowedFd<'a>,
+    pub errors: BorrowedFd<'a>,
+    /// The size of the terminal the process is to have, if it is to have one.
+    pub terminal: Option<TerminalSize>,
+}
+
 impl Engine {
     /// Runs a step to its end, passing on what it writes; its exit code. Nothing but its changes is left.
     ///
@@ -86,28 +102,73 @@ impl Engine {
         stop: BorrowedFd<'_>,
         mut output: impl FnMut(Stream, &[u8]),
     ) -> Result<u8, EngineError> {
-        let Step { layers, upper, work, .. } = &step;
-        let layers = Layers { lower: layers.clone(), upper: upper.clone(), work: work.clone() };
+        self.in_place(step, |place| {
+            let ((read_output, write_output), (read_errors, write_errors)) = (pipe()?, pipe()?);
+            let part =
+                Part { input: false, output: Some(write_output.as_fd()), errors: Some(write_errors.as_fd()) };
+            let attached = self.launch_step(place, Attach::Part(part, None))?;
+            drop((write_output, write_errors));
+            let sources = [(Stream::Stdout, &read_output), (Stream::Stderr, &read_errors)];
+            pass_on(&attached, stop, sources, &mut output)?;
+            attached.wait()
+        })
+    }
+
+    /// The same for a process that writes to the user by itself, and reads what `take_part` gives it. That is to return
+    /// when the process has ended; if it fails, the process is killed.
+    pub fn talk_in_step(
+        &self,
+        step: Step,
+        talk: Talk<'_>,
+        take_part: impl FnOnce(&mut Attached) -> io::Result<()>,
+    ) -> Result<u8, EngineError> {
+        let Talk { output, errors, terminal } = talk;
+        self.in_place(step, |mut place| {
+            place.container.config.tty = terminal.is_some();
+            place.container.config.open_stdin = true;
+            place.container.config.stdin_once = true;
+            let part = Part { input: true, output: Some(output), errors: Some(errors) };
+            let mut attached = self.launch_step(place, Attach::Part(part, terminal))?;
+            if let Err(error) = take_part(&mut attached) {
+                attached.abandon()?;
+                attached.wait()?;
+                return Err(error.into());
+            }
+            attached.wait()
+        })
+    }
+
+    /// Makes a place for a step, lets `run` run it there, and removes the place.
+    fn in_place(
+        &self,
+        step: Step,
+        run: impl FnOnce(Place) -> Result<u8, EngineError>,
+    ) -> Result<u8, EngineError> {
         let id = names::random_id()?;
         let directory = self.root().join("containers").join(id.to_string());
         let lock = make_directory(&directory, &["rootfs"])?;
-        let outcome = self.run_step_in(step, layers, id, directory.clone(), lock, stop, &mut output);
+        let outcome = self.place(step, id, directory.clone(), lock).and_then(|(place, agents)| {
+            let outcome = run(place);
+            drop(agents);
+            outcome
+        });
         // Its lock is free by now: whoever comes first removes it, and that may be somebody's sweep.
         crate::remove_tree(&directory).map_err(|source| EngineError::File { path: directory, source })?;
         outcome
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the other half of `run_step`")]
-    fn run_step_in(
+    fn place(
         &self,
         mut step: Step,
-        layers: Layers,
         id: ContainerId,
         directory: PathBuf,
         lock: Lock,
-        stop: BorrowedFd<'_>,
-        output: &mut impl FnMut(Stream, &[u8]),
-    ) -> Result<u8, EngineError> {
+    ) -> Result<(Place, Vec<agent::Relay>), EngineError> {
+        let layers = Layers {
+            lower: std::mem::take(&mut step.layers),
+            upper: std::mem::take(&mut step.upper),
+            work: std::mem::take(&mut step.work),
+        };
         let Prepared { mounts, files, agents } =
             mounts::prepare(std::mem::take(&mut step.mounts), &directory)?;
         let confidential = Confidential { variables: std::mem::take(&mut step.secrets), files };
@@ -121,17 +182,12 @@ impl Engine {
             config: config(step),
             directory,
         };
-        let ((read_output, write_output), (read_errors, write_errors)) = (pipe()?, pipe()?);
-        let part =
-            Part { input: false, output: Some(write_output.as_fd()), errors: Some(write_errors.as_fd()) };
-        let attach = Attach::Part(part, None);
-        let attached = self.launch(&container, layers, extras, lock, attach, OnAbandon::End)?;
-        drop((write_output, write_errors));
-        let sources = [(Stream::Stdout, &read_output), (Stream::Stderr, &read_errors)];
-        pass_on(&attached, stop, sources, output)?;
-        let code = attached.wait()?;
-        drop(agents);
-        Ok(code)
+        Ok((Place { container, layers, extras, lock }, agents))
+    }
+
+    fn launch_step(&self, place: Place, attach: Attach<'_>) -> Result<Attached, EngineError> {
+        let Place { container, layers, extras, lock } = place;
+        self.launch(&container, layers, extras, lock, attach, OnAbandon::End)
     }
 
     /// The lines of /etc/hosts that `hosts` come to.

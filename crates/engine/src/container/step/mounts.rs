@@ -38,7 +38,7 @@ pub enum StepSource {
 }
 
 /// Who may use a secret or an agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Access {
     pub uid: u32,
     pub gid: u32,
