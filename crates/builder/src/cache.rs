@@ -4,6 +4,7 @@
 //! <cache>/steps/<key>        a step's result, by everything that went into it
 //! <cache>/traces/<digest>    what the last finished build of one Dockerfile and context went through, to explain misses
 //! <cache>/contexts/<digest>  digests of the files of one context
+//! <cache>/builds/<id>/       the record of one build: see [`crate::builds`]
 //! <cache>/scratch/<name>/    directories of builds that are running
 //! <cache>/turns/<key>        locked by whoever carries a step out just now
 //! ```
@@ -13,7 +14,7 @@
 
 mod budget;
 mod filter;
-mod hold;
+pub(crate) mod hold;
 pub mod mounts;
 mod once;
 mod prune;

@@ -16,6 +16,10 @@ pub type TaskId = usize;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<'a> {
+    /// The build is recorded under this name.
+    Recorded {
+        id: &'a str,
+    },
     /// So many tasks are to come that did not begin yet.
     Planned {
         tasks: usize,

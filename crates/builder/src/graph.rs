@@ -6,7 +6,7 @@ mod mounts;
 
 use engine::container::Ulimit;
 use image::{Configuration, Image};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use types::Digest;
 
 use crate::{
@@ -56,16 +56,47 @@ pub struct Operation {
     pub stands_on_base: bool,
     /// The names of the arguments that are declared where it stands.
     pub arguments: Vec<String>,
+    /// What a process finds here, whether this is one or not.
+    pub process: Process,
     /// The instruction as progress shows it.
     pub title: String,
     pub span: Span,
+}
+
+/// How a process runs where an operation stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Process {
+    pub environment: Vec<String>,
+    pub directory: String,
+    pub user: String,
+    /// What SHELL says, if it was said.
+    pub shell: Vec<String>,
+}
+
+impl Process {
+    /// The shell to talk to.
+    pub fn shell(&self) -> Vec<String> {
+        vec![self.shell.first().map_or("/bin/sh", String::as_str).to_owned()]
+    }
 }
 
 impl Operation {
     /// One that stands on nothing: an image to begin with.
     pub fn source(action: Action, label: String, title: String, span: Span) -> Operation {
         let (place, arguments) = (String::new(), Vec::new());
-        Operation { input: None, action, label, place, stands_on_base: false, arguments, title, span }
+        let process = Process::default();
+        Operation {
+            input: None,
+            action,
+            label,
+            place,
+            stands_on_base: false,
+            arguments,
+            process,
+            title,
+            span,
+        }
     }
 
     /// The operations that have to be done before.
@@ -91,7 +122,7 @@ impl Operation {
 }
 
 /// Where files are taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Origin {
     #[default]
     Context,
@@ -111,7 +142,7 @@ pub enum Action {
 }
 
 /// Runs a process and keeps what it changed. Serialized, it is part of the step's cache key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Run {
     pub arguments: Vec<String>,
     pub environment: Vec<String>,

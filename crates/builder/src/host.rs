@@ -7,7 +7,7 @@ use image::{
     Image, Lease, Store,
     manifest::{Descriptor, Manifest},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use types::{Digest, Platform, Reference};
 
 use crate::stop::Stop;
@@ -103,7 +103,7 @@ pub struct RunStep {
 }
 
 /// The network a RUN step has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Network {
     #[default]

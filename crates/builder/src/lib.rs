@@ -7,9 +7,11 @@
 //! Knows Dockerfiles, build contexts and the build cache. What runs processes and keeps images is a [`Host`]; what
 //! happens is told to an [`Observer`]. Knows nothing of terminals, registries or containers' lives.
 
+pub mod builds;
 pub mod cache;
 mod call;
 mod change;
+mod compare;
 mod config;
 mod context;
 mod date;
@@ -54,6 +56,7 @@ use types::{Digest, Platform, Reference};
 pub use cache::transport::{CacheExport, CacheMode, CacheSource, CacheTarget};
 pub use call::{Checked, ListedTarget, Mount, Outline, OutlineArgument, Targets, check, outline, targets};
 pub use change::change;
+pub use compare::{Aspect, Change, FileDifference};
 pub use context::ContextError;
 pub use diagnostic::{Diagnostic, Problem, Span, marked_lines};
 pub use event::{Event, Exporter, Observer, Task, TaskId};
@@ -69,9 +72,10 @@ pub use run_settings::{
     ExtraHost, HostAddress, Limits, Privilege, RunSettings, Secret, SecretContent, SwapLimit, Ulimit,
     UnknownPrivilege,
 };
-pub use solve::{CopyError, MountError};
+pub use solve::{CopyError, MountError, StepDifference};
 pub use stop::Stop;
 
+use builds::Recorder;
 use cache::{
     Cache, Trace,
     transport::{self, Carried, Imports},
@@ -85,7 +89,7 @@ use progress::Progress;
 use recipe::Recipe;
 use remote::Remotes;
 use scratch::Scratch;
-use solve::{Solver, State};
+use solve::{Again, Solver, State};
 
 /// An image to be built.
 pub struct Build {
@@ -123,6 +127,14 @@ pub struct Build {
     pub cache_to: Vec<CacheExport>,
     /// When everything is said to have been made, in seconds since 1970, if that is not for the sources to tell.
     pub source_date: Option<i64>,
+    /// The stages whose steps are done anew: `--no-cache-filter`.
+    pub redo_stages: Vec<String>,
+    /// The step that is done anew with all that stands on it, as [`builds::Step::name`] has it.
+    pub redo_from: Option<String>,
+    /// What the build is recorded with, if it is.
+    pub request: Option<builds::Request>,
+    /// Every step is done twice, and there is no image unless both times came to the same.
+    pub verify: bool,
     /// Where results are kept for later builds.
     pub cache: PathBuf,
 }
@@ -150,6 +162,10 @@ impl Build {
             cache_from: Vec::new(),
             cache_to: Vec::new(),
             source_date: None,
+            redo_stages: Vec::new(),
+            redo_from: None,
+            request: None,
+            verify: false,
             cache,
         }
     }
@@ -191,6 +207,9 @@ pub enum BuildError {
     /// Something could not be mounted for a process of RUN.
     #[error("{error}")]
     Mount { error: Box<MountError>, diagnostic: Box<Diagnostic> },
+    /// Steps that were done twice did not come to the same.
+    #[error("{}", different(.steps))]
+    Differs { steps: Vec<StepDifference>, diagnostic: Box<Diagnostic> },
     /// Nobody wants it any more.
     #[error("Canceled: context canceled")]
     Canceled,
@@ -201,6 +220,9 @@ pub enum BuildError {
     Export(#[from] ExportError),
     #[error("the image would have more than {MOST_LAYERS} layers")]
     TooManyLayers,
+    /// The step to begin with is not among those of the build.
+    #[error("the build has no step {0:?}")]
+    NoStep(String),
     #[error("layer {0} is not in the store")]
     LayerMissing(Digest),
     #[error(transparent)]
@@ -222,16 +244,31 @@ impl BuildError {
             | BuildError::Foreign { diagnostic, .. }
             | BuildError::Mount { diagnostic, .. }
             | BuildError::Start { diagnostic, .. }
+            | BuildError::Differs { diagnostic, .. }
             | BuildError::Run { diagnostic, .. } => Some(diagnostic),
             BuildError::Input(_)
             | BuildError::Canceled
             | BuildError::Export(_)
             | BuildError::TooManyLayers
+            | BuildError::NoStep(_)
             | BuildError::LayerMissing(_)
             | BuildError::Store(_)
             | BuildError::Host(_)
             | BuildError::Cache(_) => None,
         }
+    }
+}
+
+/// Which steps are not reproducible, in one line.
+fn different(steps: &[StepDifference]) -> String {
+    let names: Vec<String> = steps.iter().map(StepDifference::name).collect();
+    match names.as_slice() {
+        [name] => format!("{name} came to something else when it was done again"),
+        names => format!(
+            "{} steps came to something else when they were done again: {}",
+            names.len(),
+            names.join(", ")
+        ),
     }
 }
 
@@ -242,7 +279,23 @@ pub fn build(
     observer: &mut (dyn Observer + Send),
 ) -> Result<Built, BuildError> {
     let cache = Cache::new(build.cache.clone());
-    let built = build_with(&cache, build, host, observer);
+    let record = build.request.clone().and_then(|request| {
+        let platforms = build.platforms.iter().map(Platform::to_string).collect();
+        match Recorder::begin(&cache, request, build.target.clone(), platforms) {
+            Ok(record) => Some(record),
+            Err(error) => {
+                observer.event(Event::Warning(&format!("the build is not recorded: {error}")));
+                None
+            }
+        }
+    });
+    if let Some(record) = &record {
+        observer.event(Event::Recorded { id: &record.id() });
+    }
+    let built = build_with(&cache, build, record.as_ref(), host, observer);
+    if let Some(record) = record {
+        record.finish(&built);
+    }
     if cache.has_grown()
         && let Err(error) = host.bound_cache()
     {
@@ -255,6 +308,7 @@ pub fn build(
 fn build_with(
     cache: &Cache,
     build: Build,
+    record: Option<&Recorder>,
     host: &dyn Host,
     observer: &mut (dyn Observer + Send),
 ) -> Result<Built, BuildError> {
@@ -278,6 +332,10 @@ fn build_with(
         cache_from,
         cache_to,
         source_date,
+        redo_stages,
+        redo_from,
+        request: _,
+        verify,
         cache: _,
     } = build;
     let progress = Progress::new(observer);
@@ -306,6 +364,8 @@ fn build_with(
         named: &named,
         input: &input,
         no_cache,
+        redo: Redo { stages: redo_stages, from: redo_from },
+        record,
         date,
         stop,
     };
@@ -323,6 +383,9 @@ fn build_with(
         let graph = plan(&input, &settings, host, &progress)?;
         emulation::check(&graph, &input)?;
         let (states, trace) = work.solve(&graph, &settings)?;
+        if verify {
+            work.verify(&graph, &settings, &states)?;
+        }
         let steps = transport::carried(&graph, &states, &trace);
         let layers = &states[graph.result].layers;
         let mut config = configuration(graph.config.clone(), &graph.history, &states, date);
@@ -358,15 +421,49 @@ struct Work<'a, 'p> {
     named: &'a NamedPlaces<'a, 'p>,
     input: &'a Input,
     no_cache: bool,
+    redo: Redo,
+    record: Option<&'a Recorder>,
     date: SourceDate,
     stop: &'a Stop,
+}
+
+/// What is done anew, whatever is known.
+struct Redo {
+    stages: Vec<String>,
+    from: Option<String>,
+}
+
+impl Redo {
+    /// For each operation whether it is. Fails if none is the one to begin with.
+    fn of(&self, graph: &Graph) -> Result<Vec<bool>, BuildError> {
+        let mut redo: Vec<bool> = Vec::with_capacity(graph.operations.len());
+        let mut is_found = self.from.is_none();
+        for operation in &graph.operations {
+            let is_first = self.from.as_ref().is_some_and(|from| *from == builds::name(&operation.label));
+            is_found |= is_first;
+            let stands_on_one = self.from.is_some() && operation.needs().any(|id| redo[id]);
+            let stage = operation.place.rsplit_once(' ').map(|(stage, _)| stage);
+            let is_of_stage = stage
+                .is_some_and(|stage| self.stages.iter().any(|wanted| wanted.eq_ignore_ascii_case(stage)));
+            redo.push(is_first || stands_on_one || is_of_stage);
+        }
+        match (&self.from, is_found) {
+            (Some(from), false) => Err(BuildError::NoStep(from.clone())),
+            _ => Ok(redo),
+        }
+    }
 }
 
 impl Work<'_, '_> {
     /// Carries out a graph, and remembers how that went.
     fn solve(&self, graph: &Graph, settings: &Settings) -> Result<(Vec<State>, Trace), BuildError> {
-        let Work { host, lease, imports, courier, named, input, no_cache, date, stop } = *self;
+        let Work { host, lease, imports, courier, named, input, no_cache, ref redo, record, date, stop } =
+            *self;
         let Courier { cache, remotes, progress, .. } = courier;
+        let redo = redo.of(graph)?;
+        if let Some(record) = record {
+            record.plan(graph);
+        }
         let identity = match &settings.platform {
             Some(platform) => Digest::of(format!("{} {platform}", input.identity).as_bytes()),
             None => input.identity,
@@ -382,6 +479,7 @@ impl Work<'_, '_> {
             named,
             progress,
             ignore_cache: no_cache,
+            redo: &redo,
             date,
             file: &input.file,
             source: &input.text,
@@ -389,11 +487,48 @@ impl Work<'_, '_> {
             trace: Mutex::default(),
             stop,
             run: &settings.run,
+            record,
+            again: None,
         };
         let states = solver.solve(graph)?;
         let trace = solver.trace.into_inner().unwrap_or_else(PoisonError::into_inner);
         cache.keep_trace(&identity, &trace).map_err(BuildError::Cache)?;
         Ok((states, trace))
+    }
+
+    /// Carries out every step of a graph again, with a cache that is empty and thrown away, on what the first time came
+    /// to. Fails if any comes to something else.
+    fn verify(&self, graph: &Graph, settings: &Settings, states: &[State]) -> Result<(), BuildError> {
+        let Work { host, lease, courier, named, input, date, stop, .. } = *self;
+        let Courier { cache, remotes, progress, .. } = courier;
+        let scratch = Scratch::new(&cache.scratch_path()).map_err(BuildError::Cache)?;
+        let fresh = Cache::new(scratch.directory("cache").map_err(BuildError::Cache)?);
+        let steps =
+            graph.operations.iter().filter(|operation| !matches!(operation.action, graph::Action::Base(_)));
+        progress.event(Event::Planned { tasks: steps.count() });
+        let solver = Solver {
+            host,
+            lease,
+            cache: &fresh,
+            imports: &Imports::open(&[], host, progress),
+            context: &input.context,
+            remotes,
+            named,
+            progress,
+            ignore_cache: false,
+            redo: &[],
+            date,
+            file: &input.file,
+            source: &input.text,
+            before: &fresh.before(input.identity),
+            trace: Mutex::default(),
+            stop,
+            run: &settings.run,
+            record: None,
+            again: Some(Again::new(states)),
+        };
+        solver.solve(graph)?;
+        solver.verdict(graph)
     }
 
     /// Writes the steps to a cache outside, if they are to go to one.

@@ -1,6 +1,7 @@
 //! The engine of this machine as a build's host.
 
 use std::{
+    io,
     os::fd::AsFd,
     path::PathBuf,
     sync::{Mutex, PoisonError},
@@ -8,7 +9,7 @@ use std::{
 
 use engine::{
     Engine, EngineError,
-    container::{NetworkMode, Step},
+    container::{Attached, NetworkMode, Step, Talk},
     transfer::{self, Client, Unwatched},
 };
 use image::{
@@ -113,29 +114,7 @@ impl Host for Local<'_> {
         stop: &Stop,
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<i32, HostError> {
-        let step = step.clone();
-        let step = Step {
-            layers: step.layers,
-            upper: step.upper,
-            work: step.work,
-            arguments: step.arguments,
-            env: step.environment,
-            working_directory: step.directory,
-            user: step.user,
-            hostname: step.hostname,
-            network: match step.network {
-                Network::Default => NetworkMode::Bridge,
-                Network::None => NetworkMode::None,
-                Network::Host => NetworkMode::Host,
-            },
-            mounts: step.mounts,
-            secrets: step.secrets,
-            hosts: step.hosts,
-            limits: step.limits,
-            ulimits: step.ulimits,
-            cgroup_parent: step.cgroup_parent,
-            privileged: step.privileged,
-        };
+        let step = step_of(step);
         let pass_on = |stream, bytes: &[u8]| {
             let stream = match stream {
                 engine::container::Stream::Stdout => Stream::Out,
@@ -156,6 +135,21 @@ impl Host for Local<'_> {
 }
 
 impl Local<'_> {
+    /// Runs a process in a step's place that talks to the user: `take_part` is what the user's side does until it has
+    /// ended. Its exit code.
+    pub fn talk(
+        &self,
+        step: &RunStep,
+        talk: Talk<'_>,
+        take_part: impl FnOnce(&mut Attached) -> io::Result<()>,
+    ) -> Result<i32, HostError> {
+        let step = step_of(step);
+        match self.with(|engine| engine.talk_in_step(step, talk, take_part)) {
+            Ok(code) => Ok(i32::from(code)),
+            Err(error) => Err(other(error)),
+        }
+    }
+
     /// The image of this name, if it is here and for this platform.
     fn at_hand(&self, name: &Reference, platform: &Platform) -> Result<Option<Image>, HostError> {
         let (_, image) = match self.with(|engine| engine.stored_image(&name.familiar())) {
@@ -163,6 +157,33 @@ impl Local<'_> {
             found => found.map_err(other)?,
         };
         Ok(image.config.platform().will_do_for(platform).then_some(image))
+    }
+}
+
+/// A step as the engine has it.
+fn step_of(step: &RunStep) -> Step {
+    let step = step.clone();
+    Step {
+        layers: step.layers,
+        upper: step.upper,
+        work: step.work,
+        arguments: step.arguments,
+        env: step.environment,
+        working_directory: step.directory,
+        user: step.user,
+        hostname: step.hostname,
+        network: match step.network {
+            Network::Default => NetworkMode::Bridge,
+            Network::None => NetworkMode::None,
+            Network::Host => NetworkMode::Host,
+        },
+        mounts: step.mounts,
+        secrets: step.secrets,
+        hosts: step.hosts,
+        limits: step.limits,
+        ulimits: step.ulimits,
+        cgroup_parent: step.cgroup_parent,
+        privileged: step.privileged,
     }
 }
 

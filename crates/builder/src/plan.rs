@@ -13,7 +13,7 @@ use crate::{
     config,
     diagnostic::{Problem, Span},
     expand::Expander,
-    graph::{Action, Entry, Graph, Operation, OperationId, Origin},
+    graph::{Action, Entry, Graph, Operation, OperationId, Origin, Process},
     host::{HostError, Network},
     input::NamedContext,
     instructions::{self, from},
@@ -272,9 +272,11 @@ impl<'a> Planner<'a> {
             None => ("FROM scratch".to_owned(), String::new()),
         };
         let action = Action::Base(base.map(|(_, image)| Box::new(image)));
-        self.operations.push(Operation::source(action, label, title, span));
         let (arguments, history) = (Vec::new(), Vec::new());
-        self.stage = Some(Stage { number, image, arguments, cmd_is_own: false, history, top, counter });
+        let stage = Stage { number, image, arguments, cmd_is_own: false, history, top, counter };
+        let process = stage.process();
+        self.operations.push(Operation { process, ..Operation::source(action, label, title, span) });
+        self.stage = Some(stage);
     }
 
     fn counter(&self, number: usize) -> Counter {
@@ -376,9 +378,11 @@ impl<'a> Planner<'a> {
         stage.history.push(Entry { created_by, operation: Some(id) });
         let (label, place) = (stage.counter.next(), stage.counter.place());
         let arguments = stage.arguments.iter().map(|argument| argument.name.clone()).collect();
+        let process = stage.process();
         let stands_on_base = input.is_some_and(|input| self.operations[input].input.is_none());
         let span = statement.span.clone();
-        let operation = Operation { input, action, label, place, stands_on_base, arguments, title, span };
+        let operation =
+            Operation { input, action, label, place, stands_on_base, arguments, process, title, span };
         self.operations.push(operation);
         Ok(())
     }
@@ -491,6 +495,17 @@ impl Stage {
         match argument {
             Some(Argument { value: Some(value), hides, .. }) if *hides || own.is_none() => Some(value),
             _ => own,
+        }
+    }
+
+    /// What a process finds here.
+    fn process(&self) -> Process {
+        let directory = self.image.config.working_dir.as_str();
+        Process {
+            environment: self.environment(),
+            directory: if directory.is_empty() { "/" } else { directory }.to_owned(),
+            user: self.image.config.user.clone(),
+            shell: self.image.config.shell.clone().unwrap_or_default(),
         }
     }
 

@@ -87,8 +87,9 @@ pub struct Globals {
     /// Print version information and quit
     #[arg(short, long)]
     version: bool,
+    /// What follows: once the command is known, what follows its name.
     #[arg(hide = true, trailing_var_arg = true)]
-    words: Vec<OsString>,
+    pub words: Vec<OsString>,
 }
 
 /// A command line understood: a command, its arguments, and the options before it.
@@ -131,6 +132,7 @@ impl<'a> Cli<'a> {
                 _ => context.explain(&error, rest),
             }
         })?;
+        globals.words = rest.to_vec();
         Ok(Cli { globals, command, matches })
     }
 
@@ -179,12 +181,29 @@ impl<'a> Program<'a> {
             }
             let longer = if path.is_empty() { word.into_owned() } else { format!("{path} {word}") };
             if let Some(command) = self.commands.iter().find(|c| c.names.contains(&longer.as_str())) {
-                return Ok((command, longer, after));
+                return Ok(self.deeper(&longer, after, command).unwrap_or((command, longer, after)));
             }
             if !self.is_noun(&longer) {
                 return Err(usage::unknown_command(name, &path, &longer));
             }
             (path, rest) = (longer, after);
+        }
+    }
+
+    /// The command whose name goes on with the next word, if what follows makes no sense as arguments of `command`: of
+    /// `build shell`, the context `shell` is built, `build shell STEP` opens a shell.
+    fn deeper<'w>(
+        &self,
+        path: &str,
+        words: &'w [OsString],
+        command: &Command,
+    ) -> Option<(&'a Command, String, &'w [OsString])> {
+        let (next, after) = words.split_first()?;
+        let longer = format!("{path} {}", next.to_str()?);
+        let deeper = self.commands.iter().find(|command| command.names.contains(&longer.as_str()))?;
+        match command.describe().try_get_matches_from(words) {
+            Ok(_) => None,
+            Err(_) => Some((deeper, longer, after)),
         }
     }
 

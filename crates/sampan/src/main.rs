@@ -43,6 +43,7 @@ const PROGRAM: Program<'static> = Program {
         ("system", "Manage sampan"),
         ("builder", "Manage builds"),
         ("buildx", "Build images"),
+        ("buildx history", "Commands to work on build records"),
     ],
     commands: commands::ALL,
 };

@@ -74,7 +74,7 @@ pub(super) fn choose(
         let is_meant = pruning.filters.select(entry, now);
         let is_spared = gone.contains(&place)
             || entry.in_use
-            || !pruning.all && (entry.shared || entry.kind == Kind::Trace);
+            || !pruning.all && (entry.shared || matches!(entry.kind, Kind::Trace | Kind::Build));
         if is_meant && !is_spared {
             total -= entry.own + usage.layers.let_go(entry);
             chosen.push(place);
@@ -126,7 +126,7 @@ impl Entry {
     fn remove(&self, cache: &Cache) -> io::Result<bool> {
         match self.kind {
             Kind::Step | Kind::Context | Kind::Trace => present(fs::remove_file(&self.path)).map(|_| true),
-            Kind::Mount | Kind::Git | Kind::Download => {
+            Kind::Mount | Kind::Git | Kind::Download | Kind::Build => {
                 let Some(Some(_lock)) = present(hold::lock(&self.path))? else { return Ok(false) };
                 // Out of everyone's sight first: half of it is of no use to anybody.
                 let trash = scratch::Scratch::new(&cache.scratch_path())?;

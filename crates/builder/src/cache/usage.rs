@@ -63,11 +63,13 @@ pub enum Kind {
     Context,
     /// What tells why a step was not cached.
     Trace,
+    /// The record of a build.
+    Build,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 6] =
-        [Kind::Step, Kind::Mount, Kind::Git, Kind::Download, Kind::Context, Kind::Trace];
+    pub const ALL: [Kind; 7] =
+        [Kind::Step, Kind::Mount, Kind::Git, Kind::Download, Kind::Context, Kind::Trace, Kind::Build];
 
     /// BuildKit's name for it, in filters and listings.
     pub fn name(self) -> &'static str {
@@ -77,7 +79,7 @@ impl Kind {
             Kind::Git => "source.git.checkout",
             Kind::Download => "source.http",
             Kind::Context => "source.local",
-            Kind::Trace => "internal",
+            Kind::Trace | Kind::Build => "internal",
         }
     }
 
@@ -95,13 +97,14 @@ impl Kind {
             Kind::Download => "downloads",
             Kind::Context => "contexts",
             Kind::Trace => "traces",
+            Kind::Build => crate::builds::DIRECTORY,
         }
     }
 
     fn description(self, path: &Path) -> String {
         let told = match self {
             Kind::Mount | Kind::Git | Kind::Download => fs::read_to_string(path.join(ABOUT)).ok(),
-            Kind::Step | Kind::Context | Kind::Trace => None,
+            Kind::Step | Kind::Context | Kind::Trace | Kind::Build => None,
         };
         told.map(|text| text.trim_end().to_owned()).unwrap_or_else(|| {
             match self {
@@ -111,6 +114,7 @@ impl Kind {
                 Kind::Download => "downloaded file",
                 Kind::Context => "digests of a build context",
                 Kind::Trace => "inputs of the last build",
+                Kind::Build => "record of a build",
             }
             .to_owned()
         })
@@ -220,7 +224,7 @@ impl Entry {
                     entry.created = kept.record.created.parse().unwrap_or(entry.created);
                 }
             }
-            Kind::Mount | Kind::Git | Kind::Download => {
+            Kind::Mount | Kind::Git | Kind::Download | Kind::Build => {
                 entry.description = kind.description(path);
                 entry.in_use = hold::is_in_use(path);
             }

@@ -2,12 +2,12 @@
 //! it holds; the files of bind mounts are part of the key by themselves.
 
 use engine::container::Access;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Origin;
 
 /// Something to be seen at `target` while a process runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Absolute, and not `/`.
     pub target: String,
@@ -15,7 +15,7 @@ pub struct Mount {
     pub kind: MountKind,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MountKind {
     /// Files as they are found. What is written there is thrown away.
     Files {
@@ -48,7 +48,7 @@ pub enum MountKind {
 }
 
 /// A directory that outlives the build.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheMount {
     pub id: String,
     /// What a new one begins with, if it does not begin empty.
@@ -64,7 +64,7 @@ pub struct CacheMount {
 }
 
 /// What happens if several processes want the same cache at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sharing {
     #[default]
@@ -76,7 +76,7 @@ pub enum Sharing {
 }
 
 /// A secret as a variable of a process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretVariable {
     pub name: String,
     pub id: String,

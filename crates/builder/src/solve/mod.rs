@@ -7,6 +7,8 @@ mod mounts;
 mod remote;
 mod run;
 mod step;
+mod verify;
+mod visit;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,6 +21,7 @@ use types::Digest;
 
 use crate::{
     BuildError,
+    builds::Recorder,
     cache::{Before, Cache, Record, Trace, transport::Imports},
     context::Context,
     date::SourceDate,
@@ -33,6 +36,9 @@ use crate::{
 
 pub use copy::CopyError;
 pub use mounts::MountError;
+pub use step::directories;
+pub use verify::{Again, StepDifference};
+pub use visit::Visited;
 
 /// What operations are carried out with.
 pub struct Solver<'a, 'p> {
@@ -47,6 +53,8 @@ pub struct Solver<'a, 'p> {
     pub progress: &'a Progress<'p>,
     /// Known results are not used for RUN, nor for anything else: `--no-cache`.
     pub ignore_cache: bool,
+    /// For each operation whether it is done anew, whatever is known.
+    pub redo: &'a [bool],
     /// When everything that is made here is said to have been made.
     pub date: SourceDate,
     /// The Dockerfile, for showing where something failed.
@@ -59,6 +67,10 @@ pub struct Solver<'a, 'p> {
     /// An operation failed, or nobody wants the result any more: those that are under way end.
     pub stop: &'a Stop,
     pub run: &'a RunSettings,
+    /// Where it is written down how operations end.
+    pub record: Option<&'a Recorder>,
+    /// What is being verified, if something is.
+    pub again: Option<Again<'a>>,
 }
 
 /// A file system: its layers, lowest first, and what the last operation on it came to.
@@ -70,17 +82,20 @@ pub struct State {
 
 /// What an operation works on, as it is when all that it needs is done.
 pub struct Given {
+    number: OperationId,
     /// The file system that is changed.
     below: Vec<Layer>,
     /// Those that files are taken from.
     from: BTreeMap<OperationId, Vec<Layer>>,
+    /// What the operation came to before, if that is being verified.
+    before: Option<State>,
 }
 
 impl Solver<'_, '_> {
     /// Carries out all operations; the answer has a state for each. Returns the first failure when everything that
     /// was under way has ended.
     pub fn solve(&self, graph: &Graph) -> Result<Vec<State>, BuildError> {
-        let mut schedule = Schedule::new(graph);
+        let mut schedule = Schedule::new(graph, self.again.as_ref().map(|again| again.states));
         let mut failure = None;
         thread::scope(|scope| {
             let (sender, results) = mpsc::channel();
@@ -131,19 +146,22 @@ impl Solver<'_, '_> {
 }
 
 /// What is done, what can be done now, and what waits for how many others.
-struct Schedule {
+struct Schedule<'a> {
     states: Vec<Option<State>>,
+    /// What operations stand on instead of what others come to now: see [`Again`].
+    before: Option<&'a [State]>,
     ready: VecDeque<OperationId>,
     waits_for: Vec<usize>,
     /// For each operation those that need it, as often as they do.
     needed_by: Vec<Vec<OperationId>>,
 }
 
-impl Schedule {
-    fn new(graph: &Graph) -> Schedule {
+impl<'a> Schedule<'a> {
+    fn new(graph: &Graph, before: Option<&'a [State]>) -> Schedule<'a> {
         let count = graph.operations.len();
         let mut schedule = Schedule {
             states: vec![None; count],
+            before,
             ready: VecDeque::new(),
             waits_for: vec![0; count],
             needed_by: vec![Vec::new(); count],
@@ -162,11 +180,16 @@ impl Schedule {
 
     fn given(&self, graph: &Graph, id: OperationId) -> Given {
         let operation = &graph.operations[id];
-        let layers =
-            |id: OperationId| self.states[id].as_ref().map(|state| state.layers.clone()).unwrap_or_default();
+        let state = |id: OperationId| match self.before {
+            Some(before) => Some(&before[id]),
+            None => self.states[id].as_ref(),
+        };
+        let layers = |id: OperationId| state(id).map(|state| state.layers.clone()).unwrap_or_default();
         Given {
+            number: id,
             below: operation.input.map(layers).unwrap_or_default(),
             from: operation.takes_from().into_iter().map(|id| (id, layers(id))).collect(),
+            before: self.before.map(|before| before[id].clone()),
         }
     }
 

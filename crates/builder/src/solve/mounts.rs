@@ -78,6 +78,18 @@ pub struct Ready {
     _caches: Vec<MountDirectory>,
 }
 
+impl Ready {
+    /// All that is secret about it.
+    pub fn secret_values(&self) -> impl Iterator<Item = &[u8]> {
+        let files = self.mounts.iter().filter_map(|mount| match &mount.source {
+            StepSource::Secret { content, .. } => Some(content.0.as_slice()),
+            _ => None,
+        });
+        let variable = |variable: &'_ String| variable.split_once('=').map_or(0, |(name, _)| name.len() + 1);
+        files.chain(self.secrets.iter().map(move |text| &text.as_bytes()[variable(text)..]))
+    }
+}
+
 impl Solver<'_, '_> {
     /// Finds the files that the mounts of `run` show; for each mount, if it shows any.
     pub(super) fn find_mounts(

@@ -1,6 +1,9 @@
 //! RUN: the process, on top of what it stands on and with what is mounted for it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use engine::container::Limits;
 use types::Bytes;
@@ -11,9 +14,10 @@ use super::{
 };
 use crate::{
     BuildError,
+    builds::Draft,
     diagnostic::Problem,
     event::{Event, TaskId},
-    graph::{Operation, Run},
+    graph::{Operation, OperationId, Run},
     host::RunStep,
     scratch::Scratch,
 };
@@ -36,11 +40,44 @@ impl Solver<'_, '_> {
         found: &[Option<Found>],
         place: Place<'_>,
         task: TaskId,
+        number: OperationId,
     ) -> Result<(), BuildError> {
+        let ready = self.prepare_mounts(run, operation, found, &place.lower, place.scratch)?;
+        let step = self.process(run, &ready, place)?;
+        let command = run.arguments.join(" ");
+        let failed = |why: String| {
+            let message = format!("process {command:?} did not complete successfully: {why}");
+            self.diagnostic(Problem::new(message, operation.span.clone()))
+        };
+        let (mut log, began) = (Draft::default(), Instant::now());
+        let ran = self.host.run(&step, self.stop, &mut |stream, bytes| {
+            self.progress.event(Event::Output { id: task, stream, bytes });
+            log.add(began.elapsed(), stream, bytes);
+        });
+        let output = String::from_utf8_lossy(log.tail(LONGEST_TAIL)).into_owned();
+        if let Some(record) = self.record {
+            record.logged(number, log.finish(ready.secret_values()));
+        }
+        if self.stop.is_set() {
+            return Err(BuildError::Canceled);
+        }
+        let code = match ran {
+            Ok(0) => return Ok(()),
+            Ok(code) => code,
+            Err(error) => {
+                let diagnostic = failed(error.to_string());
+                return Err(BuildError::Start { command, error: Box::new(error), diagnostic });
+            }
+        };
+        let diagnostic = failed(format!("exit code: {code}"));
+        Err(BuildError::Run { command, code, output, diagnostic })
+    }
+
+    /// The process of a RUN for which all is ready.
+    pub(super) fn process(&self, run: &Run, ready: &Ready, place: Place<'_>) -> Result<RunStep, BuildError> {
         let Place { lower, upper, scratch } = place;
-        let ready = self.prepare_mounts(run, operation, found, &lower, scratch)?;
-        let Ready { mounts, secrets, points, .. } = &ready;
-        let step = RunStep {
+        let Ready { mounts, secrets, points, .. } = ready;
+        Ok(RunStep {
             layers: points.iter().cloned().chain(lower).collect(),
             upper: upper.to_owned(),
             work: scratch.directory("work").map_err(BuildError::Cache)?,
@@ -57,37 +94,6 @@ impl Solver<'_, '_> {
             ulimits: run.ulimits.clone(),
             cgroup_parent: self.run.cgroup_parent.clone(),
             privileged: run.insecure,
-        };
-        let command = run.arguments.join(" ");
-        let failed = |why: String| {
-            let message = format!("process {command:?} did not complete successfully: {why}");
-            self.diagnostic(Problem::new(message, operation.span.clone()))
-        };
-        let mut tail = Vec::new();
-        let ran = self.host.run(&step, self.stop, &mut |stream, bytes| {
-            self.progress.event(Event::Output { id: task, stream, bytes });
-            tail.extend_from_slice(bytes);
-            if tail.len() > 2 * LONGEST_TAIL {
-                tail.drain(..tail.len() - LONGEST_TAIL);
-            }
-        });
-        if self.stop.is_set() {
-            return Err(BuildError::Canceled);
-        }
-        let code = match ran {
-            Ok(0) => return Ok(()),
-            Ok(code) => code,
-            Err(error) => {
-                let diagnostic = failed(error.to_string());
-                return Err(BuildError::Start { command, error: Box::new(error), diagnostic });
-            }
-        };
-        let start = tail.len().saturating_sub(LONGEST_TAIL);
-        Err(BuildError::Run {
-            diagnostic: failed(format!("exit code: {code}")),
-            command,
-            code,
-            output: String::from_utf8_lossy(&tail[start..]).into_owned(),
         })
     }
 }

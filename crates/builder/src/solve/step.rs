@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use image::{Configuration, Image, Layer};
+use image::{Configuration, Image, Layer, Store};
 use types::Digest;
 
 use super::{
@@ -15,14 +15,16 @@ use super::{
     mounts::Found,
     remote::{self, Arrival},
     run::Place,
+    verify,
 };
 use crate::{
     BuildError, MOST_LAYERS,
+    builds::{Ended, Status},
     cache::{Inputs, Made, Record},
     context::{Context, ContextError, Tree},
     diagnostic::{Diagnostic, Problem},
     event::{Event, Task, TaskId},
-    graph::{Action, Copy, MakeDirectory, Operation, Origin, Source},
+    graph::{Action, Copy, MakeDirectory, Operation, OperationId, Origin, Source},
     input::Opened,
     owner::{self, UnknownOwner},
     scratch::Scratch,
@@ -66,29 +68,51 @@ impl Solver<'_, '_> {
         if let Action::Base(None) = &operation.action {
             return Ok(State::default());
         }
-        let task = Task::Step { label: operation.label.clone(), title: operation.title.clone() };
+        if let (Action::Base(_), Some(before)) = (&operation.action, &given.before) {
+            return Ok(before.clone());
+        }
+        let label = match given.before {
+            None => operation.label.clone(),
+            Some(_) => verify::label(&operation.label),
+        };
+        let task = Task::Step { label, title: operation.title.clone() };
         let task = self.progress.start(&task);
+        let (number, began) = (given.number, Instant::now());
         let result = match &operation.action {
-            Action::Base(base) => self.base(base.as_deref(), task),
+            Action::Base(base) => self.base(base.as_deref(), task, number),
             _ => self.step(operation, given, task),
         };
         if let Err(error) = &result {
-            match self.stop.is_set() {
-                true => self.progress.event(Event::Canceled { id: task }),
-                false => self.progress.event(Event::Failed { id: task, error: &error.to_string() }),
-            }
+            let error = error.to_string();
+            let status = match self.stop.is_set() {
+                true => {
+                    self.progress.event(Event::Canceled { id: task });
+                    Status::Canceled
+                }
+                false => {
+                    self.progress.event(Event::Failed { id: task, error: &error });
+                    Status::Failed(error)
+                }
+            };
+            self.note(number, Ended { status, reason: None, made: None, elapsed: began.elapsed() });
         }
         result
     }
 
-    fn base(&self, base: Option<&Image>, task: TaskId) -> Result<State, BuildError> {
+    fn base(&self, base: Option<&Image>, task: TaskId, number: OperationId) -> Result<State, BuildError> {
+        let began = Instant::now();
         let layers = base.map(|base| base.layers.clone()).unwrap_or_default();
         for (height, layer) in layers.iter().enumerate() {
             if !self.hold(layer, &layers[..height])? {
                 return Err(BuildError::LayerMissing(layer.diff_id));
             }
         }
-        self.progress.finish(task, Instant::now());
+        self.progress.finish(task, began);
+        // An image that is here is as good as one that was cached.
+        self.note(
+            number,
+            Ended { status: Status::Cached, reason: None, made: None, elapsed: began.elapsed() },
+        );
         Ok(State { layers, record: None })
     }
 
@@ -109,25 +133,29 @@ impl Solver<'_, '_> {
             date: self.date.chosen(),
         };
         let key = inputs.key();
+        let ignore_cache =
+            self.ignore_cache || self.redo.get(given.number).is_some_and(|is_redone| *is_redone);
         let mut known = self.cache.record(&key);
         let mut usable = self.is_usable(known.as_ref(), &given.below)?;
         let mut turn = None;
-        if !usable && !self.ignore_cache {
+        if !usable && !ignore_cache {
             turn = Some(self.cache.turn(&key).map_err(BuildError::Cache)?);
             // Another build may have had the turn before.
             known = self.cache.record(&key);
             usable = self.is_usable(known.as_ref(), &given.below)?;
         }
         if !usable
-            && !self.ignore_cache
+            && !ignore_cache
             && let Some(record) = self.imported(&key, &operation.title, &given.below)?
         {
             (known, usable) = (Some(record), true);
         }
         let reason = match &known {
             Some(_) if self.ignore_cache => Some("the cache is not used (--no-cache)".to_owned()),
+            Some(_) if ignore_cache => Some("it is to be done again".to_owned()),
             Some(_) if usable => None,
             Some(_) => Some("the layer it made is gone".to_owned()),
+            None if given.before.is_some() => Some("it is built again (--verify)".to_owned()),
             None => Some(match self.before.step(&operation.place) {
                 None => "it was never built".to_owned(),
                 Some(before) => {
@@ -143,17 +171,26 @@ impl Solver<'_, '_> {
             (None, Some(record)) => {
                 self.cache.used(&key);
                 self.progress.event(Event::Cached { id: task });
+                let made = record.layer.clone();
+                let elapsed = began.elapsed();
+                self.note(given.number, Ended { status: Status::Cached, reason: None, made, elapsed });
                 record
             }
             (reason, _) => {
-                self.progress.event(Event::Missed { id: task, reason: &reason.unwrap_or_default() });
-                let layer = self.make(operation, &given.below, &files, task)?;
+                let reason = reason.unwrap_or_default();
+                self.progress.event(Event::Missed { id: task, reason: &reason });
+                let layer = self.make(operation, &given, &files, task, &key)?;
                 let layer = layer.as_ref().map(Made::of);
                 let record = Record { layer, created: jiff::Timestamp::now().to_string() };
                 self.cache
                     .keep_record(&key, &operation.title, &given.below, &record)
                     .map_err(BuildError::Cache)?;
-                self.progress.finish(task, began);
+                let (made, elapsed) = (record.layer.clone(), began.elapsed());
+                self.note(given.number, Ended { status: Status::Done, reason: Some(&reason), made, elapsed });
+                match &given.before {
+                    Some(before) => self.compare(operation, before, &record, task, began)?,
+                    None => self.progress.finish(task, began),
+                }
                 record
             }
         };
@@ -239,10 +276,12 @@ impl Solver<'_, '_> {
     fn make(
         &self,
         operation: &Operation,
-        below: &[Layer],
+        given: &Given,
         files: &Files,
         task: TaskId,
+        key: &Digest,
     ) -> Result<Option<Layer>, BuildError> {
+        let below = given.below.as_slice();
         let scratch = Scratch::new(&self.cache.scratch_path()).map_err(BuildError::Cache)?;
         let upper = scratch.directory("upper").map_err(BuildError::Cache)?;
         let lower = match &operation.action {
@@ -258,7 +297,11 @@ impl Solver<'_, '_> {
             Action::Base(_) => return Ok(None),
             Action::Run(run) => {
                 let place = Place { lower, upper: &upper, scratch: &scratch };
-                self.run(run, operation, &files.mounts, place, task)?;
+                let ran = self.run(run, operation, &files.mounts, place, task, given.number);
+                if let Err(BuildError::Run { .. }) = &ran {
+                    self.keep_failed(operation, given, key, &upper);
+                }
+                ran?;
             }
             Action::Copy(copy) => {
                 let named = files.named.as_ref().map(|named| &named.context);
@@ -281,17 +324,40 @@ impl Solver<'_, '_> {
         Ok(Some(self.lease.commit_layer(&upper)?))
     }
 
+    /// Keeps what a process had made when it failed, for whoever wants to know why: as a step's result like others, but
+    /// under a key that no step has.
+    fn keep_failed(&self, operation: &Operation, given: &Given, key: &Digest, upper: &Path) {
+        let Some(record) = self.record else { return };
+        if is_scarce(upper) {
+            return;
+        }
+        let keep = || -> Result<Layer, BuildError> {
+            let layer = self.lease.commit_layer(upper)?;
+            let left = Record { layer: Some(Made::of(&layer)), created: jiff::Timestamp::now().to_string() };
+            let key = Digest::of(format!("failed {key}").as_bytes());
+            let title = format!("{} (failed)", operation.title);
+            self.cache.keep_record(&key, &title, &given.below, &left).map_err(BuildError::Cache)?;
+            Ok(layer)
+        };
+        match keep() {
+            Ok(layer) => record.left(given.number, &layer),
+            Err(error) => {
+                let text = format!("what the step had made when it failed is not kept: {}", chain_of(&error));
+                self.progress.event(Event::Warning(&text));
+            }
+        }
+    }
+
+    /// Writes down how an operation ended.
+    fn note(&self, number: OperationId, ended: Ended<'_>) {
+        if let Some(record) = self.record {
+            record.ended(number, ended);
+        }
+    }
+
     /// The layers' directories, topmost first.
     pub(super) fn directories(&self, layers: &[Layer]) -> Result<Vec<PathBuf>, BuildError> {
-        let nothing = Digest::of(b"");
-        // The store knows directories by image, because what a layer's is may depend on those below it.
-        let image = Image {
-            manifest: nothing,
-            id: nothing,
-            config: Configuration::default(),
-            layers: layers.to_vec(),
-        };
-        Ok(self.host.store().layer_directories(&image)?)
+        directories(self.host.store(), layers)
     }
 
     /// Whether the store has `layer` on top of `below`; from now on it stays.
@@ -312,6 +378,20 @@ impl Solver<'_, '_> {
     pub(super) fn diagnostic(&self, problem: Problem) -> Box<Diagnostic> {
         Box::new(Diagnostic { file: self.file.to_owned(), source: self.source.to_owned(), problem })
     }
+}
+
+/// The directories of `layers`, topmost first.
+pub fn directories(store: &Store, layers: &[Layer]) -> Result<Vec<PathBuf>, BuildError> {
+    let nothing = Digest::of(b"");
+    // The store knows directories by image, because what a layer's is may depend on those below it.
+    let image =
+        Image { manifest: nothing, id: nothing, config: Configuration::default(), layers: layers.to_vec() };
+    Ok(store.layer_directories(&image)?)
+}
+
+/// Whether the disk has so little left that nothing is to be kept on it only because it might be looked at.
+fn is_scarce(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|disk| disk.f_bavail < disk.f_blocks / 10)
 }
 
 /// WORKDIR: the directory, unless something is there.

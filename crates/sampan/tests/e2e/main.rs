@@ -5,9 +5,12 @@
 mod attach;
 mod build;
 mod build_cache;
+mod build_hostile;
 mod build_output;
 mod build_remote;
 mod build_shown;
+mod build_travel;
+mod build_verify;
 mod builds;
 mod copy;
 mod cp;

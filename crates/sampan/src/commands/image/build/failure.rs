@@ -19,6 +19,15 @@ pub fn explain(error: &BuildError, was_silent: bool) -> ExitCode {
     {
         text.push_str(&format!("------\n > {command}:\n{}\n------\n", output.trim_end()));
     }
+    if let BuildError::Differs { steps, .. } = error
+        && was_silent
+    {
+        for step in steps {
+            text.push_str(&format!("------\n > {}:\n", step.name()));
+            text.extend(step.lines().iter().map(|line| human::visible(line) + "\n"));
+            text.push_str("------\n");
+        }
+    }
     if let Some(diagnostic) = error.diagnostic() {
         text.extend(diagnostic.excerpt().lines().map(|line| human::visible(line) + "\n"));
     }

@@ -4,7 +4,7 @@ use std::{
     env,
     io::{self, IsTerminal, Stderr, Write as _},
     sync::{
-        Mutex, MutexGuard,
+        Mutex, MutexGuard, PoisonError,
         mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread,
@@ -56,6 +56,8 @@ pub struct Show {
     began: Instant,
     /// Whether a step that was not cached says why.
     why: bool,
+    /// The id that the build is recorded under.
+    recorded: Mutex<Option<String>>,
 }
 
 impl Show {
@@ -64,7 +66,7 @@ impl Show {
         let mode = appearance.mode()?;
         let progress = Progress::new(mode, io::stderr(), screen(), palette(), SystemTime::now())?;
         let (progress, began) = (Mutex::new(progress), Instant::now());
-        Ok(Show { mode, progress, began, why: appearance.why })
+        Ok(Show { mode, progress, began, why: appearance.why, recorded: Mutex::default() })
     }
 
     /// Lets an observer see `work`, and shows it to the end.
@@ -103,6 +105,11 @@ impl Show {
         self.mode == Mode::Quiet
     }
 
+    /// The id that the build is recorded under, if it is.
+    pub fn recorded(&self) -> Option<String> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn progress(&self) -> MutexGuard<'_, Progress<Stderr>> {
         self.progress.lock().expect("drawing does not panic")
     }
@@ -122,6 +129,9 @@ impl Observer for Watcher<'_> {
     fn event(&mut self, event: Event<'_>) {
         let show = self.show;
         match event {
+            Event::Recorded { id } => {
+                *show.recorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
+            }
             Event::Planned { tasks } => show.progress().expect(tasks),
             Event::Started { id, task } => show.event(id, What::Started { name: &task.to_string() }),
             Event::Cached { id } => show.event(id, What::Cached),

@@ -1,9 +1,9 @@
 //! Where a build starts from, and how far it goes: context, Dockerfile, arguments, stages, platforms.
 
-use std::{collections::BTreeMap, env, path::PathBuf};
+use std::{collections::BTreeMap, env, ffi::OsString, path::PathBuf};
 
 use anyhow::Context as _;
-use builder::{Build as Request, ContextSource, DockerfileSource, NamedContext};
+use builder::{Build as Request, ContextSource, DockerfileSource, NamedContext, builds};
 use clap::Args;
 use types::Platform;
 
@@ -24,6 +24,9 @@ pub struct Sources {
     /// Do not use cache when building the image
     #[arg(long)]
     no_cache: bool,
+    /// Do not cache specified stages
+    #[arg(long, value_name = "stringArray")]
+    no_cache_filter: Vec<String>,
     /// Set target platform for build
     #[arg(long)]
     platform: Vec<String>,
@@ -37,10 +40,18 @@ pub struct Sources {
     /// Set the target build stage to build
     #[arg(long)]
     target: Option<String>,
+    /// Build twice, and fail if any step came to other files than the first time
+    #[arg(long)]
+    verify: bool,
     context: String,
 }
 
 impl Sources {
+    /// What the build is recorded with, `words` being its command line.
+    pub fn recorded(&self, words: &[OsString]) -> builds::Request {
+        super::request::request(words, &self.context, self.file.as_deref())
+    }
+
     /// Where the Dockerfile is, as messages are to name it.
     pub fn dockerfile_place(&self) -> DockerfilePlace {
         DockerfilePlace::new(self.file.as_deref(), &self.context)
@@ -67,7 +78,13 @@ impl Sources {
         };
         request.arguments = arguments;
         request.target = self.target.clone();
+        if self.no_cache && !self.no_cache_filter.is_empty() {
+            anyhow::bail!("{refused}: --no-cache and --no-cache-filter cannot currently be used together");
+        }
         request.no_cache = self.no_cache;
+        request.verify = self.verify;
+        let stages = self.no_cache_filter.iter().flat_map(|list| list.split(','));
+        request.redo_stages = stages.filter(|stage| !stage.is_empty()).map(str::to_owned).collect();
         request.pull = self.pull;
         request.platforms = platforms(&self.platform).context(refused)?;
         Ok(request)
