@@ -200,6 +200,8 @@ fn a_build_that_was_killed_has_a_record_and_what_is_gone_is_said_to_be() {
     sandbox.sampan(["builder", "prune", "-af", "--filter", "type=regular"]).ok();
     visit(&sandbox, "2", "true").fails(1).complains("are not kept any more\nhint: to have them again, run");
     visit(&sandbox, "1", "echo the base stays").ok().prints("the base stays\n");
+    // Whoever lists containers sweeps what the killed one left.
+    sandbox.sampan(["ps", "-a", "-q"]).ok().prints("");
     sandbox.is_clean();
 }
 
