@@ -495,11 +495,11 @@ fn a_macvlan_is_a_part_of_an_interface_of_the_hosts() {
         .ok()
         .prints(&format!("{}\n", &id[..12]));
     sandbox
-        .sampan(["network", "create", "-d", "macvlan", "x"])
+        .sampan(["network", "create", "-d", "macvlan", "adrift"])
         .fails(1)
         .complains("takes -o parent=INTERFACE");
     sandbox
-        .sampan([&create[..], &[&option, "-o", "macvlan_mode=loud", "x"]].concat())
+        .sampan([&create[..], &[&option, "-o", "macvlan_mode=loud", "loud"]].concat())
         .fails(1)
         .complains("requested macvlan mode 'loud' is not valid");
     sandbox.sampan(["rm", "-f", "web"]).ok();
