@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use distribution::ClientError;
+use runtime::cgroup::CgroupError;
 use types::{ContainerId, Name, Platform, Port};
 
 /// Why the engine did not do what it was asked.
@@ -79,6 +80,28 @@ pub enum EngineError {
     NotRunningToKill(String),
     #[error("Container {0} is not running")]
     NotRunning(String),
+    #[error("Error when allocating new name")]
+    Rename(#[source] Box<EngineError>),
+    #[error("Cannot update container {container}")]
+    Update { container: ContainerId, source: Box<CgroupError> },
+    #[error("Container {0} is restarting, wait until the container is running")]
+    Restarting(ContainerId),
+    #[error(
+        "cannot remove container \"/{0}\": container is restarting: stop the container before removing or force remove"
+    )]
+    RestartingStill(Name),
+    #[error("Restart policy cannot be updated because AutoRemove is enabled for the container")]
+    RestartOfRemoved,
+    #[error("Container {0} is already paused")]
+    AlreadyPaused(ContainerId),
+    #[error("Container {0} is not paused")]
+    NotPaused(ContainerId),
+    #[error("Container {0} is paused, unpause the container before exec")]
+    PausedForExec(ContainerId),
+    #[error("cannot start a paused container, try unpause instead")]
+    StartOfPaused(Name),
+    #[error("cannot remove container \"/{0}\": container is paused and must be unpaused first")]
+    Paused(Name),
     #[error(
         "cannot remove container \"/{0}\": container is running: stop the container before removing or force remove"
     )]
@@ -134,7 +157,7 @@ pub enum EngineError {
     #[error("cannot use {path}", path = .path.display())]
     File { path: PathBuf, source: io::Error },
     #[error(transparent)]
-    Cgroup(#[from] runtime::cgroup::CgroupError),
+    Cgroup(#[from] CgroupError),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -174,7 +197,7 @@ impl EngineError {
             EngineError::NameInUse { name, .. } => Some(format!(
                 "`sampan rm {name}` removes the container that has it, `sampan rename` gives it another name"
             )),
-            EngineError::Running(name) => {
+            EngineError::Running(name) | EngineError::RestartingStill(name) => {
                 Some(format!("`sampan stop {name}` ends it, `sampan rm -f {name}` kills and removes it"))
             }
             EngineError::PortInUse { .. } => {
@@ -210,6 +233,14 @@ impl EngineError {
                 Some("`sampan network inspect` shows who has which address; without --ip a free one is found".into())
             }
             EngineError::NotJoinable(name) | EngineError::NotLinkable { name, .. } => Some(format!("`sampan start {name}` starts it")),
+            EngineError::Rename(error) => error.hint(),
+            EngineError::Paused(name) => Some(format!(
+                "`sampan unpause {name}` lets it go on, `sampan rm -f {name}` kills and removes it"
+            )),
+            EngineError::StartOfPaused(name) => Some(format!("`sampan unpause {name}` lets it go on")),
+            EngineError::AlreadyPaused(id) | EngineError::PausedForExec(id) => {
+                Some(format!("`sampan unpause {}` lets it go on", id.short()))
+            }
             EngineError::NotRunning(name) => Some(format!("`sampan start {name}` starts it")),
             EngineError::Io(error) | EngineError::File { source: error, .. }
                 if error.kind() == io::ErrorKind::StorageFull =>

@@ -8,6 +8,7 @@
 
 pub mod container;
 mod error;
+pub mod events;
 pub mod image;
 mod moment;
 mod names;

@@ -263,7 +263,13 @@ impl Engine {
         self.state.write(Durability::Synced, |state| state.delete_network(&network.id))?;
         network.take_down(&self.firewall()?)?;
         crate::remove_tree(&self.network_directory(&network.id))?;
+        self.note_network(&network, "destroy");
         Ok(network)
+    }
+
+    pub(crate) fn note_network(&self, network: &Network, action: &str) {
+        let attributes = [("name", &*network.name), ("type", network.config.driver.as_str())];
+        self.note_of("network", &network.id.to_string(), action, &attributes);
     }
 
     /// Who is in `network` now.

@@ -11,10 +11,14 @@ use crate::{
 };
 
 impl Engine {
-    /// Removes containers that were to remove themselves and whose monitor could not, and directories whose
+    /// Starts containers again whose policy wants it, removes those that were to remove themselves and whose monitor could not, and directories whose
     /// container is no more, and takes back addresses and names in networks. Passes over what somebody works on.
     pub fn sweep(&self) -> Result<(), EngineError> {
-        for container in self.containers()?.into_iter().filter(|container| container.config.auto_remove) {
+        for container in self.containers()? {
+            self.revive(&container)?;
+            if !container.config.auto_remove {
+                continue;
+            }
             if let Some(lock) = self.left_behind(&container)? {
                 self.remove_locked(&container, lock, Volumes::RemoveAnonymous)?;
             }
@@ -51,7 +55,7 @@ impl Engine {
     /// The lock of a container that has ended or should have been started, and is in nobody's hands.
     fn left_behind(&self, container: &Container) -> Result<Option<monitor::Lock>, EngineError> {
         match container.status() {
-            Ok(Status::Running(_)) => Ok(None),
+            Ok(status) if status.is_running() => Ok(None),
             Ok(Status::Created) if !container.config.start_at_once => Ok(None),
             Ok(_) => match container.try_lock() {
                 // It may be gone since it was listed, or somebody else may be at it.

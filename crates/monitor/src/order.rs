@@ -10,6 +10,7 @@ use network::Attachment;
 use types::{ContainerId, Publish};
 
 use crate::{
+    health::Check,
     log::{Format, Limits},
     volumes::VolumeUse,
 };
@@ -33,6 +34,12 @@ pub struct Order {
     /// A descriptor of [`runtime::Confidential`] comes along.
     #[serde(default)]
     pub confidential: bool,
+    /// How often the container was started again since somebody started it.
+    #[serde(default)]
+    pub restarts: u32,
+    /// How to see whether the container is well.
+    #[serde(default)]
+    pub health: Option<Check>,
     /// What to execute when the container has ended and nobody who launched it is left to clean up.
     pub afterwards: Option<Vec<String>>,
 }

@@ -30,6 +30,8 @@ use rustix::{
 #[serde(tag = "status", rename_all = "lowercase")]
 pub(crate) enum Record {
     Running(Started),
+    /// It has ended, and its monitor is about to start it again.
+    Restarting(Ended),
     Exited(Ended),
 }
 
@@ -43,6 +45,9 @@ pub struct Started {
     pub at: Timestamp,
     /// The ports as they were published, with the host's ports filled in.
     pub publish: Vec<types::Publish>,
+    /// How often the container was started again since somebody started it.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -53,6 +58,11 @@ pub struct Ended {
     pub oom_killed: bool,
     /// Why it did not start, if it did not.
     pub error: Option<String>,
+    #[serde(default)]
+    pub restarts: u32,
+    /// Nobody saw the end: its monitor was killed, or the machine went down.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 impl Ended {
@@ -65,6 +75,8 @@ impl Ended {
             finished: Timestamp::now(),
             oom_killed: false,
             error,
+            restarts: 0,
+            lost: false,
         }
     }
 }
@@ -171,7 +183,8 @@ mod tests {
         let pid = std::process::id() as i32;
         let ticks = process_start(pid).expect("this process exists");
         let boot = boot().expect("the kernel has a boot id");
-        let started = Started { pid, ticks, boot, at: Timestamp::UNIX_EPOCH, publish: Vec::new() };
+        let started =
+            Started { pid, ticks, boot, at: Timestamp::UNIX_EPOCH, publish: Vec::new(), restarts: 0 };
         let exists = |started: &Started| started.process().expect("readable").is_some();
         assert!(exists(&started));
         assert!(!exists(&Started { ticks: ticks + 1, ..started.clone() }));
@@ -183,8 +196,15 @@ mod tests {
         let directory = tempfile::tempdir().expect("tempdir");
         assert_eq!(Record::read(directory.path()).expect("readable"), None);
         let finished = Timestamp::UNIX_EPOCH;
-        let record =
-            Record::Exited(Ended { code: 137, started: None, finished, oom_killed: true, error: None });
+        let record = Record::Exited(Ended {
+            code: 137,
+            started: None,
+            finished,
+            oom_killed: true,
+            error: None,
+            restarts: 2,
+            lost: false,
+        });
         record.write(directory.path()).expect("writable");
         assert_eq!(Record::read(directory.path()).expect("readable"), Some(record));
 

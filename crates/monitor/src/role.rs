@@ -9,6 +9,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -20,6 +21,7 @@ use runtime::{
 use rustix::{
     fs::{Mode, OFlags},
     pipe::{PipeFlags, pipe_with},
+    process::Signal,
 };
 use sys::channel::Channel;
 
@@ -27,8 +29,10 @@ use crate::{
     audience::Audience,
     connection::{Connection, release_claims},
     control::{self, Report},
-    log,
+    health::Observer,
+    journal, log,
     order::{Input, Order},
+    policy::{self, Backoff, Restart},
     record::{Ended, Lock, Record, Started, boot, process_start},
     watch::{End, Entrance, Output, Watch},
 };
@@ -54,13 +58,38 @@ fn live() -> io::Result<()> {
     let _ = fs::write("/proc/self/oom_score_adj", "-999");
     let Some(message) = channel.receive()? else { return Ok(()) };
     let bundle = PathBuf::from(OsString::from_vec(message.bytes));
-    let order = Order::load(&bundle)?.ok_or(io::ErrorKind::NotFound)?;
+    let mut order = Order::load(&bundle)?.ok_or(io::ErrorKind::NotFound)?;
     let mut descriptors = message.descriptors.into_iter();
     let lock = Lock::from(descriptors.next().ok_or(io::ErrorKind::InvalidData)?);
-    let confidential = if order.confidential { descriptors.next() } else { None };
+    let mut confidential = if order.confidential { descriptors.next() } else { None };
     channel.set_nonblocking()?;
 
-    let mut outcome = carry_out(&order, &bundle, confidential, &channel);
+    let (mut restarts, mut backoff) = (order.restarts, Backoff::default());
+    let mut outcome = loop {
+        let begun = Instant::now();
+        let outcome = carry_out(&order, &bundle, restarts, confidential.take(), &channel);
+        if let Ok(outcome) = &outcome {
+            journal::note_end(&bundle, &outcome.ended);
+        }
+        let (ended, again) = match &outcome {
+            Ok(Outcome { ended, again, .. }) => (ended.clone(), *again),
+            Err(_) => break outcome,
+        };
+        let is_wanted = |policy: Restart| again || policy.wants(ended.code, ended.restarts);
+        if policy::is_stopped(&bundle) || !is_wanted(Restart::load(&bundle)?) {
+            break outcome;
+        }
+        Record::Restarting(ended.clone()).write(&bundle)?;
+        if let Ok(outcome) = outcome {
+            outcome.dismiss()?;
+        }
+        if !policy::wait(&bundle, backoff.after(begun.elapsed()), is_wanted)? {
+            break Ok(Outcome::of(ended));
+        }
+        // It may have joined networks and left others.
+        order = Order::load(&bundle)?.unwrap_or(order);
+        restarts += 1;
+    };
     // As it is by now: the container may have joined networks and left others.
     let last = Order::load(&bundle)?;
     release_claims(last.as_ref().unwrap_or(&order).network.as_ref());
@@ -129,16 +158,33 @@ struct Outcome {
     launcher: Launcher,
     /// Those who took part and are to hear of the end.
     audience: Audience,
+    /// Whether it is to be started again whatever its policy says.
+    again: bool,
     /// Two things that take their time to close, and that nobody who waits for the end should wait for: the root,
     /// whose unmounting may write back a great deal, and the firewall's socket.
     _root: Option<OwnedFd>,
     _firewall: Option<network::Firewall>,
 }
 
+impl Outcome {
+    /// Of a container that has ended a while ago, and that nobody waits for.
+    fn of(ended: Ended) -> Outcome {
+        let audience = Audience::default();
+        Outcome { ended, launcher: Launcher::Gone, audience, again: false, _root: None, _firewall: None }
+    }
+
+    /// Tells those who took part that this was the end, though the container is to be started again. What takes its time to
+    /// close is closed: the root is not to be mounted twice.
+    fn dismiss(self) -> io::Result<()> {
+        self.audience.dismiss(&Report::Exited { code: self.ended.code }).map(drop)
+    }
+}
+
 /// Carries out the order; what was set up outside the container's namespaces is gone afterwards, either way.
 fn carry_out(
     order: &Order,
     bundle: &Path,
+    restarts: u32,
     confidential: Option<OwnedFd>,
     channel: &Channel,
 ) -> Result<Outcome, Failure> {
@@ -150,10 +196,11 @@ fn carry_out(
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
     let cgroup = Cgroup::create(&layout, &order.cgroup_parent, &order.id.to_string(), &resources)
         .map_err(Failure::setup)?;
-    let outcome = start(order, bundle, &spec, &confidential, &layout, &cgroup).and_then(|container| {
-        drop((spec, confidential));
-        watch(order, bundle, container, channel, &cgroup)
-    });
+    let outcome =
+        start(order, bundle, restarts, &spec, &confidential, &layout, &cgroup).and_then(|container| {
+            drop((spec, confidential));
+            watch(order, bundle, container, channel, &cgroup)
+        });
     // What can keep a cgroup from being removed is a process that is still being killed. The next start sweeps
     // what stays behind.
     let _ = cgroup.remove();
@@ -164,6 +211,7 @@ fn carry_out(
 fn start(
     order: &Order,
     bundle: &Path,
+    restarts: u32,
     spec: &Spec,
     confidential: &Confidential,
     layout: &Layout,
@@ -201,6 +249,7 @@ fn start(
         boot: boot().map_err(context("reading the boot id"))?,
         at: Timestamp::now(),
         publish: connection.as_ref().map(|connection| connection.published.clone()).unwrap_or_default(),
+        restarts,
     };
     let root =
         rustix::fs::open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
@@ -270,7 +319,14 @@ fn watch(
     let Container { process, record, mut connection, mut outputs, entrance, root } = container;
     // Before anybody can know that it runs.
     let listener = control::listen(bundle).map_err(context("listening for others"))?;
+    let observe = |check| Observer::new(check, bundle, process.child.pidfd.as_fd(), cgroup);
+    let health = order.health.as_ref().map(observe).transpose();
+    let health = health.map_err(context("looking after its health"))?;
     Record::Running(record.clone()).write(bundle).map_err(context("writing the container's record"))?;
+    if policy::is_stopped(bundle) {
+        // By somebody who may have found nothing to stop yet. It fails only if it has just ended by itself.
+        let _ = sys::process::signal(process.child.pidfd.as_fd(), Signal::KILL.as_raw());
+    }
     let entrance = match process.terminal {
         Some(master) => {
             let copy = master.try_clone().map_err(context("the terminal"))?;
@@ -279,6 +335,10 @@ fn watch(
         }
         None => entrance,
     };
+    if record.restarts > order.restarts {
+        // The first time, whoever launched it notes it.
+        journal::note(bundle, "start", &[]);
+    }
     // A launcher that is gone is noticed by the watch.
     let _ = Report::Started { publish: record.publish }.send(channel, None);
     let watch = Watch {
@@ -290,15 +350,24 @@ fn watch(
         outputs,
         entrance,
         connection: connection.as_mut(),
+        health,
     };
     let log = log::Writer::new(bundle, order.log_format.clone(), order.log);
-    let End { code, launcher, audience } =
+    let End { code, launcher, audience, again } =
         watch.until_the_end(log).map_err(context("watching the container"))?;
     control::close(bundle, listener);
     let oom_killed = cgroup.oom_killed();
-    let ended = Ended { code, started: Some(record.at), finished: Timestamp::now(), oom_killed, error: None };
+    let ended = Ended {
+        code,
+        started: Some(record.at),
+        finished: Timestamp::now(),
+        oom_killed,
+        error: None,
+        restarts: record.restarts,
+        lost: false,
+    };
     let firewall = connection.and_then(Connection::close);
-    Ok(Outcome { ended, launcher, audience, _root: root, _firewall: firewall })
+    Ok(Outcome { ended, launcher, audience, again, _root: root, _firewall: firewall })
 }
 
 fn context<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> Failure {

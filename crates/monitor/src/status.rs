@@ -4,6 +4,7 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     path::Path,
+    sync::OnceLock,
 };
 
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use rustix::{
 
 use crate::{
     connection::{release_claims, withdraw},
+    journal,
     order::Order,
     record::{Ended, Lock, Record, Started},
     volumes::VolumeUse,
@@ -25,6 +27,10 @@ use crate::{
 pub enum Status {
     Created,
     Running(Started),
+    /// Its processes stand still until somebody lets them go on.
+    Paused(Started),
+    /// Has ended and is about to be started again.
+    Restarting(Ended),
     Exited(Ended),
 }
 
@@ -34,12 +40,23 @@ impl Status {
         match self {
             Status::Created => "created",
             Status::Running(_) => "running",
+            Status::Paused(_) => "paused",
+            Status::Restarting(_) => "restarting",
             Status::Exited(_) => "exited",
         }
     }
 
+    /// Whether somebody is at work on it. One that is paused or about to be started again runs, too.
     pub fn is_running(&self) -> bool {
-        matches!(self, Status::Running(_))
+        matches!(self, Status::Running(_) | Status::Paused(_) | Status::Restarting(_))
+    }
+
+    /// The process that it has.
+    pub fn started(&self) -> Option<&Started> {
+        match self {
+            Status::Running(started) | Status::Paused(started) => Some(started),
+            Status::Created | Status::Restarting(_) | Status::Exited(_) => None,
+        }
     }
 }
 
@@ -48,10 +65,11 @@ impl Status {
 /// If its monitor was killed, or the machine rebooted, what is left of the container is ended and taken back
 /// first. Waits only for processes that have been killed.
 pub fn status(bundle: &Path) -> io::Result<Status> {
-    let Some(_) = Order::load(bundle)? else {
+    let Some(order) = Order::load(bundle)? else {
         return Ok(match Record::read(bundle)? {
             None => Status::Created,
             Some(Record::Exited(ended)) => Status::Exited(ended),
+            Some(Record::Restarting(ended)) => Status::Exited(Ended { lost: true, ..ended }),
             // The order is settled after the end is recorded: this was read between the two, or is from before a
             // crash that took back the newer record.
             Some(Record::Running(started)) => Status::Exited(lost(Some(started))),
@@ -61,11 +79,31 @@ pub fn status(bundle: &Path) -> io::Result<Status> {
         // Somebody is in charge: of a process that runs, or of one that is about to.
         None => Ok(match Record::read(bundle)? {
             None => Status::Created,
+            Some(Record::Running(started)) if cgroup_of(&order)?.is_frozen()? => Status::Paused(started),
             Some(Record::Running(started)) => Status::Running(started),
+            Some(Record::Restarting(ended)) => Status::Restarting(ended),
             Some(Record::Exited(ended)) => Status::Exited(ended),
         }),
         Some(lock) => take_back(bundle, lock),
     }
+}
+
+/// The cgroup of the container in the directory `bundle`; `None` if nobody is at work on it.
+pub fn cgroup(bundle: &Path) -> io::Result<Option<Cgroup>> {
+    Order::load(bundle)?.as_ref().map(cgroup_of).transpose()
+}
+
+fn cgroup_of(order: &Order) -> io::Result<Cgroup> {
+    // Asked for each container of a listing, and always the same.
+    static LAYOUT: OnceLock<Layout> = OnceLock::new();
+    let layout = match LAYOUT.get() {
+        Some(layout) => layout,
+        None => {
+            let found = Layout::detect()?;
+            LAYOUT.get_or_init(|| found)
+        }
+    };
+    Ok(Cgroup::open(layout, &order.cgroup_parent, &order.id.to_string()))
 }
 
 /// Takes back what a lost monitor left, as the holder of the lock.
@@ -74,13 +112,18 @@ fn take_back(bundle: &Path, _lock: Lock) -> io::Result<Status> {
     let Some(order) = Order::load(bundle)? else {
         return match Record::read(bundle)? {
             Some(Record::Exited(ended)) => Ok(Status::Exited(ended)),
+            Some(Record::Restarting(ended)) => Ok(Status::Exited(Ended { lost: true, ..ended })),
             Some(Record::Running(started)) => Ok(Status::Exited(lost(Some(started)))),
             None => Ok(Status::Created),
         };
     };
+    let cgroup = cgroup_of(&order)?;
+    // On v1, what is frozen does not die.
+    cgroup.thaw()?;
     let mut published = Vec::new();
     let ended = match Record::read(bundle)? {
         Some(Record::Exited(ended)) => ended,
+        Some(Record::Restarting(ended)) => Ended { lost: true, ..ended },
         Some(Record::Running(started)) => {
             if let Some(process) = started.process()? {
                 end(&process)?;
@@ -90,8 +133,6 @@ fn take_back(bundle: &Path, _lock: Lock) -> io::Result<Status> {
         }
         None => lost(None),
     };
-    let cgroup =
-        Layout::detect().map(|layout| Cgroup::open(&layout, &order.cgroup_parent, &order.id.to_string()))?;
     cgroup.kill()?;
     cgroup.remove().map_err(io::Error::other)?;
     if let Some(network) = &order.network {
@@ -99,6 +140,7 @@ fn take_back(bundle: &Path, _lock: Lock) -> io::Result<Status> {
     }
     release_claims(order.network.as_ref());
     order.volumes.iter().try_for_each(VolumeUse::end)?;
+    journal::note_end(bundle, &ended);
     Record::Exited(ended.clone()).write(bundle)?;
     Order::settle(bundle)?;
     Ok(Status::Exited(ended))
@@ -118,6 +160,7 @@ fn end(process: &OwnedFd) -> io::Result<()> {
 
 /// The end of a container that nobody saw.
 fn lost(started: Option<Started>) -> Ended {
+    let restarts = started.as_ref().map_or(0, |started| started.restarts);
     Ended {
         // As if the process had been killed, which it was.
         code: 128 + Signal::KILL.as_raw() as u8,
@@ -125,5 +168,7 @@ fn lost(started: Option<Started>) -> Ended {
         finished: Timestamp::now(),
         oom_killed: false,
         error: Some("the container's monitor was lost".to_owned()),
+        restarts,
+        lost: true,
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     audience::{Audience, Seat},
     connection::Connection,
     control::{Report, Request},
+    health::Observer,
     log::{self, Stream},
     order::{OnAbandon, Order},
     role::Launcher,
@@ -45,6 +46,7 @@ pub struct Watch<'a> {
     pub outputs: Vec<Output>,
     pub entrance: Entrance,
     pub connection: Option<&'a mut Connection>,
+    pub health: Option<Observer<'a>>,
 }
 
 /// Our end of one of the container's outputs.
@@ -81,6 +83,8 @@ pub struct End {
     pub code: u8,
     pub launcher: Launcher,
     pub audience: Audience,
+    /// Whether the container was not well, and ended to be started again.
+    pub again: bool,
 }
 
 impl Output {
@@ -123,8 +127,9 @@ impl Watch<'_> {
             };
             for event in ready.iter() {
                 if let Some(code) = serving.serve(event.data.u64())? {
-                    let Loop { launcher, audience, .. } = serving;
-                    return Ok(End { code, launcher, audience });
+                    let Loop { launcher, audience, watch, .. } = serving;
+                    let again = watch.health.is_some_and(|health| health.wants_restart());
+                    return Ok(End { code, launcher, audience, again });
                 }
             }
             serving.audience.lose_patience(Instant::now());
@@ -134,7 +139,7 @@ impl Watch<'_> {
 
 impl Loop<'_> {
     fn prepare(&mut self) -> io::Result<()> {
-        let Watch { process, listener, connection, outputs, channel, .. } = &self.watch;
+        let Watch { process, listener, connection, health, outputs, channel, .. } = &self.watch;
         add(&self.poll, process.pidfd.as_fd(), PROCESS)?;
         add(&self.poll, listener.as_fd(), LISTENER)?;
         if let Some(connection) = connection {
@@ -144,6 +149,7 @@ impl Loop<'_> {
                 .iter()
                 .try_for_each(|resolver| add(&self.poll, resolver.as_fd(), RESOLVER))?;
         }
+        health.iter().try_for_each(|health| add(&self.poll, health.as_fd(), HEALTH))?;
         for (index, output) in (OUTPUTS..).zip(outputs) {
             rustix::fs::fcntl_setfl(&output.source, OFlags::NONBLOCK)?;
             add(&self.poll, output.source.as_fd(), index)?;
@@ -172,6 +178,7 @@ impl Loop<'_> {
             // So do these.
             RELAY => drop(self.relay().map(Relay::ready)),
             RESOLVER => drop(self.resolver().map(Resolver::ready)),
+            HEALTH => drop(self.watch.health.as_mut().map(Observer::ready)),
             BEHIND => self.audience.catch_up(),
             member if member & MEMBERS != 0 => self.attend(member as u32)?,
             kept if kept & KEPT != 0 => self.discard((kept & !KEPT) as usize),
@@ -396,7 +403,8 @@ const LISTENER: u64 = 1;
 const RELAY: u64 = 2;
 const RESOLVER: u64 = 3;
 const BEHIND: u64 = 4;
-const OUTPUTS: u64 = 5;
+const HEALTH: u64 = 5;
+const OUTPUTS: u64 = 6;
 /// With a number in the lower half.
 const MEMBERS: u64 = 1 << 32;
 const KEPT: u64 = 1 << 33;

@@ -32,9 +32,12 @@ pub fn load(directory: &Path) -> io::Result<Spec> {
     Ok(serde_json::from_slice(&fs::read(directory.join(CONFIG))?)?)
 }
 
-/// Writes the specification of the bundle in `directory`. It lasts as long as the container: no need to sync.
+/// Writes the specification of the bundle in `directory`, or replaces it for those who read it meanwhile. It lasts as long as
+/// the container: no need to sync.
 pub fn store(spec: &Spec, directory: &Path) -> io::Result<()> {
-    fs::write(directory.join(CONFIG), serde_json::to_vec(spec)?)
+    let temporary = directory.join(".config.json");
+    fs::write(&temporary, serde_json::to_vec(spec)?)?;
+    fs::rename(temporary, directory.join(CONFIG))
 }
 
 /// Whether the specification carries this annotation.

@@ -33,6 +33,7 @@ const PROGRAM: Program<'static> = Program {
     about: "Containers without a daemon",
     common: &["run", "exec", "ps", "build", "images", "version", "info"],
     nouns: &[
+        ("boot", "Manage what runs after the machine was started"),
         ("container", "Manage containers"),
         ("image", "Manage images"),
         ("manifest", "Manage image manifests in registries"),

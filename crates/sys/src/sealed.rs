@@ -13,7 +13,8 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, StatVfsMountFlags},
+    fs::{CWD, Mode, OFlags, StatVfsMountFlags},
+    io::Errno,
     mount::OpenTreeFlags,
 };
 
@@ -25,18 +26,30 @@ use crate::{
 /// Opens the running program on a read-only mount of its own. Needs CAP_SYS_ADMIN.
 pub fn program() -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree = rustix::mount::open_tree(CWD, "/proc/self/exe", flags)?;
+    let tree = match rustix::mount::open_tree(CWD, "/proc/self/exe", flags) {
+        Ok(tree) => tree,
+        // We run from such a mount already, and the kernel clones none that belongs to no namespace.
+        Err(Errno::INVAL) if is_sealed()? => {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            return Ok(rustix::fs::open("/proc/self/exe", flags, Mode::empty())?);
+        }
+        Err(error) => return Err(error.into()),
+    };
     mounts::set_attributes(tree.as_fd(), Attributes::READ_ONLY, None, Depth::This)?;
     Ok(tree)
 }
 
 /// Makes sure that this process runs from such a mount: starts the program anew from there if not.
 pub fn ensure() -> io::Result<()> {
-    if rustix::fs::statvfs("/proc/self/exe")?.f_flag.contains(StatVfsMountFlags::RDONLY) {
+    if is_sealed()? {
         return Ok(());
     }
     let arguments = Strings::new(std::env::args_os().map(|a| a.as_bytes().to_vec()))?;
     let environment =
         std::env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
     Err(process::exec_file(program()?.as_fd(), &arguments, &Strings::new(environment)?))
+}
+
+fn is_sealed() -> io::Result<bool> {
+    Ok(rustix::fs::statvfs("/proc/self/exe")?.f_flag.contains(StatVfsMountFlags::RDONLY))
 }

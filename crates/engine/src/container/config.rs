@@ -5,12 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use monitor::Restart;
 use types::{Bytes, Digest, Port, Publish};
 
 use super::{
     log_config::LogConfig,
     networking::{Naming, Networking},
 };
+use crate::error::EngineError;
 
 /// A container's configuration, with what the image left open filled in.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -61,6 +63,18 @@ pub struct Config {
     pub stop_signal: Option<String>,
     /// Seconds; see [`Config::grace`].
     pub stop_timeout: Option<i32>,
+    /// What becomes of it when it has ended.
+    #[serde(default)]
+    pub restart: Restart,
+    /// How to see whether it is well.
+    #[serde(default)]
+    pub health: Option<HealthCheck>,
+    /// What becomes of it when it is not.
+    #[serde(default)]
+    pub health_on_failure: HealthAction,
+    /// The image's shell, for health checks that are a command line.
+    #[serde(default)]
+    pub shell: Option<Vec<String>>,
 }
 
 impl Config {
@@ -84,6 +98,72 @@ pub struct Streams {
     pub input: bool,
     pub output: bool,
     pub errors: bool,
+}
+
+/// How to see whether a container is well, as docker's users say it. Times are in nanoseconds; 0 is docker's default.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct HealthCheck {
+    /// `NONE`, or `CMD` and arguments, or `CMD-SHELL` and a command line.
+    pub test: Vec<String>,
+    pub interval: i64,
+    pub timeout: i64,
+    pub start_period: i64,
+    pub start_interval: i64,
+    pub retries: i64,
+}
+
+impl HealthCheck {
+    /// This with the image's check for what is left open. Nothing, if there is nothing to check.
+    pub(crate) fn over(self, image: HealthCheck) -> Result<Option<HealthCheck>, EngineError> {
+        let or = |own: i64, image: i64| if own == 0 { image } else { own };
+        let check = HealthCheck {
+            test: if self.test.is_empty() { image.test } else { self.test },
+            interval: or(self.interval, image.interval),
+            timeout: or(self.timeout, image.timeout),
+            start_period: or(self.start_period, image.start_period),
+            start_interval: or(self.start_interval, image.start_interval),
+            retries: or(self.retries, image.retries),
+        };
+        let times = [
+            ("Interval", check.interval),
+            ("Timeout", check.timeout),
+            ("StartPeriod", check.start_period),
+            ("StartInterval", check.start_interval),
+        ];
+        for (name, time) in times {
+            if time != 0 && time < 1_000_000 {
+                return Err(EngineError::Invalid(format!("{name} in Healthcheck cannot be less than 1ms")));
+            }
+        }
+        if check.retries < 0 {
+            return Err(EngineError::Invalid("Retries in Healthcheck cannot be negative".to_owned()));
+        }
+        Ok(Some(check).filter(|check| !check.test.is_empty()))
+    }
+
+    /// The command, if there is one: `shell` reads those that are a line.
+    pub(crate) fn arguments(&self, shell: Option<&[String]>) -> Option<Vec<String>> {
+        match self.test.split_first() {
+            Some((kind, arguments)) if kind == "CMD" && !arguments.is_empty() => Some(arguments.to_vec()),
+            Some((kind, [line, ..])) if kind == "CMD-SHELL" => {
+                let usual = ["/bin/sh".to_owned(), "-c".to_owned()];
+                let shell = shell.filter(|shell| !shell.is_empty()).unwrap_or(&usual);
+                Some([shell, std::slice::from_ref(line)].concat())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of a container that is not well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthAction {
+    #[default]
+    None,
+    Restart,
+    Stop,
+    Kill,
 }
 
 /// Something of the host mounted in the container.

@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use monitor::{Order, Status};
+use monitor::Order;
 use network::HostLock;
 use types::ContainerId;
 
@@ -195,7 +195,7 @@ impl Engine {
         order.replace(&container.directory).map_err(|error| container.file_error(error))?;
         if let Err(error) = monitor::reconnect(&container.directory) {
             // Of a container that has ended there is no order any more.
-            if matches!(container.status()?, Status::Running(_)) {
+            if container.status()?.is_running() {
                 before.replace(&container.directory).map_err(|error| container.file_error(error))?;
             }
             return Err(launch_error(error));

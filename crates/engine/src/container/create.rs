@@ -3,11 +3,13 @@
 use std::{fs, io, path::Path};
 
 use image::config::Configuration;
-use monitor::Lock;
+use monitor::{Lock, Restart};
 use types::{Name, Port};
 
 use super::{
-    config::{Config, Limits, Mount, MountSource, Seccomp, Streams, Ulimit, VolumesFrom},
+    config::{
+        Config, HealthAction, HealthCheck, Limits, Mount, MountSource, Seccomp, Streams, Ulimit, VolumesFrom,
+    },
     log_config::LogConfig,
     networking::{EndpointSettings, Naming, NetworkMode},
     status::Container,
@@ -62,6 +64,10 @@ pub struct Create {
     pub start_at_once: bool,
     pub stop_signal: Option<String>,
     pub stop_timeout: Option<i32>,
+    pub restart: Restart,
+    /// What is left open of it is the image's to say.
+    pub health: HealthCheck,
+    pub health_on_failure: HealthAction,
 }
 
 impl Engine {
@@ -110,7 +116,11 @@ impl Engine {
             state.insert_container(&row)
         });
         match inserted {
-            Ok(()) => Ok((self.of_row(row), lock)),
+            Ok(()) => {
+                let container = self.of_row(row);
+                self.note(&container, "create", &[]);
+                Ok((container, lock))
+            }
             Err(error) => {
                 crate::remove_tree(&directory)?;
                 Err(error)
@@ -212,6 +222,10 @@ impl Engine {
             start_at_once: request.start_at_once,
             stop_signal: request.stop_signal.or_else(|| given(&defaults.stop_signal)),
             stop_timeout: request.stop_timeout,
+            restart: request.restart,
+            health: request.health.over(image_health(defaults))?,
+            health_on_failure: request.health_on_failure,
+            shell: defaults.shell.clone(),
         };
         Ok((config, anonymous))
     }
@@ -258,6 +272,18 @@ pub(super) fn make_directory(directory: &Path, parts: &[&str]) -> Result<Lock, E
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {}
             Err(source) => return Err(EngineError::File { path: directory.to_owned(), source }),
         }
+    }
+}
+
+fn image_health(defaults: &image::config::Execution) -> HealthCheck {
+    let check = defaults.healthcheck.clone().unwrap_or_default();
+    HealthCheck {
+        test: check.test,
+        interval: check.interval,
+        timeout: check.timeout,
+        start_period: check.start_period,
+        start_interval: check.start_interval,
+        retries: check.retries,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use monitor::{Status, TerminalSize};
+use monitor::{Status, TerminalSize, journal::Subject};
 use runtime::{
     Stdio,
     cgroup::{Cgroup, Layout},
@@ -36,6 +36,8 @@ pub enum ExecIo {
 #[derive(Debug)]
 pub struct Execution {
     process: sys::process::Child,
+    subject: Subject,
+    id: String,
     /// The master of its terminal, if it has one.
     pub terminal: Option<OwnedFd>,
 }
@@ -43,7 +45,9 @@ pub struct Execution {
 impl Execution {
     /// Waits for its end; its exit code, or 128 and the number of the signal that killed it.
     pub fn wait(self) -> io::Result<u8> {
-        self.process.wait()
+        let code = self.process.wait()?;
+        self.subject.note("exec_die", &[("execID", &self.id), ("exitCode", &code.to_string())]);
+        Ok(code)
     }
 }
 
@@ -65,7 +69,12 @@ impl Engine {
     /// [`sys::sealed`].
     pub fn exec(&self, container: &Container, request: Exec, io: ExecIo) -> Result<Execution, EngineError> {
         let not_running = || EngineError::NotRunning(container.id.to_string());
-        let Status::Running(started) = container.status()? else { return Err(not_running()) };
+        let started = match container.status()? {
+            Status::Running(started) => started,
+            Status::Paused(_) => return Err(EngineError::PausedForExec(container.id)),
+            Status::Restarting(_) => return Err(EngineError::Restarting(container.id)),
+            Status::Created | Status::Exited(_) => return Err(not_running()),
+        };
         let init = started.process()?.ok_or_else(not_running)?;
         let spec =
             runtime::bundle::load(&container.directory).map_err(|error| container.file_error(error))?;
@@ -80,6 +89,9 @@ impl Engine {
         config.env.extend(request.env);
         config.user = request.user.unwrap_or(config.user);
         config.working_directory = request.working_directory.unwrap_or(config.working_directory);
+        let command = config.command.join(" ");
+        let id = crate::names::random_id::<()>()?.to_string();
+        self.note(container, &format!("exec_create: {command}"), &[("execID", &id)]);
         let process = spec::process(&config)?;
         let layout = Layout::detect()?;
         let cgroup = Cgroup::open(&layout, &self.cgroup_parent(), &container.id.to_string());
@@ -89,6 +101,8 @@ impl Engine {
         };
         let started =
             runtime::enter(&spec, &process, init.as_fd(), &cgroup, stdio).map_err(EngineError::Start)?;
-        Ok(Execution { process: started.child, terminal: started.terminal })
+        let subject = self.subject(container);
+        subject.note(&format!("exec_start: {command}"), &[("execID", &id)]);
+        Ok(Execution { process: started.child, terminal: started.terminal, subject, id })
     }
 }

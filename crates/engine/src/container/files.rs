@@ -18,7 +18,7 @@ use image::{
     layer::UnpackError,
     tree::{Found, Links, Root, open_child_directory},
 };
-use monitor::{Lock, Status};
+use monitor::Lock;
 use runtime::View;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 
@@ -27,7 +27,7 @@ use super::{
     lifecycle::ends_within,
     spec::{self, Places},
     start::Layers,
-    status::Container,
+    status::{Container, PAUSE},
 };
 use crate::{Engine, error::EngineError};
 
@@ -77,7 +77,11 @@ impl Engine {
                 break (view.as_fd().try_clone_to_owned()?, Some(view), None);
             }
             // Nor may it be written to by two mounts at once.
-            let Some(lock) = container.lock_unless_running()? else { continue };
+            let Some(lock) = container.lock_unless_running()? else {
+                // It has just been started, or is about to be started again, which takes a while.
+                std::thread::sleep(PAUSE);
+                continue;
+            };
             let view = self.view(container, Layering::Writable)?;
             break (view.as_fd().try_clone_to_owned()?, Some(view), Some(lock));
         };
@@ -87,9 +91,9 @@ impl Engine {
     /// Writes all files of a container's root to `target` as an archive, without what is mounted in it.
     pub fn export(&self, container: &Container, target: impl Write) -> Result<(), EngineError> {
         let view = loop {
-            let running = match container.status()? {
-                Status::Running(started) => started.process()?,
-                _ => None,
+            let running = match container.status()?.started() {
+                Some(started) => started.process()?,
+                None => None,
             };
             match running {
                 None => break self.bare_view(container)?,
@@ -195,7 +199,7 @@ fn read_only_overlay(layers: &Layers) -> Result<oci_spec::runtime::Mount, Engine
 
 /// The root directory of a container that runs; `None` if it does not.
 fn running_root(container: &Container) -> Result<Option<OwnedFd>, EngineError> {
-    let Status::Running(started) = container.status()? else { return Ok(None) };
+    let Some(started) = container.status()?.started().cloned() else { return Ok(None) };
     let Some(init) = started.process()? else { return Ok(None) };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::openat(CWD, format!("/proc/{}/root", started.pid), flags, Mode::empty());

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monitor::{Lock, Status};
+use monitor::{Lock, Status, policy};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -47,33 +47,92 @@ impl Engine {
         grace: Option<Grace>,
         signal: Option<Signal>,
     ) -> Result<(), EngineError> {
-        let Status::Running(started) = container.status()? else { return Ok(()) };
+        if !container.status()?.is_running() {
+            return Ok(());
+        }
+        mark_stopped(container)?;
+        // One that was about to be started again is not any more, or is ended by its monitor.
+        let Some(started) = container.status()?.started().cloned() else {
+            return wait_until_settled(container);
+        };
         let Some(process) = started.process()? else { return wait_until_settled(container) };
         let configured = container.config.stop_signal.as_deref().and_then(|name| name.parse().ok());
-        send(&process, signal.or(configured).unwrap_or(Signal::TERM))?;
+        let signal = signal.or(configured).unwrap_or(Signal::TERM);
+        send(&process, signal)?;
+        self.note_signal(container, signal);
+        // One that stands still could not do what it is asked.
+        thaw(container)?;
         let timeout = match grace.unwrap_or_else(|| container.config.grace()) {
             Grace::For(duration) => Some(duration),
             Grace::Forever => None,
         };
         if !ends_within(&process, timeout)? {
-            send(&process, Signal::KILL)?;
-            ends_within(&process, None)?;
+            self.note_signal(container, Signal::KILL);
+            kill_and_wait(container, &process)?;
         }
-        wait_until_settled(container)
+        wait_until_settled(container)?;
+        self.note(container, "stop", &[]);
+        Ok(())
+    }
+
+    fn note_signal(&self, container: &Container, signal: Signal) {
+        self.note(container, "kill", &[("signal", &signal.number().to_string())]);
     }
 
     /// Sends a signal to the container's first process.
     pub fn kill(&self, container: &Container, reference: &str, signal: Signal) -> Result<(), EngineError> {
         let not_running = || EngineError::NotRunningToKill(reference.to_owned());
-        let Status::Running(started) = container.status()? else { return Err(not_running()) };
+        let stop_signal = container.config.stop_signal.as_deref().and_then(|name| name.parse().ok());
+        // As docker has it: where no signal is known for stopping, any may be meant to.
+        let ends = signal == Signal::KILL || stop_signal.is_none_or(|stop_signal| signal == stop_signal);
+        if ends && container.status()?.is_running() {
+            mark_stopped(container)?;
+        }
+        let status = container.status()?;
+        if let Status::Restarting(_) = status {
+            return if ends { wait_until_settled(container) } else { Ok(()) };
+        }
+        let started = status.started().ok_or_else(not_running)?;
         let process = started.process()?.ok_or_else(not_running)?;
-        send(&process, signal)?;
+        self.note_signal(container, signal);
         if signal == Signal::KILL {
             // Nothing can keep it from ending; whoever asks next should find it ended.
-            ends_within(&process, None)?;
-            wait_until_settled(container)?;
+            kill_and_wait(container, &process)?;
+            return wait_until_settled(container);
         }
-        Ok(())
+        send(&process, signal)?;
+        // As with docker, what asks one to end lets it go on, and any other signal waits until it does.
+        if ends { thaw(container) } else { Ok(()) }
+    }
+
+    /// Makes all processes of the container stand still, and returns when they do.
+    pub fn pause(&self, container: &Container) -> Result<(), EngineError> {
+        match container.status()? {
+            Status::Paused(_) => Err(EngineError::AlreadyPaused(container.id)),
+            Status::Restarting(_) => Err(EngineError::Restarting(container.id)),
+            Status::Created | Status::Exited(_) => Err(EngineError::NotRunning(container.id.to_string())),
+            Status::Running(_) => {
+                if let Some(cgroup) = container.cgroup()? {
+                    cgroup.freeze()?;
+                }
+                // It may have ended just then.
+                match container.status()? {
+                    Status::Paused(_) => {
+                        self.note(container, "pause", &[]);
+                        Ok(())
+                    }
+                    _ => Err(EngineError::NotRunning(container.id.to_string())),
+                }
+            }
+        }
+    }
+
+    /// Lets the processes of a paused container go on.
+    pub fn unpause(&self, container: &Container) -> Result<(), EngineError> {
+        match container.status()? {
+            Status::Paused(_) => thaw(container).map(|()| self.note(container, "unpause", &[])),
+            _ => Err(EngineError::NotPaused(container.id)),
+        }
     }
 
     /// Waits until the container does not run any more; its exit code.
@@ -82,7 +141,8 @@ impl Engine {
             match container.status()? {
                 Status::Exited(ended) => return Ok(ended.code),
                 Status::Created => return Ok(0),
-                Status::Running(started) => {
+                Status::Restarting(_) => wait_until_settled(container)?,
+                Status::Running(started) | Status::Paused(started) => {
                     if let Some(process) = started.process()? {
                         ends_within(&process, None)?;
                     }
@@ -127,16 +187,20 @@ impl Engine {
 
     fn lock_to_remove(&self, container: &Container, force: Force) -> Result<Lock, EngineError> {
         match (container.status()?, force) {
-            (Status::Running(started), Force::Yes) => {
-                if let Some(process) = started.process()? {
-                    send(&process, Signal::KILL)?;
-                    ends_within(&process, None)?;
+            (status, Force::Yes) if status.is_running() => {
+                mark_stopped(container)?;
+                if let Some(started) = container.status()?.started()
+                    && let Some(process) = started.process()?
+                {
+                    kill_and_wait(container, &process)?;
                 }
                 // The monitor may have been killed before, and then there is more to take back.
                 wait_until_settled(container)?;
                 self.lock_to_remove(container, force)
             }
-            (Status::Running(_), Force::No) => Err(EngineError::Running(container.name.clone())),
+            (Status::Running(_), _) => Err(EngineError::Running(container.name.clone())),
+            (Status::Restarting(_), _) => Err(EngineError::RestartingStill(container.name.clone())),
+            (Status::Paused(_), _) => Err(EngineError::Paused(container.name.clone())),
             (Status::Created | Status::Exited(_), force) => match (container.lock_unless_running()?, force) {
                 (Some(lock), _) => Ok(lock),
                 (None, Force::Yes) if container.status()?.is_running() => {
@@ -159,6 +223,7 @@ impl Engine {
             self.remove_anonymous_volumes(container)?;
         }
         if self.throw_container_away(container)?.is_some() {
+            self.note(container, "destroy", &[]);
             return Ok(());
         }
         // First, for on a full disk this makes the room for writing that the row is gone.
@@ -171,6 +236,7 @@ impl Engine {
             _ => {}
         }
         drop(lock);
+        self.note(container, "destroy", &[]);
         crate::remove_tree(&aside).map_err(|error| container.file_error(error))
     }
 }
@@ -214,6 +280,22 @@ fn send(process: &OwnedFd, signal: Signal) -> Result<(), EngineError> {
     }
 }
 
+/// Kills the container's first process, which takes all others along, and waits until it is gone.
+fn kill_and_wait(container: &Container, process: &OwnedFd) -> Result<(), EngineError> {
+    send(process, Signal::KILL)?;
+    // On v1, what is frozen does not die, and somebody may pause it at any time.
+    thaw(container)?;
+    ends_within(process, None).map(drop)
+}
+
+/// Lets the container's processes go on if they stand still.
+fn thaw(container: &Container) -> Result<(), EngineError> {
+    match container.cgroup()? {
+        Some(cgroup) => Ok(cgroup.thaw()?),
+        None => Ok(()),
+    }
+}
+
 /// Waits for a process to end; whether it did.
 pub(super) fn ends_within(process: &OwnedFd, timeout: Option<Duration>) -> Result<bool, EngineError> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
@@ -227,6 +309,11 @@ pub(super) fn ends_within(process: &OwnedFd, timeout: Option<Duration>) -> Resul
             Err(error) => return Err(io::Error::from(error).into()),
         }
     }
+}
+
+/// Says that what runs is to end, and no policy is to start it again.
+fn mark_stopped(container: &Container) -> Result<(), EngineError> {
+    policy::mark_stopped(&container.directory).map_err(|error| container.file_error(error))
 }
 
 /// Waits until the monitor has recorded the end and cleaned up, which it does as soon as the process is gone.

@@ -11,19 +11,27 @@ mod lifecycle;
 mod log_config;
 mod logs;
 mod networking;
+mod processes;
+mod prune;
+mod revive;
 mod spec;
 mod start;
 mod status;
 mod step;
+mod update;
 
 pub(crate) use self::create::uses_volume;
-pub use monitor::{Part, Status, log::Stream};
+pub use monitor::{
+    Part, Restart, Status,
+    health::{Health, State as HealthState},
+    log::Stream,
+};
 
 pub use self::{
     changes::{Change, ChangeKind, Commit},
     config::{
-        Below, Config, Limits, Mount, MountSource, Ownership, Seccomp, Streams, SwapLimit, Ulimit,
-        VolumesFrom,
+        Below, Config, HealthAction, HealthCheck, Limits, Mount, MountSource, Ownership, Seccomp, Streams,
+        SwapLimit, Ulimit, VolumesFrom,
     },
     create::Create,
     exec::{Exec, ExecIo, Execution},
@@ -32,7 +40,10 @@ pub use self::{
     log_config::{LogConfig, attributes as log_attributes},
     logs::LogOptions,
     networking::{EndpointSettings, Membership, Naming, NetworkMode, Networking},
+    processes::Sample,
+    prune::{PruneFilters, PrunedContainers},
     start::{Attach, Attached, REMOVAL_ROLE},
     status::Container,
     step::{Access, ExtraHost, HostAddress, SecretContent, Step, StepMount, StepSource, Talk},
+    update::Update,
 };

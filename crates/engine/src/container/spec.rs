@@ -130,7 +130,7 @@ fn namespaces(config: &Config, places: &Places<'_>) -> Vec<LinuxNamespace> {
         .collect()
 }
 
-fn resources(config: &Config) -> Result<LinuxResources, EngineError> {
+pub(super) fn resources(config: &Config) -> Result<LinuxResources, EngineError> {
     let limits = &config.limits;
     let Limits { memory, nano_cpus, pids, .. } = *limits;
     let mut resources = LinuxResourcesBuilder::default()
@@ -164,6 +164,17 @@ fn resources(config: &Config) -> Result<LinuxResources, EngineError> {
     if let Some(pids) = pids {
         resources
             .set_pids(Some(LinuxPidsBuilder::default().limit(i64::from(pids)).build().map_err(invalid)?));
+    }
+    Ok(resources)
+}
+
+/// What is to be told to the cgroup of a running container whose configuration changes.
+pub(super) fn changed_limits(before: &Config, after: &Config) -> Result<LinuxResources, EngineError> {
+    let mut resources = resources(after)?;
+    resources.set_devices(None);
+    // No limit is nothing to say of a new group, but has to be said to one that has a limit.
+    if before.limits.pids.is_some() && after.limits.pids.is_none() {
+        resources.set_pids(Some(LinuxPidsBuilder::default().limit(-1_i64).build().map_err(invalid)?));
     }
     Ok(resources)
 }

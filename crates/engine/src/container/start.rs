@@ -5,18 +5,24 @@ use std::{
     fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 pub(super) use monitor::OnAbandon;
-use monitor::{Gifts, Input, LaunchError, Lock, Order, Part, Running, Status, TerminalSize};
+use monitor::{
+    Gifts, Input, LaunchError, Lock, Order, Part, Running, Status, TerminalSize,
+    health::{Check, Farewell, OnFailure},
+    policy,
+};
 use network::{Attachment, InterfaceName, Ipv6Attachment, Ipv6Subnet, Overrides};
 use oci_spec::runtime::Mount;
 use runtime::Confidential;
-use types::{Digest, Publish};
+use types::{Digest, Publish, Signal};
 
 use super::{
     claims::Claim,
-    config::{Config, MountSource},
+    config::{Config, HealthAction, MountSource},
+    lifecycle::Grace,
     networking::{Membership, Naming, NetworkMode, Networking},
     spec::{self, Places},
     status::Container,
@@ -55,6 +61,8 @@ pub(super) struct Extras {
     pub hosts: String,
     pub cgroup_parent: Option<String>,
     pub confidential: Confidential,
+    /// How often it was started again.
+    pub restarts: u32,
 }
 
 /// A started container, as the process sees it that started it.
@@ -107,8 +115,35 @@ impl Engine {
         lock: Lock,
         attach: Attach<'_>,
     ) -> Result<Attached, EngineError> {
+        self.start_again(container, lock, attach, 0)
+    }
+
+    /// The same for a container that was started again `restarts` times since somebody started it.
+    pub(super) fn start_again(
+        &self,
+        container: &Container,
+        lock: Lock,
+        attach: Attach<'_>,
+        restarts: u32,
+    ) -> Result<Attached, EngineError> {
         let layers = self.layers_of(container)?;
-        self.launch(container, layers, Extras::default(), lock, attach, OnAbandon::LetRun)
+        self.launch(
+            container,
+            layers,
+            Extras { restarts, ..Extras::default() },
+            lock,
+            attach,
+            OnAbandon::LetRun,
+        )
+        .inspect(|_| {
+            for (_, network) in self.networks_of(&container.config.network).into_iter().flatten() {
+                let id = container.id.to_string();
+                let attributes =
+                    [("container", &*id), ("name", &*network.name), ("type", network.config.driver.as_str())];
+                self.note_of("network", &network.id.to_string(), "connect", &attributes);
+            }
+            self.note(container, "start", &[]);
+        })
     }
 
     /// Takes part in a container that runs.
@@ -171,6 +206,12 @@ impl Engine {
                 self.write_resolv_conf(container, &config.network)?;
             }
         }
+        let directory = &container.directory;
+        let policy = policy::clear_stopped(directory).and_then(|()| config.restart.store(directory));
+        policy.map_err(|error| container.file_error(error))?;
+        if on_abandon == OnAbandon::LetRun {
+            self.subject(container).store(directory).map_err(|error| container.file_error(error))?;
+        }
         let order = Order {
             id: container.id,
             cgroup_parent: extras.cgroup_parent.unwrap_or_else(|| self.cgroup_parent()),
@@ -184,6 +225,8 @@ impl Engine {
             log,
             log_format,
             on_abandon,
+            restarts: extras.restarts,
+            health: health_check(config)?,
             confidential: !extras.confidential.is_empty(),
             afterwards: (config.auto_remove && on_abandon == OnAbandon::LetRun)
                 .then(|| self.removal_command(container)),
@@ -229,7 +272,8 @@ impl Engine {
             return Ok(None);
         }
         for other in self.containers()?.into_iter().filter(|other| other.id != container.id) {
-            let Status::Running(started) = other.status()? else { continue };
+            let status = other.status()?;
+            let Some(started) = status.started() else { continue };
             let clash = |publish: &&&Publish| started.publish.iter().any(|taken| collide(publish, taken));
             if let Some(Publish { host_ip, host_port: Some(port), .. }) = wanted.iter().find(clash) {
                 let host = host_ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
@@ -271,7 +315,8 @@ impl Engine {
     /// The right to start a container that exists: `None` if it runs already.
     pub fn lock_to_start(&self, container: &Container) -> Result<Option<Lock>, EngineError> {
         match container.status()? {
-            Status::Running(_) => Ok(None),
+            Status::Running(_) | Status::Restarting(_) => Ok(None),
+            Status::Paused(_) => Err(EngineError::StartOfPaused(container.name.clone())),
             Status::Created | Status::Exited(_) => container.lock_unless_running(),
         }
     }
@@ -386,12 +431,12 @@ impl Engine {
     fn network_host(&self, config: &Config) -> Result<Option<NetworkHost>, EngineError> {
         let NetworkMode::Container(id) = &config.network.mode else { return Ok(None) };
         let container = self.container(&id.to_string())?;
-        match container.status()? {
-            Status::Running(started) => Ok(Some(NetworkHost {
+        match container.status()?.started() {
+            Some(started) => Ok(Some(NetworkHost {
                 namespace: format!("/proc/{}/ns/net", started.pid).into(),
                 directory: container.directory,
             })),
-            _ => Err(EngineError::NotJoinable(container.name)),
+            None => Err(EngineError::NotJoinable(container.name)),
         }
     }
 
@@ -476,6 +521,37 @@ fn hosts_resolv_conf() -> String {
         },
         host => host,
     }
+}
+
+/// How the monitor is to look after the container, if it is.
+fn health_check(config: &Config) -> Result<Option<Check>, EngineError> {
+    let Some(check) = &config.health else { return Ok(None) };
+    let Some(arguments) = check.arguments(config.shell.as_deref()) else { return Ok(None) };
+    let time = |nanoseconds: i64, usual| match u64::try_from(nanoseconds) {
+        Ok(nanoseconds @ 1..) => Duration::from_nanos(nanoseconds),
+        _ => Duration::from_secs(usual),
+    };
+    let stop_signal = config.stop_signal.as_deref().and_then(|name| name.parse().ok());
+    let grace = match config.grace() {
+        Grace::For(grace) => Some(grace),
+        Grace::Forever => None,
+    };
+    let farewell = Farewell { signal: stop_signal.unwrap_or(Signal::TERM).number(), grace };
+    let process = Config { entrypoint: Vec::new(), command: arguments, tty: false, ..config.clone() };
+    Ok(Some(Check {
+        process: spec::process(&process)?,
+        interval: time(check.interval, 30),
+        timeout: time(check.timeout, 30),
+        retries: u32::try_from(check.retries).ok().filter(|retries| *retries > 0).unwrap_or(3),
+        start_period: time(check.start_period, 0),
+        start_interval: time(check.start_interval, 5),
+        on_failure: match config.health_on_failure {
+            HealthAction::None => OnFailure::None,
+            HealthAction::Kill => OnFailure::Kill,
+            HealthAction::Stop => OnFailure::Stop(farewell),
+            HealthAction::Restart => OnFailure::Restart(farewell),
+        },
+    }))
 }
 
 fn terminal_size(tty: bool, attach: Attach<'_>) -> Option<TerminalSize> {

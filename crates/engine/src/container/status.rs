@@ -8,7 +8,8 @@ use std::{
 };
 
 use jiff::Timestamp;
-use monitor::{Lock, Status};
+use monitor::{Lock, Status, health::Health};
+use runtime::cgroup::Cgroup;
 use types::{ContainerId, Digest, Name};
 
 use super::config::Config;
@@ -41,6 +42,21 @@ impl Container {
     /// What the container is doing now; see [`monitor::status`].
     pub fn status(&self) -> Result<Status, EngineError> {
         monitor::status(&self.directory).map_err(|error| self.file_error(error))
+    }
+
+    /// What is known of its health; `None` if nobody looks after that.
+    pub fn health(&self) -> Result<Option<Health>, EngineError> {
+        match &self.config.health {
+            Some(check) if check.arguments(None).is_some() => {
+                Health::read(&self.directory).map_err(|error| self.file_error(error))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The cgroup of its processes, while it runs.
+    pub(crate) fn cgroup(&self) -> Result<Option<Cgroup>, EngineError> {
+        monitor::cgroup(&self.directory).map_err(|error| self.file_error(error))
     }
 
     /// Takes the right to decide about the container's process, if nobody has it.
@@ -77,8 +93,14 @@ impl Container {
 }
 
 impl Engine {
-    /// The container with this name, id, or first digits of an id.
+    /// The container with this name, id, or first digits of an id. One that was lost and should run does so again.
     pub fn container(&self, reference: &str) -> Result<Container, EngineError> {
+        let container = self.recorded_container(reference)?;
+        self.revive(&container)?;
+        Ok(container)
+    }
+
+    fn recorded_container(&self, reference: &str) -> Result<Container, EngineError> {
         let missing = || EngineError::NoContainer(reference.to_owned());
         let name = reference.strip_prefix('/').unwrap_or(reference);
         if let Ok(id) = reference.parse::<ContainerId>() {
@@ -116,4 +138,5 @@ impl Engine {
 
 /// How long a container may take to start before it counts as running.
 const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(1);
+/// Between two looks at what another process is about to change.
+pub(super) const PAUSE: Duration = Duration::from_millis(1);

@@ -26,7 +26,7 @@ use types::ContainerId;
 use self::mounts::Prepared;
 pub use self::mounts::{Access, SecretContent, StepMount, StepSource};
 use super::{
-    config::{Config, Limits, Seccomp, Streams, Ulimit},
+    config::{Config, HealthAction, Limits, Seccomp, Streams, Ulimit},
     create::make_directory,
     log_config::LogConfig,
     networking::{Naming, NetworkMode, Networking},
@@ -173,7 +173,8 @@ impl Engine {
             mounts::prepare(std::mem::take(&mut step.mounts), &directory)?;
         let confidential = Confidential { variables: std::mem::take(&mut step.secrets), files };
         let hosts = self.host_lines(&step.hosts)?;
-        let extras = Extras { mounts, hosts, cgroup_parent: step.cgroup_parent.take(), confidential };
+        let extras =
+            Extras { mounts, hosts, cgroup_parent: step.cgroup_parent.take(), confidential, restarts: 0 };
         let container = Container {
             id,
             name: names::random_name()?,
@@ -300,5 +301,9 @@ fn config(mut step: Step) -> Config {
         start_at_once: true,
         stop_signal: None,
         stop_timeout: None,
+        restart: monitor::Restart::No,
+        health: None,
+        health_on_failure: HealthAction::None,
+        shell: None,
     }
 }

@@ -35,6 +35,8 @@ impl Engine {
         }
         for Loaded { image, names, .. } in &all {
             self.record_image(&lease, image, names)?;
+            let id = image.id.to_string();
+            self.note_of("image", &id, "load", &[("name", &id)]);
         }
         Ok(all)
     }
@@ -66,7 +68,12 @@ impl Engine {
                 }
             }
         }
-        Ok(archive::save(&self.images, &images, target)?)
+        archive::save(&self.images, &images, target)?;
+        for (image, _) in &images {
+            let id = image.id.to_string();
+            self.note_of("image", &id, "save", &[("name", &id)]);
+        }
+        Ok(())
     }
 
     /// The image that `reference` means, or all those of a repository if it is only the name of one.
@@ -95,6 +102,13 @@ impl Engine {
         let lease = self.images.lease()?;
         let image = archive::import(&lease, source, config)?;
         self.record_image(&lease, &image, name.map(std::slice::from_ref).unwrap_or_default())?;
+        let id = image.id.to_string();
+        self.note_of(
+            "image",
+            &id,
+            "import",
+            &[("name", &name.map_or_else(|| id.clone(), Reference::familiar))],
+        );
         Ok(image.id)
     }
 }

@@ -192,7 +192,9 @@ impl Engine {
         self.state.write(Durability::Synced, |state| {
             // Looked up inside, so that nobody removes it meanwhile.
             let row = self.image(source)?;
-            state.set_tag(target, &row.manifest)
+            state.set_tag(target, &row.manifest)?;
+            self.note_of("image", &row.id.to_string(), "tag", &[("name", &target.familiar())]);
+            Ok(())
         })?;
         self.write_index()
     }

@@ -52,11 +52,14 @@ impl Engine {
             }
             Ok(())
         })?;
+        self.note_removed(&removed);
         self.write_index()?;
         let freed = self.collect()?;
         removed.extend(freed.layers.into_iter().map(Removed::Layer));
         let partials = self.images.drop_partials()?;
-        Ok(Pruned { removed, bytes: freed.bytes + partials + waiting })
+        let bytes = freed.bytes + partials + waiting;
+        self.note_of("image", "", "prune", &[("reclaimed", &bytes.to_string())]);
+        Ok(Pruned { removed, bytes })
     }
 
     /// What [`Engine::prune_images`] would take away. Of layers that several of the images share, none counts.

@@ -48,6 +48,7 @@ impl Engine {
             }
             Ok(image)
         })?;
+        self.note_removed(&removed);
         self.write_index()?;
         if goes {
             let freed = self.collect()?;
@@ -69,6 +70,18 @@ impl Engine {
             items.push(item(row.id.to_string(), self.going_with(&row.manifest)?.1));
         }
         Ok(items)
+    }
+
+    /// Notes which images have lost a name or are gone.
+    pub(super) fn note_removed(&self, removed: &[Removed]) {
+        for removed in removed {
+            let (id, action) = match removed {
+                Removed::Name(name) => (name.familiar(), "untag"),
+                Removed::Image(id) => (id.to_string(), "delete"),
+                Removed::Layer(_) => continue,
+            };
+            self.note_of("image", &id, action, &[("name", &id)]);
+        }
     }
 }
 
@@ -160,7 +173,7 @@ impl Users {
         let mut users = Users::default();
         for container in engine.containers_of(image)? {
             let place = match container.status()? {
-                Status::Running(_) => &mut users.running,
+                Status::Running(_) | Status::Paused(_) | Status::Restarting(_) => &mut users.running,
                 _ => &mut users.stopped,
             };
             place.get_or_insert_with(|| container.id.short());

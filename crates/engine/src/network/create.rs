@@ -155,6 +155,7 @@ impl Engine {
             // What could not be recorded is nobody's. The first failure is the one to tell.
             let _ = self.firewall().and_then(|firewall| network.take_down(&firewall));
         })?;
+        self.note_network(&network, "create");
         Ok(network)
     }
 

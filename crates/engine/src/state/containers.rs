@@ -41,7 +41,21 @@ impl State {
         }
     }
 
-    /// Replaces how a container is configured.
+    /// Gives a container another name; fails with [`EngineError::NameInUse`] if another has it.
+    pub fn rename_container(&self, id: &ContainerId, name: &Name) -> Result<(), EngineError> {
+        let sql = "UPDATE containers SET name = ?2 WHERE id = ?1";
+        match self.connection.prepare_cached(sql)?.execute(params![id.to_string(), &**name]) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                match self.container_by_name(name)? {
+                    Some(holder) => Err(EngineError::NameInUse { name: name.clone(), holder: holder.id }),
+                    None => Err(error.into()),
+                }
+            }
+            other => Ok(other.map(drop)?),
+        }
+    }
+
+    /// Replaces a container's configuration.
     pub fn set_config(&self, id: &ContainerId, config: &Config) -> Result<(), EngineError> {
         let config = serde_json::to_string(config).map_err(std::io::Error::from)?;
         let sql = "UPDATE containers SET config = ?2 WHERE id = ?1";

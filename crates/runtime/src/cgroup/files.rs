@@ -156,6 +156,18 @@ pub fn is_gone(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
 }
 
+/// What came of writing to a group for which there is nothing to do if it went away.
+pub fn unless_gone(directory: &Path, written: Result<(), CgroupError>) -> Result<(), CgroupError> {
+    match written {
+        Err(CgroupError::Limit { reason, .. })
+            if is_gone(&reason) && (reason.kind() != io::ErrorKind::NotFound || !directory.exists()) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
 /// Names what was tried on which path.
 pub fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CgroupError {
     let path = path.to_owned();

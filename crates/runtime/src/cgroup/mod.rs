@@ -46,6 +46,9 @@ pub struct Stats {
     /// `None` where memory is not limited.
     pub memory_limit: Option<u64>,
     pub processes: u64,
+    /// Bytes read from disks and written to them.
+    pub read: u64,
+    pub written: u64,
 }
 
 impl Cgroup {
@@ -148,7 +151,7 @@ impl Cgroup {
     /// Stops all processes of the group where they are and returns when they stand still.
     pub fn freeze(&self) -> Result<(), CgroupError> {
         self.set_frozen(true)?;
-        let outcome = self.wait_until("frozen", || self.is_frozen());
+        let outcome = self.wait_until("frozen", || Ok(self.is_frozen()? || self.is_gone()));
         if outcome.is_err() {
             // Half frozen is worse than running; the error to report is the first.
             let _ = self.set_frozen(false);
@@ -156,9 +159,17 @@ impl Cgroup {
         outcome
     }
 
+    /// Whether there is no such group.
+    fn is_gone(&self) -> bool {
+        self.directories().next().is_none_or(|directory| !directory.exists())
+    }
+
     /// Lets frozen processes go on.
     pub fn thaw(&self) -> Result<(), CgroupError> {
-        self.set_frozen(false)
+        match self.set_frozen(false) {
+            Err(CgroupError::NoController { .. }) => Ok(()),
+            other => other,
+        }
     }
 
     fn set_frozen(&self, frozen: bool) -> Result<(), CgroupError> {
@@ -168,10 +179,17 @@ impl Cgroup {
         }
     }
 
-    fn is_frozen(&self) -> Result<bool, CgroupError> {
-        match &self.v2 {
+    /// Whether the processes of the group stand still. Those of a group that is gone do not.
+    pub fn is_frozen(&self) -> Result<bool, CgroupError> {
+        let frozen = match &self.v2 {
             Some(group) => group.is_frozen(),
-            None => v1::with(&self.v1, "freezer")?.is_frozen(),
+            None => v1::with(&self.v1, "freezer").and_then(v1::Group::is_frozen),
+        };
+        match frozen {
+            Err(CgroupError::Io { reason, .. }) if files::is_gone(&reason) => Ok(false),
+            // Without a freezer nothing was ever frozen.
+            Err(CgroupError::NoController { .. }) => Ok(false),
+            other => other,
         }
     }
 

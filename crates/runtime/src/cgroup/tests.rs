@@ -93,6 +93,8 @@ fn a_frozen_process_stands_still_until_it_is_thawed() {
         assert!(shell.0.try_wait().unwrap().is_none(), "{layout:?}");
         group.thaw().unwrap();
         assert!(shell.0.wait().unwrap().code().is_some());
+        group.remove().unwrap();
+        group.thaw().unwrap();
     }
 }
 

@@ -99,10 +99,8 @@ impl Group {
     }
 
     pub fn set_frozen(&self, frozen: bool) -> Result<(), CgroupError> {
-        match Setting::new("freezer.state", if frozen { "FROZEN" } else { "THAWED" }).write(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.directory.exists() => Ok(()),
-            other => other,
-        }
+        let setting = Setting::new("freezer.state", if frozen { "FROZEN" } else { "THAWED" });
+        files::unless_gone(&self.directory, setting.write(&self.directory))
     }
 
     pub fn is_frozen(&self) -> Result<bool, CgroupError> {
@@ -240,13 +238,34 @@ pub fn stats(groups: &[Group]) -> Result<Stats, CgroupError> {
     let memory = &with(groups, "memory")?.directory;
     let cache = number_of(&read(&memory.join("memory.stat"))?, "total_inactive_file");
     let limit = read_number(&memory.join(MEMORY))?;
+    let (read_bytes, written) = disk_bytes(groups);
     Ok(Stats {
         cpu: Duration::from_nanos(read_number(&with(groups, "cpuacct")?.directory.join("cpuacct.usage"))?),
         memory: read_number(&memory.join("memory.usage_in_bytes"))?.saturating_sub(cache),
         // Without a limit it is the largest number of whole pages that fit a signed number.
         memory_limit: Some(limit).filter(|limit| *limit < i64::MAX as u64 >> 1),
         processes: read_number(&with(groups, "pids")?.directory.join("pids.current"))?,
+        read: read_bytes,
+        written,
     })
+}
+
+/// The bytes read and written, as the I/O scheduler counts them, or where that does not, the throttle. Nothing where
+/// nobody counts.
+fn disk_bytes(groups: &[Group]) -> (u64, u64) {
+    let Ok(group) = with(groups, "blkio") else { return (0, 0) };
+    let count = |file: &str| {
+        let text = read(&group.directory.join(file)).unwrap_or_default();
+        let total = |kind: &str| {
+            let words = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+            let values = words.filter(|words| words.get(1) == Some(&kind));
+            values.filter_map(|words| words.get(2)?.parse::<u64>().ok()).sum()
+        };
+        (total("Read"), total("Write"))
+    };
+    let files =
+        ["blkio.bfq.io_service_bytes_recursive", "blkio.throttle.io_service_bytes_recursive"].map(count);
+    files.into_iter().find(|bytes| *bytes != (0, 0)).unwrap_or_default()
 }
 
 /// How many processes the kernel has killed for want of memory.

@@ -1,7 +1,6 @@
 //! cgroup v2: one tree for all controllers.
 
 use std::{
-    io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     time::Duration,
@@ -94,10 +93,8 @@ impl Group {
     }
 
     pub fn set_frozen(&self, frozen: bool) -> Result<(), CgroupError> {
-        match Setting::new("cgroup.freeze", u8::from(frozen)).write(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.directory.exists() => Ok(()),
-            other => other,
-        }
+        let setting = Setting::new("cgroup.freeze", u8::from(frozen));
+        files::unless_gone(&self.directory, setting.write(&self.directory))
     }
 
     pub fn is_frozen(&self) -> Result<bool, CgroupError> {
@@ -107,11 +104,15 @@ impl Group {
     pub fn stats(&self) -> Result<Stats, CgroupError> {
         let file = |name: &str| self.directory.join(name);
         let cache = number_of(&read(&file("memory.stat"))?, "inactive_file");
+        // Missing where nobody has handed the controller down.
+        let io = read(&file("io.stat")).unwrap_or_default();
         Ok(Stats {
             cpu: Duration::from_micros(number_of(&read(&file("cpu.stat"))?, "usage_usec")),
             memory: read_number(&file("memory.current"))?.saturating_sub(cache),
             memory_limit: Some(read_number(&file("memory.max"))?).filter(|limit| *limit != u64::MAX),
             processes: read_number(&file("pids.current"))?,
+            read: total(&io, "rbytes"),
+            written: total(&io, "wbytes"),
         })
     }
 
@@ -119,6 +120,12 @@ impl Group {
     pub fn oom_kills(&self) -> Result<u64, CgroupError> {
         Ok(number_of(&read(&self.directory.join("memory.events"))?, "oom_kill"))
     }
+}
+
+/// The sum of the values that the lines of `io.stat` give for `key`: `8:0 rbytes=4096 wbytes=0 …`.
+fn total(text: &str, key: &str) -> u64 {
+    let pairs = text.split_ascii_whitespace().filter_map(|word| word.split_once('='));
+    pairs.filter(|(name, _)| *name == key).filter_map(|(_, value)| value.parse::<u64>().ok()).sum()
 }
 
 /// The limits as what is to be written to which file, in this order.
@@ -313,6 +320,13 @@ mod tests {
             let error = settings(&resources(limits)).unwrap_err();
             assert!(matches!(error, CgroupError::Unsupported { version: 2, .. }), "{limits}: {error}");
         }
+    }
+
+    #[test]
+    fn what_all_disks_read_is_added_up() {
+        let text = "8:16 rbytes=1459200 wbytes=314773504 rios=192 wios=353\n8:0 rbytes=90 wbytes=6\n";
+        assert_eq!((total(text, "rbytes"), total(text, "wbytes")), (1_459_290, 314_773_510));
+        assert_eq!(total("", "rbytes"), 0);
     }
 
     #[test]

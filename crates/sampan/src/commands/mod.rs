@@ -1,5 +1,6 @@
 //! Every command, one file each, and the list of them.
 
+mod boot;
 mod builder;
 mod container;
 mod image;
@@ -23,14 +24,21 @@ pub const ALL: &[Command] = &[
     Command::of::<container::stop::Stop>(),
     Command::of::<container::restart::Restart>(),
     Command::of::<container::kill::Kill>(),
+    Command::of::<container::pause::Pause>(),
+    Command::of::<container::unpause::Unpause>(),
     Command::of::<container::rm::Remove>(),
     Command::of::<container::wait::Wait>(),
     Command::of::<container::attach::Attach>(),
+    Command::of::<container::rename::Rename>(),
+    Command::of::<container::update::Update>(),
     Command::of::<container::logs::Logs>(),
     Command::of::<container::cp::Copy>(),
     Command::of::<container::diff::Diff>(),
     Command::of::<container::commit::Commit>(),
     Command::of::<container::export::Export>(),
+    Command::of::<container::top::Top>(),
+    Command::of::<container::stats::Stats>(),
+    Command::of::<container::prune::Prune>(),
     Command::of::<container::port::Port>(),
     Command::of::<container::inspect::Inspect>(),
     Command::of::<image::build::Build>(),
@@ -80,9 +88,14 @@ pub const ALL: &[Command] = &[
     Command::of::<trash::ls::List>(),
     Command::of::<trash::restore::Restore>(),
     Command::of::<trash::empty::Empty>(),
+    Command::of::<boot::Enable>(),
+    Command::of::<boot::Disable>(),
+    Command::of::<boot::Status>(),
+    Command::of::<boot::Start>(),
     Command::of::<serve::registry::Registry>(),
     Command::of::<system::inspect::Inspect>(),
     Command::of::<system::version::Version>(),
     Command::of::<system::info::Info>(),
     Command::of::<system::df::DiskUsage>(),
+    Command::of::<system::events::Events>(),
 ];

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use engine::{
     Engine, EngineError, Status,
-    container::{Container, HostAddress, MountSource, Seccomp},
+    container::{Container, HealthCheck, HostAddress, MountSource, Restart, Seccomp},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -42,6 +42,11 @@ impl Verb for Inspect {
 pub fn describe(engine: &Engine, container: &Container) -> Result<Value, EngineError> {
     let config = &container.config;
     let status = container.status()?;
+    let restarts = match &status {
+        Status::Created => 0,
+        Status::Running(started) | Status::Paused(started) => started.restarts,
+        Status::Restarting(ended) | Status::Exited(ended) => ended.restarts,
+    };
     let arguments = config.arguments();
     let (path, args) = arguments.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
     let file = |name: &str| container.directory.join(name).display().to_string();
@@ -50,14 +55,14 @@ pub fn describe(engine: &Engine, container: &Container) -> Result<Value, EngineE
         "Created": container.created,
         "Path": path,
         "Args": args,
-        "State": state(&status),
+        "State": state(container, &status)?,
         "Image": config.image_id,
         "ResolvConfPath": file("resolv.conf"),
         "HostnamePath": file("hostname"),
         "HostsPath": file("hosts"),
         "LogPath": container.log_file().map(|file| file.display().to_string()).unwrap_or_default(),
         "Name": format!("/{}", container.name),
-        "RestartCount": 0,
+        "RestartCount": restarts,
         "Driver": "overlay2",
         "Platform": "linux",
         "MountLabel": "",
@@ -75,10 +80,13 @@ pub fn describe(engine: &Engine, container: &Container) -> Result<Value, EngineE
     }))
 }
 
-fn state(status: &Status) -> Value {
+fn state(container: &Container, status: &Status) -> Result<Value, EngineError> {
     let (running, pid, code, oom, error, started, finished) = match status {
         Status::Created => (false, 0, 0, false, "", None, None),
-        Status::Running(started) => (true, started.pid, 0, false, "", Some(started.at), None),
+        Status::Running(started) | Status::Paused(started) => {
+            (true, started.pid, 0, false, "", Some(started.at), None)
+        }
+        Status::Restarting(ended) => (true, 0, ended.code, false, "", ended.started, Some(ended.finished)),
         Status::Exited(ended) => {
             let error = ended.error.as_deref().unwrap_or_default();
             (false, 0, ended.code, ended.oom_killed, error, ended.started, Some(ended.finished))
@@ -86,11 +94,11 @@ fn state(status: &Status) -> Value {
     };
     let time =
         |time: Option<Timestamp>| time.map_or("0001-01-01T00:00:00Z".to_owned(), |time| time.to_string());
-    json!({
+    let mut state = json!({
         "Status": status.word(),
         "Running": running,
-        "Paused": false,
-        "Restarting": false,
+        "Paused": matches!(status, Status::Paused(_)),
+        "Restarting": matches!(status, Status::Restarting(_)),
         "OOMKilled": oom,
         "Dead": false,
         "Pid": pid,
@@ -98,7 +106,23 @@ fn state(status: &Status) -> Value {
         "Error": error,
         "StartedAt": time(started),
         "FinishedAt": time(finished),
-    })
+    });
+    if let Some(health) = container.health()? {
+        let looks = health.log.iter().map(|look| {
+            json!({
+                "Start": look.start,
+                "End": look.end,
+                "ExitCode": look.code,
+                "Output": look.output,
+            })
+        });
+        state["Health"] = json!({
+            "Status": health.state.word(),
+            "FailingStreak": health.failing,
+            "Log": looks.collect::<Vec<_>>(),
+        });
+    }
+    Ok(state)
 }
 
 /// The host's port, or the ports of which one will do.
@@ -156,7 +180,7 @@ fn host_config(container: &Container) -> Value {
         "DnsOptions": config.naming.options,
         "DnsSearch": config.naming.search,
         "ExtraHosts": none_if_empty(hosts.iter().map(String::as_str).collect()),
-        "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
+        "RestartPolicy": restart_policy(config.restart),
         "AutoRemove": config.auto_remove,
         "CapAdd": none_if_empty(config.cap_add.iter().map(String::as_str).collect()),
         "CapDrop": none_if_empty(config.cap_drop.iter().map(String::as_str).collect()),
@@ -178,13 +202,23 @@ fn host_config(container: &Container) -> Value {
     })
 }
 
+fn restart_policy(restart: Restart) -> Value {
+    let (name, most) = match restart {
+        Restart::No => ("no", None),
+        Restart::OnFailure { most } => ("on-failure", most),
+        Restart::Always => ("always", None),
+        Restart::UnlessStopped => ("unless-stopped", None),
+    };
+    json!({ "Name": name, "MaximumRetryCount": most.unwrap_or(0) })
+}
+
 fn own_config(container: &Container) -> Value {
     let config = &container.config;
     let none_if_empty = |words: &[String]| if words.is_empty() { Value::Null } else { json!(words) };
     let set = |keys: Vec<String>| keys.into_iter().map(|key| (key, json!({}))).collect::<Map<_, _>>();
     let volumes = config.mounts.iter().filter(|mount| matches!(mount.source, MountSource::Volume(_)));
     let volumes = set(volumes.map(|mount| mount.destination.clone()).collect());
-    json!({
+    let mut described = json!({
         "Hostname": config.hostname,
         "Domainname": config.naming.domain,
         "User": config.user,
@@ -205,7 +239,27 @@ fn own_config(container: &Container) -> Value {
         "Labels": config.labels.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<Map<_, _>>(),
         "StopSignal": config.stop_signal.as_deref().unwrap_or("SIGTERM"),
         "StopTimeout": config.stop_timeout,
-    })
+    });
+    if let Some(check) = &config.health {
+        described["Healthcheck"] = health_check(check);
+    }
+    described
+}
+
+/// A health check as docker's API has it: what is left open is not mentioned.
+fn health_check(check: &HealthCheck) -> Value {
+    let mut described = json!({ "Test": check.test });
+    let numbers = [
+        ("Interval", check.interval),
+        ("Timeout", check.timeout),
+        ("StartPeriod", check.start_period),
+        ("StartInterval", check.start_interval),
+        ("Retries", check.retries),
+    ];
+    for (name, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
+        described[name] = json!(number);
+    }
+    described
 }
 
 fn mounts(engine: &Engine, container: &Container) -> Vec<Value> {
@@ -243,7 +297,7 @@ fn network_settings(engine: &Engine, container: &Container, status: &Status) -> 
         networks.insert(name.to_owned(), network::inspect::endpoint(engine, container, status, name)?);
     }
     let mut ports = Map::new();
-    if let Status::Running(started) = status {
+    if let Some(started) = status.started() {
         for port in &config.exposed {
             let hosts: Vec<_> = started
                 .publish
@@ -257,15 +311,15 @@ fn network_settings(engine: &Engine, container: &Container, status: &Status) -> 
     }
     // The same again for the default network, as it was before there were others.
     let default = networks.get("bridge").cloned().unwrap_or_else(network::inspect::no_endpoint);
-    let is_running = matches!(status, Status::Running(_));
+    let is_running = status.started().is_some();
     let sandbox =
         if is_running { types::Digest::of(container.id.to_string().as_bytes()).hex() } else { String::new() };
     Ok(json!({
         "Bridge": "",
         "SandboxID": sandbox,
-        "SandboxKey": match status {
-            Status::Running(started) => format!("/proc/{}/ns/net", started.pid),
-            _ => String::new(),
+        "SandboxKey": match status.started() {
+            Some(started) => format!("/proc/{}/ns/net", started.pid),
+            None => String::new(),
         },
         "Ports": ports,
         "HairpinMode": false,

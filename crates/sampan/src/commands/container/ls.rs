@@ -9,7 +9,10 @@ use std::{
 };
 
 use clap::Args;
-use engine::{Engine, EngineError, Status, container::Container};
+use engine::{
+    Engine, EngineError, Status,
+    container::{Container, Health, HealthState},
+};
 use image::tree::{self, Links, Root};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -105,6 +108,7 @@ enum Filter {
     Ancestor(String),
     Network(String),
     Exited(u8),
+    Health(String),
 }
 
 impl Filter {
@@ -121,6 +125,7 @@ impl Filter {
             "ancestor" => Filter::Ancestor(value),
             "network" => Filter::Network(value),
             "exited" => Filter::Exited(value.parse()?),
+            "health" => Filter::Health(value),
             _ => anyhow::bail!("Error response from daemon: invalid filter '{key}'"),
         })
     }
@@ -141,6 +146,11 @@ impl Filter {
                     || config.image.split(':').next() == Some(image)
             }
             Filter::Network(name) => config.network.names().contains(&name.as_str()),
+            // One whose state cannot be read has none that anybody could ask for.
+            Filter::Health(word) => {
+                let health = container.health().ok().flatten();
+                health.map_or("none", |health| health.state.word()) == word
+            }
             Filter::Exited(code) => matches!(status, Status::Exited(ended) if ended.code == *code),
         }
     }
@@ -155,8 +165,8 @@ fn row(
 ) -> Result<Row, EngineError> {
     let config = &container.config;
     let id = container.id.to_string();
-    let mappings = match status {
-        Status::Running(started) => {
+    let mappings = match status.started() {
+        Some(started) => {
             let mut mappings: Vec<PortMapping> = Vec::new();
             for publish in &started.publish {
                 let hosts = addresses(publish).into_iter();
@@ -176,7 +186,7 @@ fn row(
             );
             mappings
         }
-        _ => Vec::new(),
+        None => Vec::new(),
     };
     let mounts: Vec<String> = config
         .mounts
@@ -198,7 +208,7 @@ fn row(
             ("Command", json!(human::command(&config.arguments().join(" "), full))),
             ("CreatedAt", json!(human::local_time(container.created))),
             ("RunningFor", json!(human::ago(since(container.created)))),
-            ("Status", json!(describe(status))),
+            ("Status", json!(describe(status, container.health()?.as_ref()))),
             ("State", json!(status.word())),
             ("Ports", json!(human::ports(&mappings))),
             ("Names", json!(&*container.name)),
@@ -267,10 +277,22 @@ pub fn image_name(engine: &Engine, container: &Container) -> Result<Value, Engin
 }
 
 /// The STATUS column.
-pub fn describe(status: &Status) -> String {
+pub fn describe(status: &Status, health: Option<&Health>) -> String {
     match status {
         Status::Created => "Created".to_owned(),
-        Status::Running(started) => format!("Up {}", human::duration(since(started.at))),
+        Status::Running(started) => {
+            let health = match health.map(|health| health.state) {
+                None => "",
+                Some(HealthState::Starting) => " (health: starting)",
+                Some(HealthState::Healthy) => " (healthy)",
+                Some(HealthState::Unhealthy) => " (unhealthy)",
+            };
+            format!("Up {}{health}", human::duration(since(started.at)))
+        }
+        Status::Paused(started) => format!("Up {} (Paused)", human::duration(since(started.at))),
+        Status::Restarting(ended) => {
+            format!("Restarting ({}) {}", ended.code, human::ago(since(ended.finished)))
+        }
         Status::Exited(ended) if ended.started.is_none() => "Created".to_owned(),
         Status::Exited(ended) => format!("Exited ({}) {}", ended.code, human::ago(since(ended.finished))),
     }

@@ -3,7 +3,12 @@
 use std::{env, fs};
 
 use clap::Args;
-use engine::container::{Create, Limits, LogConfig, Seccomp, Streams, Ulimit};
+use engine::{
+    EngineError,
+    container::{
+        Create, HealthAction, HealthCheck, Limits, LogConfig, Restart, Seccomp, Streams, SwapLimit, Ulimit,
+    },
+};
 use types::{Bytes, Port, Publish};
 
 use super::{mounts, networks::Networks};
@@ -35,6 +40,27 @@ pub struct Options {
     /// Expose a port or a range of ports
     #[arg(long)]
     expose: Vec<String>,
+    /// Command to run to check health
+    #[arg(long)]
+    health_cmd: Option<String>,
+    /// Time between running the check (ms|s|m|h) (default 0s)
+    #[arg(long, value_name = "duration", value_parser = nanoseconds)]
+    health_interval: Option<i64>,
+    /// What to do with a container that is unhealthy ("none", "kill", "restart", "stop")
+    #[arg(long, value_name = "string", value_parser = health_action)]
+    health_on_failure: Option<HealthAction>,
+    /// Consecutive failures needed to report unhealthy
+    #[arg(long, value_name = "int")]
+    health_retries: Option<i64>,
+    /// Time between running the check during the start period (ms|s|m|h) (default 0s)
+    #[arg(long, value_name = "duration", value_parser = nanoseconds)]
+    health_start_interval: Option<i64>,
+    /// Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)
+    #[arg(long, value_name = "duration", value_parser = nanoseconds)]
+    health_start_period: Option<i64>,
+    /// Maximum time to allow one check to run (ms|s|m|h) (default 0s)
+    #[arg(long, value_name = "duration", value_parser = nanoseconds)]
+    health_timeout: Option<i64>,
     /// Container host name
     #[arg(short = 'h', long)]
     hostname: Option<String>,
@@ -64,6 +90,9 @@ pub struct Options {
     name: Option<String>,
     #[command(flatten)]
     networks: Networks,
+    /// Disable any container-specified HEALTHCHECK
+    #[arg(long)]
+    no_healthcheck: bool,
     /// Tune container pids limit (set -1 for unlimited)
     #[arg(long, value_name = "int")]
     pids_limit: Option<i64>,
@@ -79,6 +108,9 @@ pub struct Options {
     /// Mount the container's root filesystem as read only
     #[arg(long)]
     read_only: bool,
+    /// Restart policy to apply when a container exits
+    #[arg(long, default_value = "no")]
+    restart: String,
     /// Automatically remove the container and its associated anonymous volumes when it exits
     #[arg(long)]
     pub rm: bool,
@@ -142,6 +174,7 @@ impl Options {
     /// What these options, the image and the command ask of the engine.
     pub fn into_request(self, image: String, command: Vec<String>) -> anyhow::Result<Create> {
         let attach = self.streams();
+        let health = self.health()?;
         let mut mounts = Vec::new();
         for text in &self.volume {
             mounts.push(mounts::volume(text)?);
@@ -169,6 +202,10 @@ impl Options {
                 "seccomp=unconfined" => seccomp = Seccomp::Unconfined,
                 other => anyhow::bail!("invalid --security-opt: {other:?}"),
             }
+        }
+        let restart = restart(&self.restart)?;
+        if self.rm && restart != Restart::No {
+            anyhow::bail!("conflicting options: cannot specify both --restart and --rm");
         }
         let mut publish = Vec::new();
         for text in &self.publish {
@@ -225,7 +262,89 @@ impl Options {
             start_at_once: false,
             stop_signal: self.stop_signal,
             stop_timeout: self.stop_timeout,
+            restart,
+            health,
+            health_on_failure: self.health_on_failure.unwrap_or_default(),
         })
+    }
+}
+
+impl Options {
+    /// How the user wants to see whether the container is well.
+    fn health(&self) -> anyhow::Result<HealthCheck> {
+        let numbers = [
+            ("--health-interval", self.health_interval),
+            ("--health-timeout", self.health_timeout),
+            ("--health-retries", self.health_retries),
+            ("--health-start-period", self.health_start_period),
+            ("--health-start-interval", self.health_start_interval),
+        ];
+        let command = self.health_cmd.as_deref().filter(|command| !command.is_empty());
+        let is_set = |number: &Option<i64>| number.is_some_and(|number| number != 0);
+        if self.no_healthcheck {
+            if command.is_some() || numbers.iter().any(|(_, number)| is_set(number)) {
+                anyhow::bail!("--no-healthcheck conflicts with --health-* options");
+            }
+            return Ok(HealthCheck { test: vec!["NONE".to_owned()], ..HealthCheck::default() });
+        }
+        if let Some((flag, _)) = numbers.iter().find(|(_, number)| number.is_some_and(|number| number < 0)) {
+            anyhow::bail!("{flag} cannot be negative");
+        }
+        Ok(HealthCheck {
+            test: command.map(|command| vec!["CMD-SHELL".to_owned(), command.to_owned()]).unwrap_or_default(),
+            interval: self.health_interval.unwrap_or(0),
+            timeout: self.health_timeout.unwrap_or(0),
+            start_period: self.health_start_period.unwrap_or(0),
+            start_interval: self.health_start_interval.unwrap_or(0),
+            retries: self.health_retries.unwrap_or(0),
+        })
+    }
+}
+
+/// A duration as Go reads it: `1m30s`, `500ms`, `-1s`.
+fn nanoseconds(text: &str) -> Result<i64, String> {
+    let invalid = || format!("time: invalid duration {text:?}");
+    let (sign, mut rest) = match text.as_bytes().first() {
+        Some(b'-') => (-1.0, &text[1..]),
+        Some(b'+') => (1.0, &text[1..]),
+        _ => (1.0, text),
+    };
+    if rest == "0" {
+        return Ok(0);
+    }
+    if rest.is_empty() {
+        return Err(invalid());
+    }
+    let mut total = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, after) = rest.split_at(digits);
+        let number: f64 = number.parse().map_err(|_| invalid())?;
+        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let unit = match unit {
+            "ns" => 1.0,
+            "us" | "µs" | "μs" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" => 60e9,
+            "h" => 3600e9,
+            "" => return Err(format!("time: missing unit in duration {text:?}")),
+            unit => return Err(format!("time: unknown unit {unit:?} in duration {text:?}")),
+        };
+        total += number * unit;
+        rest = after;
+    }
+    Ok((sign * total) as i64)
+}
+
+fn health_action(text: &str) -> Result<HealthAction, String> {
+    match text {
+        "none" => Ok(HealthAction::None),
+        "kill" => Ok(HealthAction::Kill),
+        "restart" => Ok(HealthAction::Restart),
+        "stop" => Ok(HealthAction::Stop),
+        _ => Err(format!("invalid on-failure action {text:?}: use one of none, kill, restart, stop")),
     }
 }
 
@@ -312,7 +431,50 @@ fn default_file_limit() -> Option<Ulimit> {
     Some(Ulimit { name: "nofile".to_owned(), soft: most, hard: most })
 }
 
-fn nano_cpus(text: &str) -> anyhow::Result<u64> {
+/// `no`, `on-failure[:N]`, `always` or `unless-stopped`.
+pub fn restart(text: &str) -> anyhow::Result<Restart> {
+    let (name, count) = match text.split_once(':') {
+        Some(("", _)) => anyhow::bail!("invalid restart policy format: no policy provided before colon"),
+        Some((name, "")) => (name, 0),
+        Some((name, count)) => match count.parse::<i64>() {
+            Ok(count) => (name, count),
+            Err(_) => {
+                anyhow::bail!("invalid restart policy format: maximum retry count must be an integer")
+            }
+        },
+        None => (text, 0),
+    };
+    let refused = |text: &str| Err(EngineError::Invalid(format!("invalid restart policy: {text}")).into());
+    let policy = match name {
+        "" | "no" => Restart::No,
+        "always" => Restart::Always,
+        "unless-stopped" => Restart::UnlessStopped,
+        "on-failure" if count < 0 => return refused("maximum retry count cannot be negative"),
+        "on-failure" => {
+            return Ok(Restart::OnFailure { most: u32::try_from(count).ok().filter(|most| *most > 0) });
+        }
+        _ => {
+            return refused(&format!(
+                "unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+            ));
+        }
+    };
+    match count {
+        0 => Ok(policy),
+        1.. => refused("maximum retry count can only be used with 'on-failure'"),
+        _ => refused("maximum retry count can only be used with 'on-failure' and cannot be negative"),
+    }
+}
+
+/// How much memory and swap together; -1 is no limit.
+pub fn swap_limit(text: &str) -> Result<SwapLimit, String> {
+    match text {
+        "-1" => Ok(SwapLimit::Unlimited),
+        text => text.parse().map(SwapLimit::Total).map_err(|error: types::InvalidSize| error.to_string()),
+    }
+}
+
+pub fn nano_cpus(text: &str) -> anyhow::Result<u64> {
     let cpus: f64 =
         text.parse().map_err(|_| anyhow::anyhow!("failed to parse {text} as a rational number"))?;
     let available = std::thread::available_parallelism().map_or(1, usize::from);
@@ -343,6 +505,51 @@ const DEFAULT_FILES: u64 = 1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn restart_policies_are_read_as_docker_reads_them() {
+        let check = |text, expected: Result<Restart, &str>| {
+            let actual = restart(text).map_err(|error| error.to_string());
+            assert_eq!(actual, expected.map_err(String::from), "{text}");
+        };
+        check("no", Ok(Restart::No));
+        check("always", Ok(Restart::Always));
+        check("unless-stopped", Ok(Restart::UnlessStopped));
+        check("on-failure", Ok(Restart::OnFailure { most: None }));
+        check("on-failure:", Ok(Restart::OnFailure { most: None }));
+        check("on-failure:3", Ok(Restart::OnFailure { most: Some(3) }));
+        check(":3", Err("invalid restart policy format: no policy provided before colon"));
+        check("on-failure:x", Err("invalid restart policy format: maximum retry count must be an integer"));
+        check("on-failure:-1", Err("invalid restart policy: maximum retry count cannot be negative"));
+        check(
+            "always:2",
+            Err("invalid restart policy: maximum retry count can only be used with 'on-failure'"),
+        );
+        check(
+            "never",
+            Err(
+                "invalid restart policy: unknown policy 'never'; use one of 'no', 'always', 'on-failure', or \
+                 'unless-stopped'",
+            ),
+        );
+    }
+
+    #[test]
+    fn durations_are_read_as_go_reads_them() {
+        for (text, expected) in [
+            ("1m30s", Ok(90_000_000_000)),
+            ("500ms", Ok(500_000_000)),
+            ("1.5s", Ok(1_500_000_000)),
+            ("-1s", Ok(-1_000_000_000)),
+            ("0", Ok(0)),
+            ("5", Err("time: missing unit in duration \"5\"")),
+            ("5x", Err("time: unknown unit \"x\" in duration \"5x\"")),
+            ("", Err("time: invalid duration \"\"")),
+            ("s", Err("time: invalid duration \"s\"")),
+        ] {
+            assert_eq!(nanoseconds(text), expected.map_err(String::from), "{text}");
+        }
+    }
 
     #[test]
     fn limits_are_read_as_docker_reads_them() {

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, process::ExitCode};
 
 use clap::Args;
-use engine::{EngineError, Status, container::Container};
+use engine::{EngineError, container::Container};
 use types::Publish;
 
 use crate::{
@@ -49,10 +49,7 @@ impl Verb for Port {
 
 /// The ports of a running container as they are published now.
 pub fn published(container: &Container) -> Result<Vec<Publish>, EngineError> {
-    Ok(match container.status()? {
-        Status::Running(started) => started.publish,
-        _ => Vec::new(),
-    })
+    Ok(container.status()?.started().map(|started| started.publish.clone()).unwrap_or_default())
 }
 
 /// The addresses a port is published on; everywhere is one of each family.

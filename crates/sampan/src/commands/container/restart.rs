@@ -37,6 +37,7 @@ impl Verb for Restart {
             if let Some(lock) = engine.lock_to_start(&container)? {
                 engine.start(&container, lock, Attach::Detached)?;
             }
+            engine.note(&container, "restart", &[]);
             Ok(Some(name.to_owned()))
         })
     }

@@ -88,6 +88,9 @@ impl Run {
         let signals = if detach { None } else { Some(terminal::signals()?) };
         // Before the first output, which would else pass through a terminal that changes it.
         let raw = if input && tty { Raw::enter()? } else { None };
+        if !detach {
+            engine.note(&container, "attach", &[]);
+        }
         let attached = match engine.start(&container, lock, attach) {
             Ok(attached) => attached,
             Err(error) => {

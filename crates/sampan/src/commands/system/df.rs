@@ -139,7 +139,7 @@ fn container_line(engine: &Engine, usage: &ContainerUsage) -> anyhow::Result<Vec
         volumes.to_string(),
         human::size(*size, 3),
         human::since(container.created, Timestamp::now()),
-        container::ls::describe(&container.status()?),
+        container::ls::describe(&container.status()?, container.health()?.as_ref()),
         container.name.to_string(),
     ])
 }

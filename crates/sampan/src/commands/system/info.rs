@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use engine::Status;
 
 use crate::{
     cli::{Globals, Verb},
@@ -21,16 +22,19 @@ impl Verb for Info {
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let engine = session::open(globals)?;
         let containers = engine.containers()?;
-        let mut running = 0;
+        let (mut running, mut paused) = (0, 0);
         for container in &containers {
-            running += usize::from(container.status()?.is_running());
+            match container.status()? {
+                Status::Paused(_) => paused += 1,
+                status => running += usize::from(status.is_running()),
+            }
         }
         let uname = rustix::system::uname();
         let machine = rustix::system::sysinfo();
         println!("Containers: {}", containers.len());
         println!(" Running: {running}");
-        println!(" Paused: 0");
-        println!(" Stopped: {}", containers.len() - running);
+        println!(" Paused: {paused}");
+        println!(" Stopped: {}", containers.len() - running - paused);
         println!("Images: {}", engine.list_images()?.len());
         println!("Server Version: {}", env!("CARGO_PKG_VERSION"));
         println!("Storage Driver: overlay2");

@@ -1,6 +1,7 @@
 //! Commands about the engine as a whole.
 
 pub mod df;
+pub mod events;
 pub mod info;
 pub mod inspect;
 pub mod version;

@@ -6,7 +6,7 @@ use clap::Args;
 use types::Bytes;
 
 use super::{agent, host, secret};
-use crate::commands::container::ulimit;
+use crate::commands::container::{swap_limit, ulimit};
 
 /// How RUN's processes run.
 #[derive(Args)]
@@ -116,11 +116,4 @@ fn network(mode: &str) -> anyhow::Result<Network> {
 
 fn privilege(name: &str) -> anyhow::Result<Privilege> {
     name.parse().map_err(|_| anyhow::anyhow!("unknown entitlement {name}"))
-}
-
-fn swap_limit(text: &str) -> Result<SwapLimit, String> {
-    match text {
-        "-1" => Ok(SwapLimit::Unlimited),
-        text => text.parse().map(SwapLimit::Total).map_err(|error: types::InvalidSize| error.to_string()),
-    }
 }

@@ -1,0 +1,256 @@
+//! Changing a container that exists: its name, its limits.
+
+use std::io;
+
+use monitor::{Restart, Status};
+use types::{Bytes, Name};
+
+use super::{
+    config::{Config, Limits, SwapLimit},
+    spec,
+    status::Container,
+};
+use crate::{Engine, error::EngineError, state::Durability};
+
+/// What is to be different. What is left open stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Update {
+    pub memory: Option<Bytes>,
+    pub memory_swap: Option<SwapLimit>,
+    pub cpu_shares: Option<u64>,
+    pub cpu_period: Option<u64>,
+    pub cpu_quota: Option<i64>,
+    pub cpuset_cpus: Option<String>,
+    pub cpuset_mems: Option<String>,
+    pub nano_cpus: Option<u64>,
+    /// No limit, if it is not positive.
+    pub pids: Option<i64>,
+    pub restart: Option<Restart>,
+}
+
+impl Update {
+    /// The limits as they are afterwards.
+    fn apply(&self, before: &Limits) -> Result<Limits, EngineError> {
+        let conflict = |text: &str| Err(EngineError::Invalid(format!("Conflicting options: {text}")));
+        let sets = |value: Option<u64>| value.is_some_and(|value| value > 0);
+        let quota = self.cpu_quota.is_some_and(|quota| quota > 0);
+        if sets(self.nano_cpus) && sets(self.cpu_period) {
+            return conflict("Nano CPUs and CPU Period cannot both be set");
+        }
+        if sets(self.nano_cpus) && quota {
+            return conflict("Nano CPUs and CPU Quota cannot both be set");
+        }
+        if sets(self.nano_cpus) && sets(before.cpu_period) {
+            return conflict("Nano CPUs cannot be updated as CPU Period has already been set");
+        }
+        if sets(self.nano_cpus) && before.cpu_quota.is_some_and(|quota| quota > 0) {
+            return conflict("Nano CPUs cannot be updated as CPU Quota has already been set");
+        }
+        if (sets(self.cpu_period) || quota) && sets(before.nano_cpus) {
+            let what = if quota { "CPU Quota" } else { "CPU Period" };
+            return conflict(&format!("{what} cannot be updated as NanoCPUs has already been set"));
+        }
+        if self.memory.is_some_and(|memory| memory.0 != 0 && memory.0 < 6 << 20) {
+            return Err(EngineError::LittleMemory);
+        }
+        let total = |swap: Option<SwapLimit>| match swap {
+            Some(SwapLimit::Total(total)) => Some(total),
+            _ => None,
+        };
+        if let (Some(memory), Some(total), None) = (self.memory, total(before.memory_swap), self.memory_swap)
+            && memory > total
+        {
+            return Err(EngineError::Invalid(
+                "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same \
+                 time"
+                    .to_owned(),
+            ));
+        }
+        let mut after = before.clone();
+        let replace = |field: &mut Option<_>, value: Option<_>| {
+            if value.is_some() {
+                *field = value;
+            }
+        };
+        if let Some(memory) = self.memory.filter(|memory| memory.0 > 0) {
+            // What it may swap was as much again, and stays what it was.
+            if let (None, None, Some(Bytes(bytes))) = (self.memory_swap, before.memory_swap, before.memory) {
+                let total = Bytes(bytes.saturating_mul(2));
+                if memory > total {
+                    return Err(EngineError::Invalid(
+                        "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at \
+                         the same time"
+                            .to_owned(),
+                    ));
+                }
+                after.memory_swap = Some(SwapLimit::Total(total));
+            }
+            after.memory = Some(memory);
+        }
+        if self.memory_swap.is_some() {
+            after.memory_swap = self.memory_swap;
+        }
+        if let (Some(total), Some(memory)) = (total(after.memory_swap), after.memory)
+            && total < memory
+        {
+            return Err(EngineError::Invalid(
+                "Minimum memoryswap limit should be larger than memory limit, see usage".to_owned(),
+            ));
+        }
+        if after.memory.is_none() && total(after.memory_swap).is_some() {
+            return Err(EngineError::Invalid(
+                "You should always set the Memory limit when using Memoryswap limit, see usage".to_owned(),
+            ));
+        }
+        replace(&mut after.cpu_shares, self.cpu_shares);
+        replace(&mut after.cpu_period, self.cpu_period);
+        replace(&mut after.nano_cpus, self.nano_cpus.filter(|cpus| *cpus > 0));
+        after.cpu_quota = self.cpu_quota.or(after.cpu_quota);
+        after.cpuset_cpus = self.cpuset_cpus.clone().or(after.cpuset_cpus);
+        after.cpuset_mems = self.cpuset_mems.clone().or(after.cpuset_mems);
+        if let Some(pids) = self.pids {
+            after.pids = u32::try_from(pids).ok().filter(|pids| *pids > 0);
+        }
+        Ok(after)
+    }
+}
+
+impl Engine {
+    /// Changes what a container is allowed, at once if it runs, and for every later start.
+    pub fn update(&self, container: &Container, update: &Update) -> Result<(), EngineError> {
+        let mut config = container.config.clone();
+        config.limits = update.apply(&config.limits)?;
+        if let Some(restart) = update.restart {
+            if config.auto_remove && restart != Restart::No {
+                return Err(EngineError::RestartOfRemoved);
+            }
+            config.restart = restart;
+        }
+        if config.limits != container.config.limits {
+            self.limit(container, &config)?;
+        }
+        self.state.write(Durability::Synced, |state| state.set_config(&container.id, &config))?;
+        if let Some(restart) = update.restart {
+            // For the monitor, if there is one.
+            restart.store(&container.directory).map_err(|error| container.file_error(error))?;
+        }
+        self.note(container, "update", &[]);
+        Ok(())
+    }
+
+    /// Changes the limits of a container's processes, of those there are and of those that its monitor starts.
+    fn limit(&self, container: &Container, config: &Config) -> Result<(), EngineError> {
+        let status = container.status()?;
+        if !status.is_running() {
+            return Ok(());
+        }
+        // First: what the kernel refuses is not written down.
+        if status.started().is_some()
+            && let Some(cgroup) = container.cgroup()?
+        {
+            match cgroup.limit(&spec::changed_limits(&container.config, config)?) {
+                // It has ended just now, and is about to be started again.
+                Err(_) if container.status()?.started().is_none() => {}
+                Err(error) => {
+                    return Err(EngineError::Update { container: container.id, source: Box::new(error) });
+                }
+                Ok(()) => {}
+            }
+        }
+        let update = || -> io::Result<()> {
+            let mut specification = runtime::bundle::load(&container.directory)?;
+            if let Some(linux) = specification.linux_mut() {
+                linux.set_resources(Some(spec::resources(config).map_err(io::Error::other)?));
+            }
+            runtime::bundle::store(&specification, &container.directory)
+        };
+        update().map_err(|error| container.file_error(error))
+    }
+
+    /// Gives a container another name.
+    pub fn rename(&self, container: &Container, name: &str) -> Result<(), EngineError> {
+        if name.is_empty() {
+            return Err(EngineError::Invalid("Neither old nor new names may be empty".to_owned()));
+        }
+        let refused = |error| EngineError::Rename(Box::new(error));
+        let name: Name = name
+            .strip_prefix('/')
+            .unwrap_or(name)
+            .parse()
+            .map_err(|error: types::InvalidName| refused(error.into()))?;
+        if name == container.name {
+            return Err(EngineError::Invalid(
+                "Renaming a container with the same name as its current name".to_owned(),
+            ));
+        }
+        self.state.write(Durability::Synced, |state| state.rename_container(&container.id, &name)).map_err(
+            |error| match error {
+                EngineError::NameInUse { .. } => refused(error),
+                other => other,
+            },
+        )?;
+        let renamed = Container { name, ..container.clone() };
+        if container.status()? != Status::Created {
+            // For the monitor, if there is one.
+            self.subject(&renamed)
+                .store(&container.directory)
+                .map_err(|error| container.file_error(error))?;
+        }
+        self.note(&renamed, "rename", &[("oldName", &format!("/{}", container.name))]);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn megabytes(count: u64) -> Option<Bytes> {
+        Some(Bytes(count << 20))
+    }
+
+    fn check(before: Limits, update: Update, expected: Result<Limits, &str>) {
+        let actual = update.apply(&before).map_err(|error| error.to_string());
+        assert_eq!(actual, expected.map_err(String::from), "{update:?} of {before:?}");
+    }
+
+    #[test]
+    fn what_is_not_mentioned_stays() {
+        let before = Limits { memory: megabytes(64), pids: Some(100), ..Limits::default() };
+        check(before.clone(), Update::default(), Ok(before.clone()));
+        let update = Update { cpu_shares: Some(512), pids: Some(-1), ..Update::default() };
+        check(before.clone(), update, Ok(Limits { cpu_shares: Some(512), pids: None, ..before }));
+    }
+
+    #[test]
+    fn memory_and_swap_stay_in_step() {
+        let before = Limits { memory: megabytes(64), ..Limits::default() };
+        let total = |count| megabytes(count).map(SwapLimit::Total);
+        let update = |memory, memory_swap| Update { memory, memory_swap, ..Update::default() };
+        // A limit of memory alone once stood for as much swap again.
+        let after = Limits { memory: megabytes(100), memory_swap: total(128), ..Limits::default() };
+        check(before.clone(), update(megabytes(100), None), Ok(after.clone()));
+        let small = "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time";
+        check(before.clone(), update(megabytes(200), None), Err(small));
+        check(after.clone(), update(megabytes(200), None), Err(small));
+        let both = Limits { memory: megabytes(200), memory_swap: total(300), ..Limits::default() };
+        check(after.clone(), update(megabytes(200), total(300)), Ok(both));
+        let larger = "Minimum memoryswap limit should be larger than memory limit, see usage";
+        check(after, update(megabytes(200), total(100)), Err(larger));
+        let always = "You should always set the Memory limit when using Memoryswap limit, see usage";
+        check(Limits::default(), update(None, total(100)), Err(always));
+        check(Limits::default(), update(Some(Bytes(1)), None), Err("Minimum memory limit allowed is 6MB"));
+    }
+
+    #[test]
+    fn processors_are_counted_in_one_way_only() {
+        let cpus = Limits { nano_cpus: Some(1), ..Limits::default() };
+        let period = Limits { cpu_period: Some(1), ..Limits::default() };
+        let nano_cpus = Update { nano_cpus: Some(1), ..Update::default() };
+        let quota = Update { cpu_quota: Some(1), ..Update::default() };
+        let text = "Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set";
+        check(cpus, quota, Err(text));
+        let text = "Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set";
+        check(period, nano_cpus, Err(text));
+    }
+}
