@@ -196,11 +196,16 @@ fn carry_out(
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
     let cgroup = Cgroup::create(&layout, &order.cgroup_parent, &order.id.to_string(), &resources)
         .map_err(Failure::setup)?;
+    let is_first_of_all = has_own(&spec, LinuxNamespaceType::Pid);
     let outcome =
         start(order, bundle, restarts, &spec, &confidential, &layout, &cgroup).and_then(|container| {
             drop((spec, confidential));
             watch(order, bundle, container, channel, &cgroup)
         });
+    if !is_first_of_all {
+        // Its end is not that of those it left behind. What goes wrong here, the removal below meets again.
+        let _ = cgroup.kill();
+    }
     // What can keep a cgroup from being removed is a process that is still being killed. The next start sweeps
     // what stays behind.
     let _ = cgroup.remove();
@@ -265,13 +270,7 @@ fn network_to_join(spec: &Spec) -> Option<&PathBuf> {
 
 /// Gives the container's network namespace what the order says; one of its own without any has its loopback.
 fn connect(order: &Order, spec: &Spec, created: &runtime::Created) -> Result<Option<Connection>, Failure> {
-    let has_its_own = spec
-        .linux()
-        .iter()
-        .flat_map(|linux| linux.namespaces())
-        .flatten()
-        .any(|namespace| namespace.typ() == LinuxNamespaceType::Network && namespace.path().is_none());
-    if !has_its_own {
+    if !has_own(spec, LinuxNamespaceType::Network) {
         return Ok(None);
     }
     let namespace = created.network_namespace().map_err(context("opening the network namespace"))?;
@@ -279,6 +278,12 @@ fn connect(order: &Order, spec: &Spec, created: &runtime::Created) -> Result<Opt
         Some(network) => Connection::open(network, namespace.as_fd()).map(Some),
         None => network::loopback_up(namespace.as_fd()).map(|()| None).map_err(Failure::setup),
     }
+}
+
+/// Whether the container has a namespace of this kind that is nobody else's.
+fn has_own(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    let mut namespaces = spec.linux().iter().flat_map(|linux| linux.namespaces()).flatten();
+    namespaces.any(|namespace| namespace.typ() == kind && namespace.path().is_none())
 }
 
 /// Where the container's streams lead, and our ends of them.

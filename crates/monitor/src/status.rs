@@ -42,6 +42,8 @@ impl Status {
             Status::Running(_) => "running",
             Status::Paused(_) => "paused",
             Status::Restarting(_) => "restarting",
+            // One whose start failed has not been anything else yet.
+            Status::Exited(ended) if ended.started.is_none() => "created",
             Status::Exited(_) => "exited",
         }
     }

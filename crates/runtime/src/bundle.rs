@@ -7,12 +7,21 @@ use oci_spec::runtime::Spec;
 /// The specification's file inside a bundle.
 pub const CONFIG: &str = "config.json";
 
+/// What the names of our own annotations begin with.
+pub const OURS: &str = "org.sampan.";
+
 /// Annotation: PID 1 is a small reaper that forwards signals and runs the process as its child.
 pub const INIT: &str = "org.sampan.init";
 
 /// Annotation: the process runs without a seccomp filter. Without it, and without a `linux.seccomp` section,
 /// the engine's own profile applies.
 pub const SECCOMP_UNCONFINED: &str = "org.sampan.seccomp.unconfined";
+
+/// Annotation: groups the process is in besides its own, by name or number, with commas between.
+pub const GROUPS: &str = "org.sampan.groups";
+
+/// Type of a mount: the /dev/shm of the mount namespace that the source names, shared.
+pub const SHARED_MEMORY: &str = "x-sampan.shared-memory";
 
 /// Option of a bind mount: the source, if empty, is first filled with what the image has at the destination.
 pub const COPY_UP: &str = "x-sampan.copy-up";
@@ -38,6 +47,11 @@ pub fn store(spec: &Spec, directory: &Path) -> io::Result<()> {
     let temporary = directory.join(".config.json");
     fs::write(&temporary, serde_json::to_vec(spec)?)?;
     fs::rename(temporary, directory.join(CONFIG))
+}
+
+/// What the specification says under this annotation.
+pub(crate) fn said<'a>(spec: &'a Spec, annotation: &str) -> Option<&'a str> {
+    spec.annotations().as_ref()?.get(annotation).map(String::as_str)
 }
 
 /// Whether the specification carries this annotation.

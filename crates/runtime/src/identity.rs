@@ -25,6 +25,22 @@ impl Identity {
         let group = read(root, "/etc/group")?;
         resolve(user, &passwd, &group)
     }
+
+    /// Adds supplementary groups, by name or number.
+    pub fn join<'a>(
+        &mut self,
+        root: BorrowedFd<'_>,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<(), Failure> {
+        let file = read(root, "/etc/group")?;
+        for name in names {
+            let gid = group_number(name, &file)?;
+            if !self.groups.contains(&gid) {
+                self.groups.push(gid);
+            }
+        }
+        Ok(())
+    }
 }
 
 fn resolve(text: &str, passwd: &str, group: &str) -> Result<Identity, Failure> {
@@ -38,6 +54,9 @@ fn resolve(text: &str, passwd: &str, group: &str) -> Result<Identity, Failure> {
     let uid = match (&entry, number(user)) {
         (Some(entry), _) => entry.uid,
         (None, Some(uid)) => uid,
+        (None, None) if user.bytes().all(|b| b.is_ascii_digit()) => {
+            return Err(Failure::setup("uids and gids must be in range 0-2147483647"));
+        }
         (None, None) => {
             return Err(Failure::setup(format_args!(
                 "unable to find user {user}: no matching entries in passwd file"
@@ -46,12 +65,7 @@ fn resolve(text: &str, passwd: &str, group: &str) -> Result<Identity, Failure> {
     };
     let gid = match group_name.filter(|name| !name.is_empty()) {
         None => entry.as_ref().map_or(0, |entry| entry.gid),
-        Some(name) => match number(name) {
-            Some(gid) => gid,
-            None => groups(group).find(|g| g.name == name).map(|g| g.gid).ok_or_else(|| {
-                Failure::setup(format_args!("unable to find group {name}: no matching entries in group file"))
-            })?,
-        },
+        Some(name) => group_number(name, group)?,
     };
     let mut supplementary = vec![gid];
     // An explicit group replaces the ones the group file would add, as docker has it.
@@ -61,6 +75,14 @@ fn resolve(text: &str, passwd: &str, group: &str) -> Result<Identity, Failure> {
     }
     let home = entry.map(|entry| entry.home).filter(|home| !home.is_empty()).unwrap_or("/");
     Ok(Identity { uid, gid, groups: supplementary, home: home.to_owned() })
+}
+
+/// The number of the group that is called `name` in the group file, or that `name` is.
+fn group_number(name: &str, file: &str) -> Result<u32, Failure> {
+    let named = || groups(file).find(|group| group.name == name).map(|group| group.gid);
+    number(name).or_else(named).ok_or_else(|| {
+        Failure::setup(format_args!("unable to find group {name}: no matching entries in group file"))
+    })
 }
 
 struct User<'a> {
@@ -161,7 +183,7 @@ mod tests {
     fn unknown_names_are_refused_with_dockers_words() {
         check("nobody", "unable to find user nobody: no matching entries in passwd file");
         check("redis:nogroup", "unable to find group nogroup: no matching entries in group file");
-        check("4294967295", "unable to find user 4294967295: no matching entries in passwd file");
+        check("4294967295", "uids and gids must be in range 0-2147483647");
         check("-1", "unable to find user -1: no matching entries in passwd file");
     }
 }

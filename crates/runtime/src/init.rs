@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use rustix::process::DumpableBehavior;
 use sys::{
     channel::Channel,
@@ -22,7 +22,7 @@ use crate::{
     failure::{Context, Failure},
     process::{Place, become_process, fail},
     rootfs::{self, Terminal},
-    start::{Stdio, TERMINAL, namespaces},
+    start::{Joined, Stdio, TERMINAL, namespaces},
 };
 
 /// What the child is given at birth.
@@ -33,6 +33,7 @@ pub struct Birth<'a> {
     pub confidential: &'a Confidential,
     pub cgroups: &'a cgroup::Layout,
     pub entry: &'a cgroup::Entry,
+    pub joined: Joined,
     pub stdio: Stdio,
 }
 
@@ -49,11 +50,14 @@ pub fn live(birth: Birth<'_>, report: Channel) -> ! {
 }
 
 fn set_up(birth: Birth<'_>, report: &Channel) -> Result<(), Failure> {
-    let Birth { spec, process, bundle, confidential, cgroups, entry, stdio } = birth;
+    let Birth { spec, process, bundle, confidential, cgroups, entry, joined, stdio } = birth;
     leave_the_caller_behind(process)?;
     entry.join().context("joining the cgroups")?;
+    joined.enter()?;
     // Only now: the namespace's root is the cgroup its maker is in.
-    unshare(Namespaces::CGROUP).context("cgroup namespace")?;
+    if has_own_cgroup_namespace(spec) {
+        unshare(Namespaces::CGROUP).context("cgroup namespace")?;
+    }
 
     let root = rootfs::set_up(spec, bundle, confidential, cgroups)?;
     match stdio {
@@ -68,6 +72,12 @@ fn set_up(birth: Birth<'_>, report: &Channel) -> Result<(), Failure> {
     write_sysctls(spec)?;
     wait_for_the_network(report)?;
     root.enter(spec)
+}
+
+fn has_own_cgroup_namespace(spec: &Spec) -> bool {
+    let linux = spec.linux().as_ref();
+    let mut listed = linux.and_then(|linux| linux.namespaces().as_ref()).into_iter().flatten();
+    listed.any(|namespace| namespace.typ() == LinuxNamespaceType::Cgroup && namespace.path().is_none())
 }
 
 /// Nothing of the process that started the engine reaches the container.

@@ -2,7 +2,7 @@
 //!
 //! `run` and `exec` end here alike, so what a process may do does not depend on how it was started.
 
-use std::os::fd::AsFd;
+use std::{io, os::fd::AsFd};
 
 use oci_spec::runtime::{LinuxCapabilities, Process, Spec};
 use rustix::{
@@ -13,7 +13,7 @@ use sys::{channel::Channel, root};
 
 use crate::{
     bundle,
-    failure::{Context, Failure},
+    failure::{Context, Failure, FailureKind},
     identity::Identity,
     privileges,
     program::Program,
@@ -68,10 +68,13 @@ pub(crate) fn fail(failure: &Failure, report: &Channel) -> ! {
 fn confine(spec: &Spec, process: &Process, place: Place) -> Result<Identity, Failure> {
     let slash = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .context("opening the root")?;
-    let identity = identity(&slash, process)?;
+    let mut identity = identity(&slash, process)?;
+    if let Some(groups) = bundle::said(spec, bundle::GROUPS) {
+        identity.join(slash.as_fd(), groups.split(','))?;
+    }
     rustix::process::umask(Mode::from_raw_mode(process.user().umask().unwrap_or(0o022)));
     privileges::limit(process.rlimits().as_deref().unwrap_or_default())?;
-    enter_working_directory(&slash, process)?;
+    enter_working_directory(&slash, process, place)?;
 
     let none = LinuxCapabilities::default();
     let capabilities = process.capabilities().as_ref().unwrap_or(&none);
@@ -112,12 +115,32 @@ fn identity(slash: impl AsFd, process: &Process) -> Result<Identity, Failure> {
     Ok(identity)
 }
 
-/// Changes to the working directory, making it if the image does not have it, and makes sure it is inside.
-fn enter_working_directory(slash: impl AsFd, process: &Process) -> Result<(), Failure> {
+/// Changes to the working directory and makes sure it is inside. One that the image does not have is made for the
+/// container itself, not for what is executed in it later.
+fn enter_working_directory(slash: impl AsFd, process: &Process, place: Place) -> Result<(), Failure> {
     let path = process.cwd();
     let describe = || format!("working directory {}", path.display());
-    let directory = root::open_or_create_directory(slash.as_fd(), path, Mode::from_raw_mode(0o755));
-    rustix::process::fchdir(directory.context(describe())?).context(describe())?;
+    let directory = match place {
+        Place::Guest => root::open(slash.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+            .map_err(|error| {
+                let why = match error.kind() {
+                    io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+                    _ => error.to_string(),
+                };
+                let message = format!("chdir to cwd ({path:?}) set in config.json failed: {why}");
+                Failure { kind: FailureKind::NotFound, message }
+            })?,
+        _ => {
+            let made = root::open_or_create_directory(slash.as_fd(), path, Mode::from_raw_mode(0o755));
+            made.map_err(|error| match error.kind() {
+                io::ErrorKind::NotADirectory => {
+                    Failure::setup(format_args!("Cannot mkdir: {} is not a directory", path.display()))
+                }
+                _ => Failure::setup(format_args!("{}: {error}", describe())),
+            })?
+        }
+    };
+    rustix::process::fchdir(directory).context(describe())?;
     // A directory outside the root has no path from it (CVE-2024-21626).
     match rustix::process::getcwd(Vec::new()) {
         Ok(path) if path.to_bytes().starts_with(b"/") => Ok(()),

@@ -75,7 +75,7 @@ fn check(name: &str, path: &str) -> Result<(), Failure> {
         Err(error) => return Err(not_found(name, &format!("stat {path}: {error}"))),
     };
     if FileType::from_raw_mode(stat.st_mode).is_dir() {
-        return Err(not_executable(name, "is a directory"));
+        return Err(not_executable(name, "is a directory: permission denied"));
     }
     rustix::fs::accessat(CWD, Path::new(path), Access::EXEC_OK, AtFlags::EACCESS)
         .map_err(|_| not_executable(name, "permission denied"))
@@ -109,7 +109,7 @@ mod tests {
         check("/bin/sh", "", Ok("/bin/sh"));
         check("nope", "/bin", Err((NotFound, "exec: \"nope\": executable file not found in $PATH")));
         check("/nope", "", Err((NotFound, "exec: \"/nope\": stat /nope: no such file or directory")));
-        check("/etc", "", Err((NotExecutable, "exec: \"/etc\": is a directory")));
+        check("/etc", "", Err((NotExecutable, "exec: \"/etc\": is a directory: permission denied")));
         check("/etc/passwd", "", Err((NotExecutable, "exec: \"/etc/passwd\": permission denied")));
         check("", "/bin", Err((Setup, "no command specified")));
     }

@@ -3,12 +3,15 @@
 use std::{
     fs::File,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
-use rustix::process::{Pid, Signal};
+use rustix::{
+    process::{Pid, Signal},
+    thread::LinkNameSpaceType,
+};
 use sys::{
     channel::Channel,
     process::{Child, Fork, Namespaces, fork, signal},
@@ -59,13 +62,71 @@ pub fn create(
         spec.process().as_ref().ok_or_else(|| Failure::setup("the specification has no process"))?;
     let entry = cgroup.entry().context("opening the cgroups")?;
     let (ours, theirs) = Channel::pair().context("socketpair")?;
+    let joined = Joined::open(spec)?;
+    let own = joined.children_into_pid_namespace()?;
     match fork(namespaces(spec), entry.directory()).context("creating the container's process")? {
         Fork::Child => {
             drop(ours);
-            init::live(Birth { spec, process, bundle, confidential, cgroups, entry: &entry, stdio }, theirs)
+            let birth = Birth { spec, process, bundle, confidential, cgroups, entry: &entry, joined, stdio };
+            init::live(birth, theirs)
         }
-        Fork::Parent(child) => Ok(Created { child, channel: ours }),
+        Fork::Parent(child) => {
+            if let Some(own) = own {
+                enter_namespace(own.as_fd(), LinkNameSpaceType::ProcessID)?;
+            }
+            Ok(Created { child, channel: ours })
+        }
     }
+}
+
+/// The namespaces of others that the specification has the container join, by path.
+pub(crate) struct Joined(Vec<(LinuxNamespaceType, OwnedFd)>);
+
+impl Joined {
+    fn open(spec: &Spec) -> Result<Joined, Failure> {
+        let linux = spec.linux().as_ref();
+        let listed = linux.and_then(|linux| linux.namespaces().as_ref()).into_iter().flatten();
+        let mut joined = Vec::new();
+        for namespace in listed {
+            let Some(path) = namespace.path() else { continue };
+            let file = File::open(path).context(format_args!("opening {}", path.display()))?;
+            joined.push((namespace.typ(), file.into()));
+        }
+        Ok(Joined(joined))
+    }
+
+    /// Has the next child born in the process namespace that is to be joined, if there is one. Gives back our own, to
+    /// return to.
+    fn children_into_pid_namespace(&self) -> Result<Option<OwnedFd>, Failure> {
+        let Some((_, theirs)) = self.0.iter().find(|(kind, _)| *kind == LinuxNamespaceType::Pid) else {
+            return Ok(None);
+        };
+        let own = File::open("/proc/self/ns/pid").context("opening the process namespace")?;
+        enter_namespace(theirs.as_fd(), LinkNameSpaceType::ProcessID)?;
+        Ok(Some(own.into()))
+    }
+
+    /// Moves the calling thread into all of them but the process namespace, which it was born into.
+    pub fn enter(&self) -> Result<(), Failure> {
+        for (kind, namespace) in &self.0 {
+            let kind = match kind {
+                LinuxNamespaceType::Network => LinkNameSpaceType::Network,
+                LinuxNamespaceType::Ipc => LinkNameSpaceType::InterProcessCommunication,
+                LinuxNamespaceType::Uts => LinkNameSpaceType::HostNameAndNISDomainName,
+                LinuxNamespaceType::Cgroup => LinkNameSpaceType::ControlGroup,
+                LinuxNamespaceType::Pid => continue,
+                other => {
+                    return Err(Failure::setup(format_args!("cannot join a namespace of type {other:?}")));
+                }
+            };
+            enter_namespace(namespace.as_fd(), kind)?;
+        }
+        Ok(())
+    }
+}
+
+fn enter_namespace(namespace: BorrowedFd<'_>, kind: LinkNameSpaceType) -> Result<(), Failure> {
+    rustix::thread::move_into_link_name_space(namespace, Some(kind)).context("joining a namespace")
 }
 
 impl Created {

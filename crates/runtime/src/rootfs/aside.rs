@@ -12,6 +12,7 @@ use oci_spec::runtime::Mount;
 use rustix::{
     fs::{CWD, Gid, Mode, OFlags, Uid},
     mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags},
+    thread::LinkNameSpaceType,
 };
 use sys::{
     mounts::{Attributes, Depth},
@@ -42,6 +43,21 @@ pub fn part(whole: BorrowedFd<'_>, below: &Path, depth: Depth) -> Result<OwnedFd
 pub fn layers(place: &Path, entry: &Mount, options: &Options<'_>) -> Result<OwnedFd, Failure> {
     overlay::mount(entry, place)?;
     take_from(place, options.below())
+}
+
+/// The /dev/shm of the mount namespace at `path`, cloned from inside: its processes cannot lead the walk out of their root.
+pub fn shared_memory(namespace: &Path) -> Result<OwnedFd, Failure> {
+    let open = |path: &Path| File::open(path).context(format_args!("opening {}", path.display()));
+    let (theirs, own) = (open(namespace)?, open(Path::new("/proc/self/ns/mnt"))?);
+    let enter = |namespace: &File| {
+        rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
+            .context("joining a mount namespace")
+    };
+    enter(&theirs)?;
+    let slash = open(Path::new("/"));
+    let tree = slash.and_then(|slash| part(slash.as_fd(), Path::new("dev/shm"), Depth::This));
+    enter(&own)?;
+    tree
 }
 
 /// A file of `confidential`, alone in a file system in memory. `place` is a directory to mount that on.

@@ -23,10 +23,12 @@ pub(super) fn populate(dev: BorrowedFd<'_>) -> Result<(), Failure> {
     for (name, major, minor) in DEVICES {
         make(dev, Path::new(name), FileType::CharacterDevice, 0o666, (major, minor))?;
     }
-    for (name, target) in LINKS {
+    // Kernels may be without it, and a link to nothing helps nobody.
+    let is_there = |target: &str| target != "/proc/kcore" || Path::new(target).exists();
+    for (name, target) in LINKS.into_iter().filter(|(_, target)| is_there(target)) {
         symlinkat(target, dev, name).context(format_args!("linking /dev/{name}"))?;
     }
-    for name in ["pts", "shm", "mqueue"] {
+    for name in ["pts", "mqueue"] {
         mkdirat(dev, name, Mode::from_raw_mode(0o755)).context(format_args!("making /dev/{name}"))?;
     }
     Ok(())

@@ -33,7 +33,7 @@ use sys::{
 use self::options::Options;
 pub use self::{devices::Terminal, overlay::join as join_layers};
 use crate::{
-    bundle::{COPY_UP, MAP_OWNER, SECRET},
+    bundle::{COPY_UP, MAP_OWNER, SECRET, SHARED_MEMORY},
     cgroup,
     confidential::Confidential,
     failure::{Context, Failure},
@@ -151,6 +151,11 @@ fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(
         }
         Some(SECRET) => {
             let tree = aside::secret(sources.aside, entry, &options, sources.confidential)?;
+            attach_tree(root, entry, &options, Depth::This, tree.as_fd())
+        }
+        Some(SHARED_MEMORY) => {
+            let namespace = entry.source().as_deref().unwrap_or(Path::new(""));
+            let tree = aside::shared_memory(namespace)?;
             attach_tree(root, entry, &options, Depth::This, tree.as_fd())
         }
         Some("bind") => bind(root, entry, &options, sources.user),
