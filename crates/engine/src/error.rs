@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use distribution::ClientError;
 use runtime::cgroup::CgroupError;
-use types::{ContainerId, Name, Platform, Port};
+use types::{ContainerId, Name, Platform};
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -76,9 +76,9 @@ pub enum EngineError {
     NotLinkable { name: Name, alias: String },
     #[error("cannot join network namespace of a non running container: {0}")]
     NotJoinable(Name),
-    #[error("Cannot kill container: {0}: Container {0} is not running")]
-    NotRunningToKill(String),
-    #[error("Container {0} is not running")]
+    #[error("cannot kill container: {reference}: container {id} is not running")]
+    NotRunningToKill { reference: String, id: ContainerId },
+    #[error("container {0} is not running")]
     NotRunning(String),
     #[error("Error when allocating new name")]
     Rename(#[source] Box<EngineError>),
@@ -103,7 +103,7 @@ pub enum EngineError {
     #[error("cannot remove container \"/{0}\": container is paused and must be unpaused first")]
     Paused(Name),
     #[error(
-        "cannot remove container \"/{0}\": container is running: stop the container before removing or force remove"
+        "cannot remove container \"{0}\": container is running: stop the container before removing or force remove"
     )]
     Running(Name),
     #[error(
@@ -112,18 +112,16 @@ pub enum EngineError {
     ReferenceInUse { reference: String, container: String, image: String },
     #[error("conflict: unable to delete {image} ({}) - {why}", if *.forceable { "must be forced" } else { "cannot be forced" })]
     ImageInUse { image: String, forceable: bool, why: String },
-    #[error("Bind for {host}:{port} failed: port is already allocated (container {holder} has it)")]
+    #[error("Bind for {host}:{port} failed: port is already allocated")]
     PortInUse { host: std::net::IpAddr, port: u16, holder: Name },
-    #[error("No public port '{port}' published for {container}")]
-    NotPublished { port: Port, container: String },
     #[error("Minimum memory limit allowed is 6MB")]
     LittleMemory,
     #[error("no command specified")]
     NoCommand,
     #[error("invalid mount path: '{0}' mount path must be absolute")]
     RelativeMount(String),
-    #[error("Unknown capability: {0:?}")]
-    UnknownCapability(String),
+    #[error("invalid {list}: unknown capability: {name:?}")]
+    UnknownCapability { list: &'static str, name: String },
     #[error("conflicting options: {0}")]
     Conflict(String),
     #[error("{0}")]
@@ -184,6 +182,8 @@ impl EngineError {
     pub fn run_exit_code(&self) -> u8 {
         match self {
             EngineError::Start(failure) => failure.kind.exit_code(),
+            // docker tells by the words.
+            EngineError::Invalid(text) if text.contains("no such file or directory") => 127,
             _ => 125,
         }
     }
@@ -200,9 +200,9 @@ impl EngineError {
             EngineError::Running(name) | EngineError::RestartingStill(name) => {
                 Some(format!("`sampan stop {name}` ends it, `sampan rm -f {name}` kills and removes it"))
             }
-            EngineError::PortInUse { .. } => {
-                Some("choose another host port with -p HOST:CONTAINER, or leave it out for a free one".into())
-            }
+            EngineError::PortInUse { holder, .. } => Some(format!(
+                "container {holder} has it; choose another host port with -p HOST:CONTAINER, or leave it out for a free one"
+            )),
             EngineError::NoNetwork(name) => Some(format!(
                 "`sampan network create {name}` makes it, `sampan network ls` lists what is here"
             )),

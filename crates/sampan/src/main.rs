@@ -1,5 +1,8 @@
 //! sampan: builds, runs, lists, stops and removes containers. A thin skin: who are we, what is asked, do it, exit.
 
+// Documents of docker's API are long, and `json!` calls itself for each field.
+#![recursion_limit = "256"]
+
 mod cli;
 mod commands;
 mod confirm;

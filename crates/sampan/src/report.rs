@@ -19,17 +19,22 @@ pub fn failure(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Prints why `run` or `create` failed; the exit code says whether the command was to blame.
-pub fn run_failure(error: &anyhow::Error, command: &str) -> ExitCode {
+/// Prints why `run` failed; the exit code says whether the command was to blame.
+pub fn run_failure(error: &anyhow::Error) -> ExitCode {
+    let Some(known) = error.downcast_ref::<EngineError>() else { return unusable_options(error, "run") };
     let program = program();
-    let Some(known) = error.downcast_ref::<EngineError>() else {
-        eprintln!("{program}: {}", chain(error.as_ref()));
-        return ExitCode::from(125);
-    };
     eprintln!("{program}: Error response from daemon: {}", chain(known));
-    eprintln!("\nRun '{program} {command} --help' for more information");
+    eprintln!("\nRun '{program} run --help' for more information");
     hint(known);
     ExitCode::from(known.run_exit_code())
+}
+
+/// Prints what is wrong with the options of `run` or `create`.
+pub fn unusable_options(error: &anyhow::Error, command: &str) -> ExitCode {
+    let program = program();
+    eprintln!("{program}: {}", chain(error.as_ref()));
+    eprintln!("\nRun '{program} {command} --help' for more information");
+    ExitCode::from(125)
 }
 
 /// Does `work` for each of `items` even if it fails for some, printing what `work` returns on success.

@@ -4,7 +4,13 @@
 
 mod help;
 
-use std::{error::Error as _, ffi::OsString, io::Write, num::IntErrorKind, process::ExitCode};
+use std::{
+    error::Error as _,
+    ffi::OsString,
+    io::Write,
+    num::{IntErrorKind, ParseIntError},
+    process::ExitCode,
+};
 
 use clap::{
     Arg,
@@ -228,11 +234,17 @@ fn reason(source: &(dyn std::error::Error + 'static), value: &str, option: &Arg)
         || parser == std::any::TypeId::of::<u32>()
         || parser == std::any::TypeId::of::<u16>();
     let function = if is_unsigned { "ParseUint" } else { "ParseInt" };
-    match source.downcast_ref::<std::num::ParseIntError>().map(|error| error.kind()) {
-        Some(IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) => {
-            format!("strconv.{function}: parsing {value:?}: value out of range")
-        }
-        Some(_) => format!("strconv.{function}: parsing {value:?}: invalid syntax"),
+    match source.downcast_ref::<ParseIntError>() {
+        Some(error) => number_error(function, value, error),
         None => source.to_string(),
     }
+}
+
+/// Why `text` is no number, as `function` of Go's says it.
+pub fn number_error(function: &str, text: &str, error: &ParseIntError) -> String {
+    let why = match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    format!("strconv.{function}: parsing {text:?}: {why}")
 }

@@ -14,6 +14,8 @@ use super::{
 };
 use crate::error::EngineError;
 
+use super::isolation::Isolation;
+
 /// A container's configuration, with what the image left open filled in.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Config {
@@ -75,6 +77,8 @@ pub struct Config {
     /// The image's shell, for health checks that are a command line.
     #[serde(default)]
     pub shell: Option<Vec<String>>,
+    #[serde(default)]
+    pub isolation: Isolation,
 }
 
 impl Config {
@@ -298,6 +302,34 @@ pub struct Limits {
     pub nano_cpus: Option<u64>,
     /// How many processes at most; docker's 0 and -1 for no limit are `None`.
     pub pids: Option<u32>,
+    /// How much it is pressed down to when memory is short.
+    pub memory_reservation: Option<Bytes>,
+    /// From 0 to 100, cgroup v1 only.
+    pub memory_swappiness: Option<u64>,
+    /// Processes wait when memory is short, instead of being killed; cgroup v1 only.
+    pub oom_kill_disable: bool,
+    /// Microseconds of real-time scheduling within a period, cgroup v1 only.
+    pub cpu_realtime_period: Option<u64>,
+    pub cpu_realtime_runtime: Option<i64>,
+    pub throttles: Vec<Throttle>,
+}
+
+/// How fast a container may use a device of blocks.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Throttle {
+    pub device: PathBuf,
+    pub measure: Measure,
+    /// Per second.
+    pub rate: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Measure {
+    BytesRead,
+    BytesWritten,
+    Reads,
+    Writes,
 }
 
 /// How much memory and swap a container may use together.
@@ -324,4 +356,6 @@ pub enum Seccomp {
     #[default]
     Default,
     Unconfined,
+    /// A profile in docker's format, as text.
+    Profile(String),
 }

@@ -10,9 +10,11 @@ use super::{
     config::{
         Config, HealthAction, HealthCheck, Limits, Mount, MountSource, Seccomp, Streams, Ulimit, VolumesFrom,
     },
+    isolation::{Ipc, Isolation, Sharing},
     log_config::LogConfig,
     networking::{EndpointSettings, Naming, NetworkMode},
     status::Container,
+    validate,
 };
 use crate::{
     Engine,
@@ -68,6 +70,7 @@ pub struct Create {
     /// What is left open of it is the image's to say.
     pub health: HealthCheck,
     pub health_on_failure: HealthAction,
+    pub isolation: Isolation,
 }
 
 impl Engine {
@@ -152,9 +155,17 @@ impl Engine {
         if entrypoint.is_empty() && command.is_empty() {
             return Err(EngineError::NoCommand);
         }
-        if request.limits.memory.is_some_and(|memory| memory.0 < 6 << 20) {
-            return Err(EngineError::LittleMemory);
+        if let Some(directory) = request.working_directory.as_deref().filter(|path| !path.starts_with('/')) {
+            return Err(EngineError::Invalid(format!(
+                "the working directory '{directory}' is invalid, it needs to be an absolute path"
+            )));
         }
+        validate::limits(&request.limits)?;
+        validate::isolation(&request.isolation)?;
+        if request.isolation.host_names && request.hostname.is_some() {
+            return Err(EngineError::Conflict("hostname and the UTS mode".to_owned()));
+        }
+        let isolation = self.sharing_by_id(request.isolation)?;
         super::spec::capabilities(&request.cap_add, &request.cap_drop, request.privileged)?;
         let mut exposed = request.expose;
         for port in &defaults.exposed_ports.0 {
@@ -193,8 +204,9 @@ impl Engine {
             env: merge_environment(&defaults.env, request.env),
             working_directory: request
                 .working_directory
+                .map(|path| clean(&path))
                 .or_else(|| given(&defaults.working_dir))
-                .map_or_else(|| "/".to_owned(), |path| cleaned(&path)),
+                .unwrap_or_default(),
             user: request.user.or_else(|| given(&defaults.user)).unwrap_or_default(),
             hostname: request.hostname.unwrap_or_default(),
             tty: request.tty,
@@ -211,8 +223,8 @@ impl Engine {
             naming: request.naming,
             limits: request.limits,
             ulimits: request.ulimits,
-            cap_add: request.cap_add,
-            cap_drop: request.cap_drop,
+            cap_add: request.cap_add.iter().map(|name| super::spec::full_capability(name)).collect(),
+            cap_drop: request.cap_drop.iter().map(|name| super::spec::full_capability(name)).collect(),
             privileged: request.privileged,
             no_new_privileges: request.no_new_privileges,
             seccomp: request.seccomp,
@@ -226,8 +238,20 @@ impl Engine {
             health: request.health.over(image_health(defaults))?,
             health_on_failure: request.health_on_failure,
             shell: defaults.shell.clone(),
+            isolation,
         };
         Ok((config, anonymous))
+    }
+
+    /// The same with other containers named by their ids, which do not change.
+    fn sharing_by_id(&self, mut isolation: Isolation) -> Result<Isolation, EngineError> {
+        if let Sharing::Container(name) = &mut isolation.processes {
+            *name = self.container(name)?.id.to_string();
+        }
+        if let Ipc::Container(name) = &mut isolation.ipc {
+            *name = self.container(name)?.id.to_string();
+        }
+        Ok(isolation)
     }
 
     /// Adds what other containers have mounted, where nothing else is to be.
@@ -292,30 +316,32 @@ fn given(text: &str) -> Option<String> {
     Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
-/// An absolute path without `.` and `..`, as docker has a working directory; others are for the start to refuse.
-fn cleaned(path: &str) -> String {
-    if !path.starts_with('/') {
-        return path.to_owned();
-    }
-    let mut kept = Vec::new();
-    for component in path.split('/') {
-        match component {
+/// An absolute path without `.`, `..` and what is empty, as it is written: nothing is looked up.
+fn clean(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
             "" | "." => {}
-            ".." => drop(kept.pop()),
-            _ => kept.push(component),
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
         }
     }
-    format!("/{}", kept.join("/"))
+    format!("/{}", parts.join("/"))
 }
 
-/// The image's environment with the user's over it: each name once, where it first stood.
+/// The user's environment, each name where it stood last, and what only the image has.
 fn merge_environment(image: &[String], user: Vec<String>) -> Vec<String> {
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
     let mut merged: Vec<String> = Vec::with_capacity(image.len() + user.len());
-    for entry in image.iter().cloned().chain(user) {
-        match merged.iter_mut().find(|other| name(other) == name(&entry)) {
-            Some(other) => *other = entry,
-            None => merged.push(entry),
+    for entry in user {
+        merged.retain(|other| name(other) != name(&entry));
+        merged.push(entry);
+    }
+    for entry in image {
+        if !merged.iter().any(|other| name(other) == name(entry)) {
+            merged.push(entry.clone());
         }
     }
     merged
@@ -331,16 +357,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_users_environment_wins_over_the_images_in_its_place() {
-        let image = ["PATH=/bin", "A=1", "B=2"].map(str::to_owned);
-        let merged = merge_environment(&image, vec!["A=3".into(), "C=4".into(), "C=5".into()]);
-        assert_eq!(merged, ["PATH=/bin", "A=3", "B=2", "C=5"]);
+    fn a_path_is_cleaned_as_it_is_written() {
+        for (path, expected) in [("/a/../b/", "/b"), ("/", "/"), ("/../..", "/"), ("/a//./b", "/a/b")] {
+            assert_eq!(clean(path), expected);
+        }
     }
 
     #[test]
-    fn a_working_directory_is_the_shortest_path_to_it() {
-        for (written, path) in [("/a/./b/../c//", "/a/c"), ("/../..", "/"), ("/a", "/a"), ("a/..", "a/..")] {
-            assert_eq!(cleaned(written), path);
-        }
+    fn the_users_environment_comes_before_the_images_and_wins() {
+        let image = ["PATH=/bin", "A=1", "B=2"].map(str::to_owned);
+        let merged = merge_environment(&image, vec!["A=3".into(), "C=4".into(), "C=5".into()]);
+        assert_eq!(merged, ["A=3", "C=5", "PATH=/bin", "B=2"]);
     }
 }

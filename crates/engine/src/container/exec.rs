@@ -94,7 +94,8 @@ impl Engine {
         self.note(container, &format!("exec_create: {command}"), &[("execID", &id)]);
         let process = spec::process(&config)?;
         let layout = Layout::detect()?;
-        let cgroup = Cgroup::open(&layout, &self.cgroup_parent(), &container.id.to_string());
+        let cgroup =
+            Cgroup::open(&layout, &self.cgroup_parent_of(&container.config), &container.id.to_string());
         let stdio = match io {
             ExecIo::Descriptors(descriptors) => Stdio::Descriptors(descriptors),
             ExecIo::Terminal(size) => Stdio::Terminal { columns: size.columns, rows: size.rows },

@@ -134,6 +134,7 @@ impl Engine {
             images,
             mounts: &[],
             network_namespace: None,
+            joined: &spec::Joined::default(),
         };
         let mut spec = spec::build(&config, &places)?;
         let mut mounts = spec.mounts().clone().unwrap_or_default();
@@ -161,6 +162,7 @@ impl Engine {
             images: Default::default(),
             mounts: &[],
             network_namespace: None,
+            joined: &spec::Joined::default(),
         };
         let mut config = container.config.clone();
         config.mounts.clear();

@@ -81,7 +81,8 @@ impl Engine {
 
     /// Sends a signal to the container's first process.
     pub fn kill(&self, container: &Container, reference: &str, signal: Signal) -> Result<(), EngineError> {
-        let not_running = || EngineError::NotRunningToKill(reference.to_owned());
+        let not_running =
+            || EngineError::NotRunningToKill { reference: reference.to_owned(), id: container.id };
         let stop_signal = container.config.stop_signal.as_deref().and_then(|name| name.parse().ok());
         // As docker has it: where no signal is known for stopping, any may be meant to.
         let ends = signal == Signal::KILL || stop_signal.is_none_or(|stop_signal| signal == stop_signal);

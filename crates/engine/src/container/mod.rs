@@ -1,17 +1,22 @@
 //! One isolated process tree started from an image: what it is, what became of it, and what can be asked of it.
 
+mod cdi;
 mod changes;
 mod claims;
 mod config;
 mod connect;
 mod create;
+mod devices;
 mod exec;
 mod files;
+mod filter;
+mod isolation;
 mod lifecycle;
 mod log_config;
 mod logs;
 mod networking;
 mod processes;
+mod profile;
 mod prune;
 mod revive;
 mod spec;
@@ -19,6 +24,7 @@ mod start;
 mod status;
 mod step;
 mod update;
+mod validate;
 
 pub(crate) use self::create::uses_volume;
 pub use monitor::{
@@ -28,20 +34,25 @@ pub use monitor::{
 };
 
 pub use self::{
+    cdi::is_name as is_cdi_name,
     changes::{Change, ChangeKind, Commit},
     config::{
-        Below, Config, HealthAction, HealthCheck, Limits, Mount, MountSource, Ownership, Seccomp, Streams,
-        SwapLimit, Ulimit, VolumesFrom,
+        Below, Config, HealthAction, HealthCheck, Limits, Measure, Mount, MountSource, Ownership, Seccomp,
+        Streams, SwapLimit, Throttle, Ulimit, VolumesFrom,
     },
     create::Create,
+    devices::{Device, DeviceRule, InvalidDeviceRule},
     exec::{Exec, ExecIo, Execution},
     files::{FileFound, Files, Purpose, copy_in},
+    filter::ContainerFilters,
+    isolation::{DeviceRequest, Ipc, Isolation, Sharing},
     lifecycle::{Force, Grace, Volumes},
     log_config::{LogConfig, attributes as log_attributes},
     logs::LogOptions,
     networking::{EndpointSettings, Membership, Naming, NetworkMode, Networking},
     processes::Sample,
     prune::{PruneFilters, PrunedContainers},
+    spec::{MASKED, READ_ONLY},
     start::{Attach, Attached, REMOVAL_ROLE},
     status::Container,
     step::{Access, ExtraHost, HostAddress, SecretContent, Step, StepMount, StepSource, Talk},

@@ -6,18 +6,22 @@ use std::{
 };
 
 use oci_spec::runtime::{
-    Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpu, LinuxDeviceCgroup,
-    LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, Mount, MountBuilder,
-    PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec,
-    SpecBuilder, UserBuilder,
+    Capabilities, Capability, LinuxBlockIo, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpu, LinuxDevice,
+    LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemory, LinuxMemoryBuilder,
+    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources,
+    LinuxResourcesBuilder, LinuxThrottleDeviceBuilder, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder,
+    PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 use runtime::bundle;
 use types::{Bytes, Digest};
 
 use super::{
-    config::{Below, Config, Limits, MountSource, Ownership, Seccomp, SwapLimit},
+    cdi,
+    config::{Below, Config, Limits, Measure, MountSource, Ownership, Seccomp, SwapLimit, Throttle, Ulimit},
+    devices,
+    isolation::{self, Sharing},
     networking::NetworkMode,
+    profile,
     start::Layers,
 };
 use crate::error::EngineError;
@@ -35,11 +39,27 @@ pub(super) struct Places<'a> {
     pub mounts: &'a [Mount],
     /// The network namespace of somebody else that the container is to be in.
     pub network_namespace: Option<PathBuf>,
+    pub joined: &'a Joined,
+}
+
+/// Processes whose namespaces the container has instead of its own, as the host numbers them.
+#[derive(Debug, Default)]
+pub(super) struct Joined {
+    pub processes: Option<i32>,
+    pub ipc: Option<i32>,
 }
 
 /// The specification of a container configured by `config`.
 pub(super) fn build(config: &Config, places: &Places<'_>) -> Result<Spec, EngineError> {
-    let mut annotations = HashMap::new();
+    let isolation = &config.isolation;
+    let mut annotations: HashMap<_, _> =
+        isolation.annotations.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    if let Some(key) = annotations.keys().find(|key| key.starts_with(bundle::OURS)) {
+        return Err(EngineError::Invalid(format!("annotation {key}: these are the engine's own")));
+    }
+    if !isolation.groups.is_empty() {
+        annotations.insert(bundle::GROUPS.to_owned(), isolation.groups.join(","));
+    }
     if config.init {
         annotations.insert(bundle::INIT.to_owned(), "true".to_owned());
     }
@@ -47,28 +67,52 @@ pub(super) fn build(config: &Config, places: &Places<'_>) -> Result<Spec, Engine
         annotations.insert(bundle::SECCOMP_UNCONFINED.to_owned(), "true".to_owned());
     }
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(config, places))
+        .namespaces(namespaces(config, places)?)
         .resources(resources(config)?)
         .build()
         .map_err(invalid)?;
-    let hidden =
-        if config.privileged { (Vec::new(), Vec::new()) } else { (masked_paths(), read_only_paths()) };
+    let hidden = match config.privileged || isolation.unconfined_paths {
+        true => (Vec::new(), Vec::new()),
+        false => (masked_paths(), read_only_paths()),
+    };
     linux.set_masked_paths(Some(hidden.0));
     linux.set_readonly_paths(Some(hidden.1));
+    linux.set_sysctl(sysctls(config)?);
+    let wanted: Vec<String> =
+        isolation.device_requests.iter().flat_map(isolation::DeviceRequest::names).collect();
+    let cdi::Edits { env, nodes, mounts: further } = cdi::find(&wanted, cdi::DIRECTORIES)?;
+    let (devices, rules) = requested_devices(config, nodes)?;
+    linux.set_devices(Some(devices));
+    if let Some(resources) = linux.resources_mut()
+        && let Some(all) = resources.devices_mut()
+    {
+        all.extend(rules);
+    }
+    if let (Seccomp::Profile(text), false) = (&config.seccomp, config.privileged) {
+        let capabilities = capabilities(&config.cap_add, &config.cap_drop, config.privileged)?;
+        linux.set_seccomp(Some(profile::resolve(text, &capabilities)?));
+    }
     let root = RootBuilder::default().path("rootfs").readonly(config.read_only).build().map_err(invalid)?;
+    let mut process = process(config)?;
+    if let Some(own) = process.env_mut() {
+        own.extend(env);
+    }
+    let mut mounts = mounts(config, places)?;
+    mounts.extend(further);
     let mut spec = SpecBuilder::default()
         .root(root)
-        .mounts(mounts(config, places)?)
-        .process(process(config)?)
+        .mounts(mounts)
+        .process(process)
         .linux(linux)
         .annotations(annotations)
         .build()
         .map_err(invalid)?;
-    if !config.naming.domain.is_empty() && config.network.mode != NetworkMode::Host {
+    if !config.naming.domain.is_empty() && config.network.mode != NetworkMode::Host && !isolation.host_names {
         spec.set_domainname(Some(config.naming.domain.clone()));
     }
     // Always set: what the builder gives by itself would become the host's name where that is shared.
-    spec.set_hostname((config.network.mode != NetworkMode::Host).then(|| config.hostname.clone()));
+    let has_names = config.network.mode != NetworkMode::Host && !isolation.host_names;
+    spec.set_hostname(has_names.then(|| config.hostname.clone()));
     Ok(spec)
 }
 
@@ -85,17 +129,19 @@ pub(super) fn process(config: &Config) -> Result<Process, EngineError> {
         .map_err(invalid)?;
     let user =
         UserBuilder::default().uid(0u32).gid(0u32).username(config.user.clone()).build().map_err(invalid)?;
-    ProcessBuilder::default()
+    let mut process = ProcessBuilder::default()
         .terminal(config.tty)
         .user(user)
         .args(config.arguments())
         .env(environment(config))
-        .cwd(&config.working_directory)
+        .cwd(if config.working_directory.is_empty() { "/" } else { &config.working_directory })
         .capabilities(capabilities)
         .rlimits(rlimits(config)?)
         .no_new_privileges(config.no_new_privileges)
         .build()
-        .map_err(invalid)
+        .map_err(invalid)?;
+    process.set_oom_score_adj(Some(config.isolation.oom_score));
+    Ok(process)
 }
 
 /// The variables docker sets before the image's and the user's.
@@ -105,29 +151,82 @@ fn environment(config: &Config) -> Vec<String> {
     if config.tty {
         environment.push("TERM=xterm".to_owned());
     }
-    environment.retain(|default| {
-        let name = |entry: &str| entry.split('=').next().map(str::to_owned);
-        !config.env.iter().any(|entry| name(entry) == name(default))
-    });
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    for entry in &config.env {
+        match environment.iter_mut().find(|other| name(other) == name(entry)) {
+            Some(other) => *other = entry.clone(),
+            None => environment.push(entry.clone()),
+        }
+    }
     // What has no value was only named to keep a default out.
-    environment.extend(config.env.iter().filter(|entry| entry.contains('=')).cloned());
+    environment.retain(|entry| entry.contains('='));
     environment
 }
 
-fn namespaces(config: &Config, places: &Places<'_>) -> Vec<LinuxNamespace> {
+/// The namespaces that the container has of its own or joins; those that are left out are the host's.
+fn namespaces(config: &Config, places: &Places<'_>) -> Result<Vec<LinuxNamespace>, EngineError> {
     use LinuxNamespaceType::*;
+    let isolation = &config.isolation;
     let shares_network = config.network.mode == NetworkMode::Host;
-    [Mount, Pid, Ipc, Uts, Cgroup, Network]
-        .into_iter()
-        .filter(|kind| !(shares_network && matches!(kind, Network | Uts)))
-        .filter_map(|kind| {
-            let namespace = LinuxNamespaceBuilder::default().typ(kind);
-            match (kind, &places.network_namespace) {
-                (Network, Some(path)) => namespace.path(path).build().ok(),
-                _ => namespace.build().ok(),
-            }
-        })
-        .collect()
+    let is_the_hosts = |kind| match kind {
+        Network => shares_network,
+        Uts => shares_network || isolation.host_names,
+        Pid => isolation.processes == Sharing::Host,
+        Ipc => isolation.ipc == isolation::Ipc::Host,
+        Cgroup => isolation.host_cgroups,
+        _ => false,
+    };
+    let mut namespaces = Vec::new();
+    for kind in [Mount, Pid, Ipc, Uts, Cgroup, Network].into_iter().filter(|kind| !is_the_hosts(*kind)) {
+        let mut namespace = LinuxNamespaceBuilder::default().typ(kind).build().map_err(invalid)?;
+        let of = |process: Option<i32>| process.map(|pid| format!("/proc/{pid}/ns/{kind}").into());
+        namespace.set_path(match kind {
+            Pid => of(places.joined.processes),
+            Ipc => of(places.joined.ipc),
+            Network => places.network_namespace.clone(),
+            _ => None,
+        });
+        namespaces.push(namespace);
+    }
+    Ok(namespaces)
+}
+
+/// Kernel parameters of namespaces that the container has of its own; those of the host are not for it to set.
+fn sysctls(config: &Config) -> Result<Option<HashMap<String, String>>, EngineError> {
+    let given = &config.isolation.sysctls;
+    for name in given.keys() {
+        if name.starts_with("net.") && config.network.mode == NetworkMode::Host {
+            let text = format!("sysctl {name:?} not allowed in host network namespace");
+            return Err(EngineError::Invalid(text));
+        }
+        if !name.starts_with("net.") && config.isolation.ipc == isolation::Ipc::Host {
+            let text = format!("sysctl {name:?} is not allowed in the hosts ipc namespace");
+            return Err(EngineError::Invalid(text));
+        }
+    }
+    let all = given.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    Ok(Some(all).filter(|all: &HashMap<_, _>| !all.is_empty()))
+}
+
+/// The devices that the user asked for, and the rules that allow their use.
+fn requested_devices(
+    config: &Config,
+    named: Vec<(LinuxDevice, String)>,
+) -> Result<(Vec<LinuxDevice>, Vec<LinuxDeviceCgroup>), EngineError> {
+    let mut rules = Vec::new();
+    let mut all = if config.privileged { devices::every()? } else { Vec::new() };
+    for (node, access) in devices::nodes(&config.isolation.devices)?.into_iter().chain(named) {
+        rules.push(devices::rule_for(&node, &access)?);
+        all.push(node);
+    }
+    for rule in &config.isolation.device_rules {
+        rules.push(rule.to_rule()?);
+    }
+    // Privileges include all devices, and the kernel takes no exception from that.
+    if config.privileged {
+        rules.clear();
+    }
+    Ok((all, rules))
 }
 
 pub(super) fn resources(config: &Config) -> Result<LinuxResources, EngineError> {
@@ -148,10 +247,20 @@ pub(super) fn resources(config: &Config) -> Result<LinuxResources, EngineError> 
         let limit = LinuxMemoryBuilder::default().limit(bytes).swap(swap).build();
         resources.set_memory(Some(limit.map_err(invalid)?));
     }
+    let mut memory = resources.memory().unwrap_or_default();
+    memory.set_reservation(limits.memory_reservation.map(|reserved| reserved.0 as i64));
+    memory.set_swappiness(limits.memory_swappiness);
+    memory.set_disable_oom_killer(limits.oom_kill_disable.then_some(true));
+    if memory != LinuxMemory::default() {
+        resources.set_memory(Some(memory));
+    }
+    resources.set_block_io(throttles(&limits.throttles)?);
     let mut cpu = LinuxCpu::default();
     cpu.set_shares(limits.cpu_shares);
     cpu.set_period(limits.cpu_period);
     cpu.set_quota(limits.cpu_quota);
+    cpu.set_realtime_period(limits.cpu_realtime_period);
+    cpu.set_realtime_runtime(limits.cpu_realtime_runtime);
     cpu.set_cpus(limits.cpuset_cpus.clone());
     cpu.set_mems(limits.cpuset_mems.clone());
     if let Some(nano_cpus) = nano_cpus {
@@ -177,6 +286,29 @@ pub(super) fn changed_limits(before: &Config, after: &Config) -> Result<LinuxRes
         resources.set_pids(Some(LinuxPidsBuilder::default().limit(-1_i64).build().map_err(invalid)?));
     }
     Ok(resources)
+}
+
+fn throttles(throttles: &[Throttle]) -> Result<Option<LinuxBlockIo>, EngineError> {
+    let of = |measure: Measure| {
+        let mut devices = Vec::new();
+        for throttle in throttles.iter().filter(|throttle| throttle.measure == measure) {
+            let path = &throttle.device;
+            let stat = rustix::fs::stat(path)
+                .map_err(|error| EngineError::File { path: path.clone(), source: error.into() })?;
+            let device = LinuxThrottleDeviceBuilder::default()
+                .major(i64::from(rustix::fs::major(stat.st_rdev)))
+                .minor(i64::from(rustix::fs::minor(stat.st_rdev)))
+                .rate(throttle.rate);
+            devices.push(device.build().map_err(invalid)?);
+        }
+        Ok::<_, EngineError>(Some(devices).filter(|devices| !devices.is_empty()))
+    };
+    let mut all = LinuxBlockIo::default();
+    all.set_throttle_read_bps_device(of(Measure::BytesRead)?);
+    all.set_throttle_write_bps_device(of(Measure::BytesWritten)?);
+    all.set_throttle_read_iops_device(of(Measure::Reads)?);
+    all.set_throttle_write_iops_device(of(Measure::Writes)?);
+    Ok(Some(all).filter(|all| *all != LinuxBlockIo::default()))
 }
 
 /// Which devices may be opened: a handful, or with privileges all.
@@ -212,8 +344,11 @@ fn rlimits(config: &Config) -> Result<Vec<PosixRlimit>, EngineError> {
             .map_err(|_| EngineError::Invalid(format!("invalid ulimit type: {name}")))?;
         Ok::<_, EngineError>(kind)
     };
-    config
-        .ulimits
+    let mut ulimits = config.ulimits.clone();
+    if !ulimits.iter().any(|limit| limit.name == "nofile") {
+        ulimits.push(default_file_limit());
+    }
+    ulimits
         .iter()
         .map(|limit| {
             let builder =
@@ -221,6 +356,13 @@ fn rlimits(config: &Config) -> Result<Vec<PosixRlimit>, EngineError> {
             builder.build().map_err(invalid)
         })
         .collect()
+}
+
+/// As many files as docker's daemon gives, or as the caller may: raising a hard limit takes a privilege.
+fn default_file_limit() -> Ulimit {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX).min(DEFAULT_FILES);
+    Ulimit { name: "nofile".to_owned(), soft: most, hard: most }
 }
 
 fn mounts(config: &Config, places: &Places<'_>) -> Result<Vec<Mount>, EngineError> {
@@ -234,12 +376,28 @@ fn mounts(config: &Config, places: &Places<'_>) -> Result<Vec<Mount>, EngineErro
         "devpts",
         &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
     )?);
-    let shm = match config.limits.shm {
+    let size = match config.limits.shm {
         Some(Bytes(bytes)) => format!("size={bytes}"),
         None => "size=65536k".to_owned(),
     };
-    all.push(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm])?);
-    all.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?);
+    let safe = ["nosuid", "noexec", "nodev"];
+    match (&config.isolation.ipc, places.joined.ipc) {
+        (isolation::Ipc::Host, _) => {
+            all.push(mount("/dev/shm", "bind", "/dev/shm", &safe)?);
+            all.push(mount("/dev/mqueue", "bind", "/dev/mqueue", &safe)?);
+        }
+        (_, Some(pid)) => {
+            all.push(mount("/dev/shm", bundle::SHARED_MEMORY, &format!("/proc/{pid}/ns/mnt"), &safe)?);
+            all.push(mount("/dev/mqueue", "mqueue", "mqueue", &safe)?);
+        }
+        (ipc, None) => {
+            if *ipc != isolation::Ipc::None {
+                let options = [&safe[..], &["mode=1777", &size]].concat();
+                all.push(mount("/dev/shm", "tmpfs", "shm", &options)?);
+            }
+            all.push(mount("/dev/mqueue", "mqueue", "mqueue", &safe)?);
+        }
+    }
     let sys = ["nosuid", "noexec", "nodev", read_only_unless(config.privileged)];
     all.push(mount("/sys", "sysfs", "sysfs", &sys)?);
     all.push(mount("/sys/fs/cgroup", "cgroup", "cgroup", &sys)?);
@@ -354,6 +512,12 @@ pub(super) fn mount(
         .map_err(invalid)
 }
 
+/// A capability as the kernel writes it, or `ALL`, of any spelling.
+pub(super) fn full_capability(name: &str) -> String {
+    let upper = name.to_uppercase();
+    if upper == "ALL" || upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") }
+}
+
 /// The capabilities of a container: docker's default fourteen, with what the user adds and without what is dropped;
 /// all there are for a privileged one.
 pub(super) fn capabilities(
@@ -361,18 +525,15 @@ pub(super) fn capabilities(
     drop: &[String],
     privileged: bool,
 ) -> Result<Capabilities, EngineError> {
-    let named = |name: &String| {
-        let upper = name.to_uppercase();
-        let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
-        let unknown = |_| EngineError::UnknownCapability(name.clone());
-        if short == "ALL" {
-            Ok(None)
-        } else {
-            serde_json::from_value(format!("CAP_{short}").into()).map(Some).map_err(unknown)
-        }
+    let named = |list: &'static str, name: &String| match full_capability(name).as_str() {
+        "ALL" => Ok(None),
+        full => serde_json::from_value(full.into())
+            .map(Some)
+            .map_err(|_| EngineError::UnknownCapability { list, name: full.to_owned() }),
     };
-    let add = add.iter().map(named).collect::<Result<Vec<Option<Capability>>, _>>()?;
-    let drop = drop.iter().map(named).collect::<Result<Vec<Option<Capability>>, _>>()?;
+    let add = add.iter().map(|name| named("CapAdd", name)).collect::<Result<Vec<Option<Capability>>, _>>()?;
+    let drop =
+        drop.iter().map(|name| named("CapDrop", name)).collect::<Result<Vec<Option<Capability>>, _>>()?;
     if privileged {
         return Ok(runtime::all_capabilities());
     }
@@ -407,6 +568,8 @@ pub(super) fn invalid(error: oci_spec::OciSpecError) -> EngineError {
     EngineError::Invalid(error.to_string())
 }
 
+/// How many files a process may have open unless told otherwise.
+const DEFAULT_FILES: u64 = 1 << 20;
 /// Microseconds; the kernel's own default.
 const CPU_PERIOD: u64 = 100_000;
 
@@ -440,22 +603,24 @@ const DEVICES: &[(i64, Option<i64>)] = &[
     (136, None),
 ];
 
-const MASKED: &[&str] = &[
-    "/proc/acpi",
+/// What is hidden from a container, in docker's order.
+pub const MASKED: &[&str] = &[
     "/proc/asound",
+    "/proc/acpi",
     "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
     "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
     "/proc/timer_list",
     "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
+    "/proc/sched_debug",
+    "/proc/scsi",
     "/sys/firmware",
+    "/sys/devices/virtual/powercap",
 ];
 
-const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+/// What a container may read and not write.
+pub const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 #[cfg(test)]
 mod tests {
@@ -471,7 +636,7 @@ mod tests {
         assert_eq!(names(&[], &[]), Ok(14));
         assert_eq!(names(&["NET_ADMIN", "cap_sys_time"], &["CHOWN"]), Ok(15));
         assert_eq!(names(&["chown"], &["ALL"]), Ok(1));
-        assert_eq!(names(&["CHOWM"], &[]), Err("Unknown capability: \"CHOWM\"".into()));
+        assert_eq!(names(&["CHOWM"], &[]), Err("invalid CapAdd: unknown capability: \"CAP_CHOWM\"".into()));
         assert!(names(&["ALL"], &["CHOWN"]).is_ok_and(|count| count >= 37));
     }
 }

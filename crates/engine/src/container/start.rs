@@ -22,9 +22,10 @@ use types::{Digest, Publish, Signal};
 use super::{
     claims::Claim,
     config::{Config, HealthAction, MountSource},
+    isolation::{Ipc, Sharing},
     lifecycle::Grace,
     networking::{Membership, Naming, NetworkMode, Networking},
-    spec::{self, Places},
+    spec::{self, Joined, Places},
     status::Container,
 };
 use crate::{
@@ -185,6 +186,7 @@ impl Engine {
         }
         let images = self.mounted_images(config)?;
         let host = self.network_host(config)?;
+        let joined = self.joined(config)?;
         let places = Places {
             directory: &container.directory,
             layers: &layers,
@@ -192,6 +194,7 @@ impl Engine {
             images,
             mounts: &extras.mounts,
             network_namespace: host.as_ref().map(|host| host.namespace.clone()),
+            joined: &joined,
         };
         let spec = spec::build(config, &places)?;
         runtime::bundle::store(&spec, &container.directory).map_err(|error| container.file_error(error))?;
@@ -214,7 +217,7 @@ impl Engine {
         }
         let order = Order {
             id: container.id,
-            cgroup_parent: extras.cgroup_parent.unwrap_or_else(|| self.cgroup_parent()),
+            cgroup_parent: extras.cgroup_parent.unwrap_or_else(|| self.cgroup_parent_of(config)),
             terminal: terminal_size(config.tty, attach),
             input: match (config.open_stdin, config.stdin_once) {
                 (false, _) => Input::Closed,
@@ -446,6 +449,41 @@ impl Engine {
             "" => "sampan".to_owned(),
             suffix => format!("sampan-{suffix}"),
         }
+    }
+
+    /// The cgroup that a container is in.
+    pub(crate) fn cgroup_parent_of(&self, config: &Config) -> String {
+        match config.isolation.cgroup_parent.as_str() {
+            "" => self.cgroup_parent(),
+            parent => parent.to_owned(),
+        }
+    }
+
+    /// The running processes whose namespaces the container is to have.
+    fn joined(&self, config: &Config) -> Result<Joined, EngineError> {
+        let refuse = |kind: &str, why: &dyn std::fmt::Display| {
+            EngineError::Invalid(format!("failed to join {kind} namespace: {why}"))
+        };
+        let running = |kind: &str, id: &str| match self.container(id) {
+            Err(error) => Err(refuse(kind, &error)),
+            Ok(other) => match other.status()? {
+                Status::Running(started) => Ok((other, started.pid)),
+                _ => Err(refuse(kind, &EngineError::NotRunning(id.to_owned()))),
+            },
+        };
+        let mut joined = Joined::default();
+        if let Sharing::Container(id) = &config.isolation.processes {
+            joined.processes = Some(running("PID", id)?.1);
+        }
+        if let Ipc::Container(id) = &config.isolation.ipc {
+            let (other, pid) = running("IPC", id)?;
+            if !matches!(other.config.isolation.ipc, Ipc::Shareable) {
+                let why = "non-shareable IPC (hint: use IpcMode:shareable for the donor container)";
+                return Err(refuse("IPC", &format_args!("container {id}: {why}")));
+            }
+            joined.ipc = Some(pid);
+        }
+        Ok(joined)
     }
 
     /// What a monitor executes when a container that is to be removed has ended and nobody waits for it.

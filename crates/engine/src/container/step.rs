@@ -28,6 +28,7 @@ pub use self::mounts::{Access, SecretContent, StepMount, StepSource};
 use super::{
     config::{Config, HealthAction, Limits, Seccomp, Streams, Ulimit},
     create::make_directory,
+    isolation::Isolation,
     log_config::LogConfig,
     networking::{Naming, NetworkMode, Networking},
     start::{Attach, Attached, Extras, Layers, OnAbandon},
@@ -305,5 +306,6 @@ fn config(mut step: Step) -> Config {
         health: None,
         health_on_failure: HealthAction::None,
         shell: None,
+        isolation: Isolation::default(),
     }
 }

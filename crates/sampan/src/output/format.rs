@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::{
     human, table,
-    template::{LABELS, Subject, Template, TemplateError, from_json},
+    template::{LABELS, Subject, Template, from_json},
 };
 
 /// What a listing's rows consist of: each field's name in templates and its header in tables.
@@ -35,18 +35,17 @@ pub enum Format {
 impl Format {
     /// Understands `table`, `table TEMPLATE`, `json` and `TEMPLATE`; without any of them it is a table of
     /// `columns`.
-    pub fn parse(format: Option<&str>, columns: &[&'static str]) -> Result<Format, TemplateError> {
+    pub fn parse(format: Option<&str>, columns: &[&'static str]) -> anyhow::Result<Format> {
         let format = format.unwrap_or("table");
         let template = format.strip_prefix("table").unwrap_or(format);
         let template = template.trim_matches(' ').replace("\\t", "\t").replace("\\n", "\n");
         match format {
             _ if template.is_empty() => Ok(Format::Table(columns.to_vec())),
             "json" => Ok(Format::Json),
-            _ if format.starts_with("table") => Ok(Format::TableBy(
-                Template::parse(&template, Subject::Row)?,
-                Template::parse(&template, Subject::Headers)?,
-            )),
-            _ => Template::parse(&template, Subject::Row).map(Format::Lines),
+            _ if format.starts_with("table") => {
+                Ok(Format::TableBy(parse(&template, Subject::Row)?, parse(&template, Subject::Headers)?))
+            }
+            _ => parse(&template, Subject::Row).map(Format::Lines),
         }
     }
 
@@ -60,7 +59,7 @@ impl Format {
     }
 
     /// The whole listing.
-    pub fn show(&self, fields: Fields, rows: &[Row]) -> Result<String, TemplateError> {
+    pub fn show(&self, fields: Fields, rows: &[Row]) -> anyhow::Result<String> {
         match self {
             Format::Table(columns) => {
                 let header = |column: &&str| {
@@ -79,14 +78,22 @@ impl Format {
                 text.push_str(&lines(template, rows)?);
                 Ok(table::align(&text, table::MINIMUM_WIDTH))
             }
-            Format::Json => lines(&Template::parse("{{json .}}", Subject::Row)?, rows),
+            Format::Json => lines(&parse("{{json .}}", Subject::Row)?, rows),
             Format::Lines(template) => lines(template, rows),
         }
     }
 }
 
-fn lines(template: &Template, rows: &[Row]) -> Result<String, TemplateError> {
-    rows.iter().map(|row| Ok(template.render(row.value())? + "\n")).collect()
+fn parse(template: &str, subject: Subject) -> anyhow::Result<Template> {
+    Template::parse(template, subject).map_err(|error| anyhow::anyhow!("failed to parse template: {error}"))
+}
+
+fn lines(template: &Template, rows: &[Row]) -> anyhow::Result<String> {
+    let line = |row: &Row| match template.render(row.value()) {
+        Ok(line) => Ok(line + "\n"),
+        Err(error) => Err(anyhow::anyhow!("failed to execute template: {error}")),
+    };
+    rows.iter().map(line).collect()
 }
 
 impl Row {
@@ -194,11 +201,10 @@ mod tests {
 
     #[test]
     fn a_field_that_does_not_exist_is_named() {
-        let error =
-            "template parsing error: template: :1:2: executing \"\" at <.Nope>: can't evaluate field Nope";
+        let error = "failed to execute template: template: :1:2: executing \"\" at <.Nope>: can't evaluate field Nope";
         check("{{.Nope}}", error);
         check("table {{.Nope}}", error);
-        check("{{.ID", "template parsing error: template: :1: unclosed action");
+        check("{{.ID", "failed to parse template: template: :1: unclosed action");
     }
 
     #[test]

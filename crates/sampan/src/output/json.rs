@@ -17,24 +17,71 @@ pub enum View {
 
 impl View {
     /// What `-f` asks for.
-    pub fn parse(format: Option<&str>) -> Result<View, TemplateError> {
+    pub fn parse(format: Option<&str>) -> anyhow::Result<View> {
         match format {
             None | Some("") => Ok(View::Array),
             Some("json") => Ok(View::Compact),
-            Some(template) => Template::parse(template, Subject::Document).map(View::Template),
+            Some(template) => Template::parse(template, Subject::Document)
+                .map(View::Template)
+                .map_err(|error| mistake(&error)),
         }
     }
 
     /// The text for `documents`, its last newline included.
-    pub fn show(&self, documents: &[Value]) -> Result<String, TemplateError> {
+    pub fn show(&self, documents: &[Value]) -> anyhow::Result<String> {
         match self {
-            View::Array => Ok(indented(documents) + "\n"),
-            View::Compact => Ok(Value::from(documents).to_string() + "\n"),
+            View::Array => Ok(indented(&without_omitted(documents)) + "\n"),
+            View::Compact => Ok(Value::from(without_omitted(documents)).to_string() + "\n"),
             View::Template(template) => {
-                documents.iter().map(|document| Ok(template.render(from_json(document))? + "\n")).collect()
+                let line = |document| match template.render(from_json(document)) {
+                    Ok(line) => Ok(line + "\n"),
+                    Err(error) => Err(mistake(&error)),
+                };
+                documents.iter().map(line).collect()
             }
         }
     }
+}
+
+/// Whether docker's API leaves a field out because there is nothing in it. Templates can name it all the same.
+pub fn is_omitted(field: &str, value: &Value) -> bool {
+    let is_empty = match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    is_empty && OMITTED.contains(&field)
+}
+
+fn without_omitted(documents: &[Value]) -> Vec<Value> {
+    let mut documents = documents.to_vec();
+    for document in documents.iter_mut().filter_map(Value::as_object_mut) {
+        document.retain(|field, value| !is_omitted(field, value));
+        for part in ["Config", "HostConfig"] {
+            if let Some(fields) = document.get_mut(part).and_then(Value::as_object_mut) {
+                fields.retain(|field, value| !is_omitted(field, value));
+            }
+        }
+    }
+    documents
+}
+
+const OMITTED: [&str; 9] = [
+    "Annotations",
+    "ExposedPorts",
+    "Init",
+    "SizeRootFs",
+    "SizeRw",
+    "StopSignal",
+    "StopTimeout",
+    "Sysctls",
+    "Tmpfs",
+];
+
+/// Also for what only turns out when the template is used, docker says that it cannot be parsed.
+fn mistake(error: &TemplateError) -> anyhow::Error {
+    anyhow::anyhow!("template parsing error: {error}")
 }
 
 fn indented(documents: &[Value]) -> String {

@@ -8,7 +8,7 @@ use gtmpl_ng::{Context, ErrorContext, Limits, Number, ParseError, Value};
 use serde_json::Value as Json;
 
 pub use functions::LABELS;
-use functions::{ROW_ONLY, functions};
+use functions::{ROW_ONLY, functions, remember_order};
 
 /// A parsed template.
 pub struct Template {
@@ -27,12 +27,12 @@ pub enum Subject {
     Document,
 }
 
-/// Why a template cannot be used, in docker's words.
+/// Why a template cannot be used, in the words of Go's library.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    #[error("template parsing error: template: :{line}: {message}")]
+    #[error("template: :{line}: {message}")]
     Parse { line: usize, message: String },
-    #[error("template parsing error: template: {0}")]
+    #[error("template: {0}")]
     Execute(String),
 }
 
@@ -155,6 +155,9 @@ pub fn from_json(json: &Json) -> Value {
         Json::Array(items) => Value::Array(items.iter().map(from_json).collect()),
         Json::Object(fields) => {
             let is_struct = !fields.is_empty() && fields.keys().all(|k| k.starts_with(char::is_uppercase));
+            if is_struct {
+                remember_order(fields.keys());
+            }
             let fields = fields.iter().map(|(key, value)| (key.clone(), from_json(value))).collect();
             if is_struct { Value::Object(fields) } else { Value::Map(fields) }
         }
@@ -192,7 +195,7 @@ mod tests {
         check("{{.State.Running}} {{.State.Pid}}", "true 42");
         check("{{.Config.Env}}", "[A=<1>&2 B=2]");
         check("{{json .Config.Env}}", r#"["A=<1>&2","B=2"]"#);
-        check("{{json .State}}", r#"{"Pid":42,"Running":true}"#);
+        check("{{json .State}}", r#"{"Running":true,"Pid":42}"#);
         check("{{.NetworkSettings.Networks.bridge.IPAddress}}", "172.17.0.2");
         check(r#"{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}"#, "4000");
         check(
@@ -217,7 +220,7 @@ mod tests {
 
     #[test]
     fn what_a_document_lacks_is_named_with_its_place() {
-        let at = "template parsing error: template: :1:";
+        let at = "template: :1:";
         check("{{.Nope}}", &format!(r#"{at}2: executing "" at <.Nope>: map has no entry for key "Nope""#));
         check(
             "{{.State.Nope}}",
@@ -264,7 +267,7 @@ mod tests {
             ("{{.a b}}", r#"function "b" not defined"#),
             ("{{$x}}", r#"undefined variable "$x""#),
         ] {
-            check(template, &format!("template parsing error: template: :1: {message}"));
+            check(template, &format!("template: :1: {message}"));
         }
     }
 }

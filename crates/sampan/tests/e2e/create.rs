@@ -23,7 +23,7 @@ fn of_many_with_the_same_name_exactly_one_wins() {
     let (winners, losers): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|outcome| outcome.code == 0);
     assert_eq!(winners.len(), 1);
     for loser in losers {
-        loser.fails(125).complains(&format!("already in use by container \"{}\"", winners[0].word()));
+        loser.fails(1).complains(&format!("already in use by container \"{}\"", winners[0].word()));
     }
     sandbox.sampan(["ps", "-aq"]).ok().prints(&format!("{}\n", &winners[0].word()[..12]));
     let containers = std::fs::read_dir(sandbox.root().join("containers")).unwrap().count();

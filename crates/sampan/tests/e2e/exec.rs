@@ -71,8 +71,8 @@ fn what_cannot_be_executed_has_its_exit_code() {
     sandbox
         .sampan(["exec", "host", "nosuch"])
         .fails(127)
-        .complains("exec: \"nosuch\": executable file not found in $PATH");
-    sandbox.sampan(["exec", "host", "/etc/passwd"]).fails(126).complains("permission denied");
+        .says("exec: \"nosuch\": executable file not found in $PATH");
+    sandbox.sampan(["exec", "host", "/etc/passwd"]).fails(126).says("permission denied");
     sandbox.sampan(["exec", "host", "sh", "-c", "kill -9 $$"]).fails(137);
 }
 
@@ -84,7 +84,7 @@ fn only_a_running_container_takes_part() {
         sandbox
             .sampan(["exec", "host", "true"])
             .fails(1)
-            .complains(&format!("Container {id} is not running"));
+            .complains(&format!("container {id} is not running"));
         sandbox.sampan(["start", "-a", "host"]).ok();
     }
     sandbox.sampan(["exec", "nosuch", "true"]).fails(1).complains("No such container: nosuch");

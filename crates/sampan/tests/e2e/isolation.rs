@@ -1,6 +1,6 @@
 //! What a container cannot see and cannot do, whatever it was started from.
 
-use crate::{sandbox, shell};
+use crate::{idle, sandbox, shell};
 
 #[test]
 fn system_calls_are_filtered_and_namespaces_and_mounts_refused() {
@@ -186,4 +186,42 @@ fn privileged_has_what_others_have_not() {
         .ok()
         .says("\n0\n");
     sandbox.is_clean();
+}
+
+#[test]
+fn what_a_container_leaves_among_the_processes_of_another_ends_with_it() {
+    let Some(sandbox) = sandbox() else { return };
+    idle(&sandbox, &["--name", "first"]);
+    shell(&sandbox, &["--pid", "container:first"], "sleep 1000 & echo started").ok().prints("started\n");
+    sandbox.sampan(["exec", "first", "sh", "-c", "ps | grep -c 'sleep 100[0]'"]).fails(1).prints("0\n");
+    // Nor does it take the other one's with it.
+    sandbox.sampan(["exec", "first", "sh", "-c", "ps | grep -c 'tail -[f]'"]).ok().prints("1\n");
+}
+
+#[test]
+fn annotations_of_the_engine_are_not_a_users_to_set() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox
+        .sampan(["run", "--rm", "--annotation", "org.sampan.seccomp.unconfined=1", "busybox", "true"])
+        .fails(125)
+        .complains("the engine's own");
+}
+
+#[test]
+fn a_cgroup_of_the_users_choice_is_the_parent() {
+    let Some(sandbox) = sandbox() else { return };
+    let parent = format!("/sampan-test-parent-{}", std::process::id());
+    let id = idle(&sandbox, &["--cgroup-parent", &parent]);
+    let pid = crate::inspect(&sandbox, &id, "{{.State.Pid}}");
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert!(groups.lines().all(|line| line.ends_with(&format!("{parent}/{id}"))), "{groups}");
+    sandbox.sampan(["exec", &id, "true"]).ok();
+    sandbox.sampan(["rm", "-f", &id]).ok();
+    // The engine leaves it, as docker does: others may be in it.
+    for tree in std::fs::read_dir("/sys/fs/cgroup").unwrap() {
+        let group = tree.unwrap().path().join(&parent[1..]);
+        assert!(!group.join(&id).exists());
+        let _ = std::fs::remove_dir(group);
+    }
+    let _ = std::fs::remove_dir(format!("/sys/fs/cgroup{parent}"));
 }

@@ -33,5 +33,5 @@ fn what_does_not_run_cannot_be_killed() {
     sandbox
         .sampan(["kill", "over"])
         .fails(1)
-        .complains("Error response from daemon: Cannot kill container: over: Container over is not running");
+        .complains("Error response from daemon: cannot kill container: over: container ");
 }

@@ -303,8 +303,8 @@ fn a_network_is_as_its_options_say() {
     let template =
         "{{json .IPAM.Config}} {{.Labels.tier}} {{index .Options \"com.docker.network.bridge.name\"}}";
     sandbox.sampan(["network", "inspect", "-f", template, "blue"]).ok().prints(
-        "[{\"AuxiliaryAddresses\":{\"router\":\"10.99.4.1\"},\"Gateway\":\"10.99.0.254\",\
-         \"IPRange\":\"10.99.4.0/24\",\"Subnet\":\"10.99.0.0/16\"}] web blue0\n",
+        "[{\"Subnet\":\"10.99.0.0/16\",\"IPRange\":\"10.99.4.0/24\",\"Gateway\":\"10.99.0.254\",\
+         \"AuxiliaryAddresses\":{\"router\":\"10.99.4.1\"}}] web blue0\n",
     );
     let id = background(&sandbox, &["--name", "web", "--network", "blue"], SERVER);
     sandbox.wait_for_log(&id, "ready");

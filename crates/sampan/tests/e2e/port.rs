@@ -26,6 +26,6 @@ fn ports_are_listed_and_looked_up() {
         .says("71/tcp -> 127.0.0.1:6001\n");
     sandbox.sampan(["port", "web", "80"]).ok().prints("127.0.0.1:4000\n");
     sandbox.sampan(["port", "web", "53/udp"]).ok().prints("127.0.0.1:5000\n");
-    sandbox.sampan(["port", "web", "81"]).fails(1).complains("No public port '81/tcp' published for web");
+    sandbox.sampan(["port", "web", "81"]).fails(1).complains("No public port '81' published for web");
     sandbox.sampan(["port", "nosuch"]).fails(1).complains("No such container: nosuch");
 }

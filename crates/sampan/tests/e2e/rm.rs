@@ -9,7 +9,7 @@ fn what_runs_is_removed_by_force_only() {
     sandbox
         .sampan(["rm", "busy"])
         .fails(1)
-        .complains("cannot remove container \"/busy\": container is running: stop the container before removing or force remove");
+        .complains("cannot remove container \"busy\": container is running: stop the container before removing or force remove");
     sandbox.sampan(["ps", "--format", "{{.Names}}"]).ok().prints("busy\n");
     sandbox.sampan(["rm", "-f", "busy"]).ok().prints("busy\n");
     sandbox.sampan(["ps", "-aq"]).ok().prints("");

@@ -102,7 +102,7 @@ fn streams_can_be_chosen() {
     );
     sandbox
         .sampan(["run", "-d", "-a", "stdout", "busybox", "true"])
-        .fails(125)
+        .fails(1)
         .complains("conflicting options: cannot specify both --attach and --detach");
 }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use engine::EngineError;
 
 use super::{options::Options, supply::Supply};
 use crate::{
@@ -36,7 +37,8 @@ impl Verb for Create {
                 println!("{}", container.id);
                 ExitCode::SUCCESS
             }
-            Err(error) => report::run_failure(&error, "create"),
+            Err(error) if error.is::<EngineError>() => report::failure(&error),
+            Err(error) => report::unusable_options(&error, "create"),
         })
     }
 }

@@ -7,13 +7,19 @@ use std::{
 };
 
 use clap::Args;
-use engine::container::{Exec as Request, ExecIo};
+use engine::{
+    EngineError, FailureKind,
+    container::{Exec as Request, ExecIo},
+};
 use rustix::{
     fs::{Mode, OFlags},
     process::Signal,
 };
 
-use super::{follow, options::environment};
+use super::{
+    follow,
+    options::{environment, variable},
+};
 use crate::{
     cli::{Globals, Verb},
     report, session,
@@ -30,7 +36,7 @@ pub struct Exec {
     #[arg(long, value_name = "string")]
     detach_keys: Option<String>,
     /// Set environment variables
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "list", value_parser = variable)]
     env: Vec<String>,
     /// Read in a file of environment variables
     #[arg(long)]
@@ -84,10 +90,9 @@ impl Verb for Exec {
         let raw = if self.tty && self.interactive && !self.detach { Raw::enter()? } else { None };
         let mut execution = match engine.exec(&container, request, streams) {
             Ok(execution) => execution,
-            Err(engine::EngineError::Start(failure)) => {
+            Err(EngineError::Start(failure)) => {
                 drop(raw);
-                eprintln!("OCI runtime exec failed: {failure}");
-                return Ok(ExitCode::from(failure.kind.exit_code()));
+                return Ok(not_started(&failure.message, failure.kind, self.detach));
             }
             Err(error) => {
                 drop(raw);
@@ -130,6 +135,19 @@ impl Verb for Exec {
             anyhow::bail!("read escape sequence");
         }
         Ok(ExitCode::from(execution.wait()?))
+    }
+}
+
+/// Says why the process did not start, where docker says it: nobody who reads its output can tell who wrote that.
+fn not_started(message: &str, kind: FailureKind, detached: bool) -> ExitCode {
+    let text = format!("OCI runtime exec failed: exec failed: unable to start container process: {message}");
+    match kind {
+        FailureKind::Setup => report::failure(&EngineError::Invalid(message.to_owned()).into()),
+        _ if detached => report::failure(&EngineError::Invalid(text).into()),
+        _ => {
+            println!("{text}");
+            ExitCode::from(kind.exit_code())
+        }
     }
 }
 

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use clap::Args;
 use engine::{
     Engine, EngineError, Status,
-    container::{Container, HealthCheck, HostAddress, MountSource, Restart, Seccomp},
+    container::{Container, HealthCheck, MountSource},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::ls::Size;
 use crate::{
     cli::{Globals, Verb},
     commands::{network, system::inspect::show},
@@ -22,6 +23,9 @@ pub struct Inspect {
     /// Format output using a custom template
     #[arg(short, long)]
     format: Option<String>,
+    /// Display total file sizes
+    #[arg(short, long)]
+    size: bool,
     #[arg(required = true)]
     containers: Vec<String>,
 }
@@ -33,7 +37,9 @@ impl Verb for Inspect {
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let engine = session::open(globals)?;
         show(self.format.as_deref(), &self.containers, |name| {
-            Ok(Some(describe(&engine, &engine.container(name)?)?))
+            let container = engine.container(name)?;
+            let describe = if self.size { describe_with_size } else { describe };
+            Ok(Some(describe(&engine, &container)?))
         })
     }
 }
@@ -49,7 +55,9 @@ pub fn describe(engine: &Engine, container: &Container) -> Result<Value, EngineE
     };
     let arguments = config.arguments();
     let (path, args) = arguments.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
-    let file = |name: &str| container.directory.join(name).display().to_string();
+    let path_of = |name: &str| container.directory.join(name).display().to_string();
+    // Written at the first start.
+    let file = |name: &str| if matches!(status, Status::Created) { String::new() } else { path_of(name) };
     Ok(json!({
         "Id": container.id,
         "Created": container.created,
@@ -69,15 +77,29 @@ pub fn describe(engine: &Engine, container: &Container) -> Result<Value, EngineE
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": null,
-        "HostConfig": host_config(container),
+        "HostConfig": super::host_config::describe(container),
         "GraphDriver": {
-            "Data": { "UpperDir": file("upper"), "WorkDir": file("work") },
+            "Data": {
+                "ID": container.id,
+                "MergedDir": path_of("rootfs"),
+                "UpperDir": path_of("upper"),
+                "WorkDir": path_of("work"),
+            },
             "Name": "overlay2",
         },
         "Mounts": mounts(engine, container),
         "Config": own_config(container),
         "NetworkSettings": network_settings(engine, container, &status)?,
     }))
+}
+
+/// The same with what its files take.
+pub fn describe_with_size(engine: &Engine, container: &Container) -> Result<Value, EngineError> {
+    let size = Size::of(engine, container)?;
+    let mut described = describe(engine, container)?;
+    described["SizeRw"] = json!(size.written);
+    described["SizeRootFs"] = json!(size.written + size.image);
+    Ok(described)
 }
 
 fn state(container: &Container, status: &Status) -> Result<Value, EngineError> {
@@ -125,99 +147,10 @@ fn state(container: &Container, status: &Status) -> Result<Value, EngineError> {
     Ok(state)
 }
 
-/// The host's port, or the ports of which one will do.
-fn host_ports(publish: &types::Publish) -> String {
-    match (publish.host_port, publish.host_port_last) {
-        (Some(first), Some(last)) => format!("{first}-{last}"),
-        (port, _) => port.map(|port| port.to_string()).unwrap_or_default(),
-    }
-}
-
-fn host_config(container: &Container) -> Value {
-    let config = &container.config;
-    let mut bindings = Map::new();
-    for publish in &config.publish {
-        let host = json!({
-            "HostIp": publish.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
-            "HostPort": host_ports(publish),
-        });
-        let ports = bindings.entry(publish.container.to_string()).or_insert_with(|| json!([]));
-        ports.as_array_mut().expect("just made an array").push(host);
-    }
-    let binds: Vec<String> = config
-        .mounts
-        .iter()
-        .filter_map(|mount| {
-            match &mount.source {
-                MountSource::Bind(path) => Some(path.display().to_string()),
-                MountSource::Volume(name) if name.len() != 64 => Some(name.clone()),
-                _ => None,
-            }
-            .map(|source| {
-                format!("{source}:{}{}", mount.destination, if mount.read_only { ":ro" } else { "" })
-            })
-        })
-        .collect();
-    let mut security = Vec::new();
-    if config.no_new_privileges {
-        security.push("no-new-privileges");
-    }
-    if config.seccomp == Seccomp::Unconfined {
-        security.push("seccomp=unconfined");
-    }
-    let hosts = config.naming.hosts.iter().map(|(name, address)| match address {
-        HostAddress::Ip(address) => format!("{name}:{address}"),
-        HostAddress::Gateway => format!("{name}:host-gateway"),
-    });
-    let hosts: Vec<String> = hosts.collect();
-    let none_if_empty = |list: Vec<&str>| if list.is_empty() { Value::Null } else { json!(list) };
-    json!({
-        "Binds": if binds.is_empty() { Value::Null } else { json!(binds) },
-        "LogConfig": { "Type": config.log.driver(), "Config": config.log.options },
-        "NetworkMode": config.network.mode.name(),
-        "PortBindings": bindings,
-        "Dns": config.naming.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "DnsOptions": config.naming.options,
-        "DnsSearch": config.naming.search,
-        "ExtraHosts": none_if_empty(hosts.iter().map(String::as_str).collect()),
-        "RestartPolicy": restart_policy(config.restart),
-        "AutoRemove": config.auto_remove,
-        "CapAdd": none_if_empty(config.cap_add.iter().map(String::as_str).collect()),
-        "CapDrop": none_if_empty(config.cap_drop.iter().map(String::as_str).collect()),
-        "CgroupnsMode": "private",
-        "IpcMode": "private",
-        "Privileged": config.privileged,
-        "PublishAllPorts": config.publish_all,
-        "ReadonlyRootfs": config.read_only,
-        "SecurityOpt": none_if_empty(security),
-        "ShmSize": config.limits.shm.map_or(64 << 20, |shm| shm.0),
-        "Runtime": "sampan",
-        "Memory": config.limits.memory.map_or(0, |memory| memory.0),
-        "NanoCpus": config.limits.nano_cpus.unwrap_or(0),
-        "PidsLimit": config.limits.pids,
-        "Ulimits": config.ulimits.iter().map(|limit| json!({
-            "Name": limit.name, "Hard": limit.hard as i64, "Soft": limit.soft as i64,
-        })).collect::<Vec<_>>(),
-        "Init": config.init,
-    })
-}
-
-fn restart_policy(restart: Restart) -> Value {
-    let (name, most) = match restart {
-        Restart::No => ("no", None),
-        Restart::OnFailure { most } => ("on-failure", most),
-        Restart::Always => ("always", None),
-        Restart::UnlessStopped => ("unless-stopped", None),
-    };
-    json!({ "Name": name, "MaximumRetryCount": most.unwrap_or(0) })
-}
-
 fn own_config(container: &Container) -> Value {
     let config = &container.config;
     let none_if_empty = |words: &[String]| if words.is_empty() { Value::Null } else { json!(words) };
     let set = |keys: Vec<String>| keys.into_iter().map(|key| (key, json!({}))).collect::<Map<_, _>>();
-    let volumes = config.mounts.iter().filter(|mount| matches!(mount.source, MountSource::Volume(_)));
-    let volumes = set(volumes.map(|mount| mount.destination.clone()).collect());
     let mut described = json!({
         "Hostname": config.hostname,
         "Domainname": config.naming.domain,
@@ -232,12 +165,12 @@ fn own_config(container: &Container) -> Value {
         "Env": config.env,
         "Cmd": none_if_empty(&config.command),
         "Image": config.image,
-        "Volumes": if volumes.is_empty() { Value::Null } else { Value::Object(volumes) },
+        "Volumes": null,
         "WorkingDir": config.working_directory,
         "Entrypoint": none_if_empty(&config.entrypoint),
         "OnBuild": null,
         "Labels": config.labels.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<Map<_, _>>(),
-        "StopSignal": config.stop_signal.as_deref().unwrap_or("SIGTERM"),
+        "StopSignal": config.stop_signal.as_deref().unwrap_or_default(),
         "StopTimeout": config.stop_timeout,
     });
     if let Some(check) = &config.health {
@@ -277,7 +210,12 @@ fn mounts(engine: &Engine, container: &Container) -> Vec<Value> {
             "Type": kind,
             "Source": source,
             "Destination": mount.destination,
-            "Mode": if mount.read_only { "ro" } else { "" },
+            "Mode": match (mount.read_only, mount.is_volume(), mount.copy_up) {
+                (true, ..) => "ro",
+                (false, true, true) => "z",
+                (false, true, false) => "nocopy",
+                (false, false, _) => "",
+            },
             "RW": !mount.read_only,
             "Propagation": if kind == "bind" { "rprivate" } else { "" },
         });
@@ -287,7 +225,8 @@ fn mounts(engine: &Engine, container: &Container) -> Vec<Value> {
         }
         described
     };
-    container.config.mounts.iter().map(describe).collect()
+    let is_listed = |mount: &&engine::container::Mount| !matches!(mount.source, MountSource::Tmpfs(_));
+    container.config.mounts.iter().filter(is_listed).map(describe).collect()
 }
 
 fn network_settings(engine: &Engine, container: &Container, status: &Status) -> Result<Value, EngineError> {

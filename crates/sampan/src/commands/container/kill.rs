@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use types::Signal;
+use engine::EngineError;
+use types::{InvalidSignal, Signal};
 
 use crate::{
     cli::{Globals, Verb},
@@ -25,11 +26,21 @@ impl Verb for Kill {
     const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let signal: Signal = self.signal.parse()?;
         let engine = session::open(globals)?;
         report::for_each(&self.containers, |name| {
-            engine.kill(&engine.container(name)?, name, signal)?;
-            Ok(Some(name.to_owned()))
+            let kill = || -> Result<(), EngineError> {
+                let signal: Signal = self
+                    .signal
+                    .parse()
+                    .map_err(|error: InvalidSignal| EngineError::Invalid(error.to_string()))?;
+                engine.kill(&engine.container(name)?, name, signal)
+            };
+            match kill() {
+                Err(refused @ (EngineError::NoContainer(_) | EngineError::Invalid(_))) => {
+                    Err(EngineError::Invalid(format!("cannot kill container: {name}: {refused}")).into())
+                }
+                other => Ok(other.map(|()| Some(name.to_owned()))?),
+            }
         })
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use clap::Args;
 use engine::{
     Engine, EngineError, Status,
-    container::{Container, Health, HealthState},
+    container::{Container, ContainerFilters, Health, HealthState},
 };
 use image::tree::{self, Links, Root};
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::port::addresses;
 use crate::{
     cli::{Globals, Verb},
+    filter::{Filter, pairs},
     output::{
         format::{Fields, Format, Row},
         human::{self, PortMapping},
@@ -35,7 +36,7 @@ pub struct List {
     all: bool,
     /// Filter output based on conditions provided
     #[arg(short, long, value_name = "filter")]
-    filter: Vec<String>,
+    filter: Vec<Filter>,
     /// Format output using a custom template
     #[arg(long)]
     format: Option<String>,
@@ -63,22 +64,19 @@ impl Verb for List {
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let columns = if self.size { WITH_SIZE } else { COLUMNS };
         let format = Format::parse(self.format.as_deref(), columns)?;
-        let filters =
-            self.filter.iter().map(|text| Filter::parse(text)).collect::<anyhow::Result<Vec<_>>>()?;
         let engine = session::open(globals)?;
         engine.sweep()?;
-        let last = if self.latest { 1 } else { self.last };
-        let every_state =
-            self.all || last >= 0 || filters.iter().any(|filter| matches!(filter, Filter::Status(_)));
+        let filters = ContainerFilters::parse(&engine, pairs(&self.filter))?;
+        // None is no limit, as docker has it.
+        let last = if self.latest { 1 } else { self.last.max(0) };
+        let every_state = self.all || last > 0 || filters.are_of_every_state();
         let mut rows = Vec::new();
         for container in engine.containers()? {
-            if last >= 0 && rows.len() as i64 == last {
+            if last > 0 && rows.len() as i64 == last {
                 break;
             }
             let status = container.status()?;
-            if (every_state || status.is_running())
-                && filters.iter().all(|filter| filter.lets(&container, &status))
-            {
+            if (every_state || status.is_running()) && filters.let_through(&container, &status) {
                 rows.push((container, status));
             }
         }
@@ -96,63 +94,6 @@ impl Verb for List {
         }
         print!("{}", format.show(FIELDS, &shown)?);
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// A condition on the containers shown.
-enum Filter {
-    Id(String),
-    Name(String),
-    Label(String),
-    Status(String),
-    Ancestor(String),
-    Network(String),
-    Exited(u8),
-    Health(String),
-}
-
-impl Filter {
-    fn parse(text: &str) -> anyhow::Result<Filter> {
-        let (key, value) = text.split_once('=').ok_or_else(|| {
-            anyhow::anyhow!("invalid argument {text:?} for \"-f, --filter\" flag: invalid filter '{text}'")
-        })?;
-        let value = value.to_owned();
-        Ok(match key {
-            "id" => Filter::Id(value),
-            "name" => Filter::Name(value),
-            "label" => Filter::Label(value),
-            "status" => Filter::Status(value),
-            "ancestor" => Filter::Ancestor(value),
-            "network" => Filter::Network(value),
-            "exited" => Filter::Exited(value.parse()?),
-            "health" => Filter::Health(value),
-            _ => anyhow::bail!("Error response from daemon: invalid filter '{key}'"),
-        })
-    }
-
-    fn lets(&self, container: &Container, status: &Status) -> bool {
-        let config = &container.config;
-        match self {
-            Filter::Id(prefix) => container.id.to_string().starts_with(prefix),
-            Filter::Name(part) => container.name.contains(part.as_str()),
-            Filter::Label(label) => config.labels.iter().any(|(key, value)| match label.split_once('=') {
-                Some((wanted, wanted_value)) => key == wanted && value == wanted_value,
-                None => key == label,
-            }),
-            Filter::Status(word) => status.word() == word,
-            Filter::Ancestor(image) => {
-                config.image == *image
-                    || config.image_id.hex().starts_with(image.as_str())
-                    || config.image.split(':').next() == Some(image)
-            }
-            Filter::Network(name) => config.network.names().contains(&name.as_str()),
-            // One whose state cannot be read has none that anybody could ask for.
-            Filter::Health(word) => {
-                let health = container.health().ok().flatten();
-                health.map_or("none", |health| health.state.word()) == word
-            }
-            Filter::Exited(code) => matches!(status, Status::Exited(ended) if ended.code == *code),
-        }
     }
 }
 
@@ -205,7 +146,7 @@ fn row(
         fields: vec![
             ("ID", json!(if full { id.as_str() } else { human::short_id(&id) })),
             ("Image", json!(image_name(engine, container)?)),
-            ("Command", json!(human::command(&config.arguments().join(" "), full))),
+            ("Command", json!(human::command(&command_line(&config.arguments()), full))),
             ("CreatedAt", json!(human::local_time(container.created))),
             ("RunningFor", json!(human::ago(since(container.created)))),
             ("Status", json!(describe(status, container.health()?.as_ref()))),
@@ -214,23 +155,34 @@ fn row(
             ("Names", json!(&*container.name)),
             ("Labels", json!(labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","))),
             ("Mounts", json!(mounts.join(","))),
+            (
+                "LocalVolumes",
+                json!(config.mounts.iter().filter(|mount| mount.is_volume()).count().to_string()),
+            ),
             ("Networks", json!(config.network.names().join(","))),
+            ("Platform", Value::Null),
             ("Size", json!(size.describe())),
         ],
         labels: Some(labels),
     })
 }
 
+/// A command as one could type it, nearly: words with spaces are in quotes.
+fn command_line(words: &[String]) -> String {
+    let quoted = |word: &String| if word.contains(' ') { format!("'{word}'") } else { word.clone() };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
 /// How much disk a container takes. Nothing, as docker has it, where nobody asked to measure.
 #[derive(Default)]
-struct Size {
+pub struct Size {
     /// What the container itself has written.
-    written: u64,
-    image: u64,
+    pub written: u64,
+    pub image: u64,
 }
 
 impl Size {
-    fn of(engine: &Engine, container: &Container) -> Result<Size, EngineError> {
+    pub fn of(engine: &Engine, container: &Container) -> Result<Size, EngineError> {
         let images = engine.images();
         let image = images.image(&container.manifest)?;
         Ok(Size { written: files_below(&container.directory.join("upper"))?, image: images.size(&image)? })
@@ -319,7 +271,9 @@ const FIELDS: Fields = &[
     ("Names", "NAMES"),
     ("Labels", "LABELS"),
     ("Mounts", "MOUNTS"),
+    ("LocalVolumes", "LOCAL VOLUMES"),
     ("Networks", "NETWORKS"),
+    ("Platform", "PLATFORM"),
     ("Size", "SIZE"),
 ];
 

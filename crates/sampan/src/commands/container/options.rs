@@ -1,17 +1,18 @@
 //! The options that `run` and `create` share, and what they ask of the engine.
 
-use std::{env, fs};
+use std::{env, fs, io};
 
 use clap::Args;
 use engine::{
     EngineError,
     container::{
-        Create, HealthAction, HealthCheck, Limits, LogConfig, Restart, Seccomp, Streams, SwapLimit, Ulimit,
+        Create, HealthAction, HealthCheck, Isolation, LogConfig, Restart, Streams, SwapLimit, Ulimit,
     },
 };
-use types::{Bytes, Port, Publish};
+use types::{InvalidPort, Port, Publish};
 
-use super::{mounts, networks::Networks};
+use super::{isolation::IsolationOptions, limits::LimitOptions, mounts, networks::Networks};
+use crate::usage::number_error;
 
 /// How a container is to be.
 #[derive(Args)]
@@ -25,14 +26,17 @@ pub struct Options {
     /// Drop Linux capabilities
     #[arg(long)]
     cap_drop: Vec<String>,
-    /// Number of CPUs
-    #[arg(long, value_name = "decimal")]
-    cpus: Option<String>,
+    /// Write the container ID to the file
+    #[arg(long, value_name = "string")]
+    pub cidfile: Option<String>,
+    /// Skip image verification
+    #[arg(long, hide = true)]
+    disable_content_trust: bool,
     /// Overwrite the default ENTRYPOINT of the image
     #[arg(long)]
     entrypoint: Option<String>,
     /// Set environment variables
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "list", value_parser = variable)]
     env: Vec<String>,
     /// Read in a file of environment variables
     #[arg(long)]
@@ -71,17 +75,17 @@ pub struct Options {
     #[arg(short, long)]
     pub interactive: bool,
     /// Set meta data on a container
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "list", value_parser = label)]
     label: Vec<String>,
+    /// Read in a line delimited file of labels
+    #[arg(long, value_name = "list")]
+    label_file: Vec<String>,
     /// Logging driver for the container
     #[arg(long, value_name = "string")]
     log_driver: Option<String>,
     /// Log driver options
     #[arg(long, value_name = "list")]
     log_opt: Vec<String>,
-    /// Memory limit
-    #[arg(short, long, value_name = "bytes")]
-    memory: Option<Bytes>,
     /// Attach a filesystem mount to the container
     #[arg(long, value_name = "mount", value_parser = mounts::fields)]
     mount: Vec<mounts::Fields>,
@@ -93,9 +97,6 @@ pub struct Options {
     /// Disable any container-specified HEALTHCHECK
     #[arg(long)]
     no_healthcheck: bool,
-    /// Tune container pids limit (set -1 for unlimited)
-    #[arg(long, value_name = "int")]
-    pids_limit: Option<i64>,
     /// Give extended privileges to this container
     #[arg(long)]
     privileged: bool,
@@ -114,9 +115,9 @@ pub struct Options {
     /// Automatically remove the container and its associated anonymous volumes when it exits
     #[arg(long)]
     pub rm: bool,
-    /// Security Options
-    #[arg(long)]
-    security_opt: Vec<String>,
+    /// Storage driver options for the container
+    #[arg(long, value_name = "list")]
+    storage_opt: Vec<String>,
     /// Signal to stop the container
     #[arg(long)]
     stop_signal: Option<String>,
@@ -147,6 +148,10 @@ pub struct Options {
     /// Working directory inside the container
     #[arg(short, long)]
     workdir: Option<String>,
+    #[command(flatten)]
+    limits: LimitOptions,
+    #[command(flatten)]
+    isolation: IsolationOptions,
 }
 
 /// One of the standard streams.
@@ -187,36 +192,35 @@ impl Options {
         }
         let volumes_from = self.volumes_from.iter().map(|text| mounts::volumes_from(text));
         let volumes_from = volumes_from.collect::<anyhow::Result<Vec<_>>>()?;
-        let mut ulimits = self.ulimit;
-        if !ulimits.iter().any(|limit| limit.name == "nofile") {
-            ulimits.extend(default_file_limit());
+        if self.disable_content_trust {
+            eprintln!("WARNING: --disable-content-trust has no effect: no image is verified by a signature.");
         }
-        let mut no_new_privileges = false;
-        let mut seccomp = Seccomp::Default;
-        for option in &self.security_opt {
-            match option.as_str() {
-                "no-new-privileges" | "no-new-privileges=true" | "no-new-privileges:true" => {
-                    no_new_privileges = true
-                }
-                "no-new-privileges=false" | "no-new-privileges:false" => no_new_privileges = false,
-                "seccomp=unconfined" => seccomp = Seccomp::Unconfined,
-                other => anyhow::bail!("invalid --security-opt: {other:?}"),
-            }
+        if let Some(option) = self.storage_opt.first() {
+            // A limit that is not kept would be worse than none.
+            return Err(EngineError::Invalid(format!(
+                "--storage-opt is supported only for overlay over xfs with 'pquota' mount option: {option}"
+            ))
+            .into());
         }
         let restart = restart(&self.restart)?;
         if self.rm && restart != Restart::No {
             anyhow::bail!("conflicting options: cannot specify both --restart and --rm");
         }
+        let asked = self.isolation.into_request(self.privileged)?;
+        let mut labels = label_files(&self.label_file)?;
+        labels.extend(self.label.iter().map(|label| split(label)));
         let mut publish = Vec::new();
         for text in &self.publish {
-            publish.extend(Publish::parse(text)?);
+            publish.extend(Publish::parse(text).map_err(|error| port_error(&error))?);
         }
         let mut expose = Vec::new();
         for text in &self.expose {
-            expose.extend(Port::parse_range(text)?);
+            let ports = Port::parse_range(text).map_err(|error| expose_error(text, &error))?;
+            expose.extend(ports);
         }
         if let Some(signal) = &self.stop_signal {
-            signal.parse::<types::Signal>()?;
+            let parsed = signal.parse::<types::Signal>();
+            parsed.map_err(|error| EngineError::Invalid(error.to_string()))?;
         }
         Ok(Create {
             name: self.name,
@@ -232,7 +236,7 @@ impl Options {
             stdin_once: self.interactive && attach.input,
             attach,
             log: log_config(self.log_driver, &self.log_opt)?,
-            labels: self.label.iter().map(|label| split(label)).collect(),
+            labels,
             expose,
             publish,
             publish_all: self.publish_all,
@@ -241,21 +245,13 @@ impl Options {
             volume_driver: self.volume_driver.unwrap_or_default(),
             naming: self.networks.naming(),
             networks: self.networks.memberships()?,
-            limits: Limits {
-                memory: self.memory,
-                nano_cpus: self.cpus.as_deref().map(nano_cpus).transpose()?,
-                pids: match self.pids_limit {
-                    None => Some(DEFAULT_PIDS),
-                    Some(limit) => u32::try_from(limit).ok().filter(|limit| *limit > 0),
-                },
-                ..Limits::default()
-            },
-            ulimits,
+            limits: self.limits.into_limits()?,
+            ulimits: self.ulimit,
             cap_add: self.cap_add,
             cap_drop: self.cap_drop,
             privileged: self.privileged,
-            no_new_privileges,
-            seccomp,
+            no_new_privileges: asked.no_new_privileges,
+            seccomp: asked.seccomp,
             read_only: self.read_only,
             init: self.init,
             auto_remove: self.rm,
@@ -265,6 +261,7 @@ impl Options {
             restart,
             health,
             health_on_failure: self.health_on_failure.unwrap_or_default(),
+            isolation: Isolation { id_file: self.cidfile.unwrap_or_default(), ..asked.isolation },
         })
     }
 }
@@ -352,17 +349,26 @@ fn health_action(text: &str) -> Result<HealthAction, String> {
 pub fn environment(files: &[String], flags: Vec<String>) -> anyhow::Result<Vec<String>> {
     let mut entries = Vec::new();
     for file in files {
-        let text = fs::read_to_string(file).map_err(|error| anyhow::anyhow!("open {file}: {error}"))?;
-        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim_start);
-        entries.extend(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned));
+        for line in lines(file)? {
+            let name = line.split('=').next().unwrap_or_default();
+            if name.is_empty() {
+                anyhow::bail!("invalid env file ({file}): no variable name on line '{line}'");
+            }
+            if name.contains(char::is_whitespace) {
+                anyhow::bail!("invalid env file ({file}): variable '{name}' contains whitespaces");
+            }
+            entries.push(line);
+        }
     }
     entries.extend(flags);
     let mut environment = Vec::new();
     for entry in entries {
         match entry.split_once('=') {
-            Some(("", _)) => anyhow::bail!("invalid environment variable: {entry}"),
             Some(_) => environment.push(entry),
-            None => environment.extend(env::var(&entry).ok().map(|value| format!("{entry}={value}"))),
+            // Without a value it only keeps the image's out.
+            None => {
+                environment.push(env::var(&entry).map_or(entry.clone(), |value| format!("{entry}={value}")))
+            }
         }
     }
     Ok(environment)
@@ -385,6 +391,60 @@ fn stream(text: &str) -> Result<Stream, String> {
     }
 }
 
+/// The client of docker begins with a capital where its builder does not.
+fn port_error(error: &InvalidPort) -> anyhow::Error {
+    let text = error.to_string().replace("invalid IP address", "invalid ip address");
+    anyhow::anyhow!("{}{}", text[..1].to_uppercase(), &text[1..])
+}
+
+/// Why docker cannot expose what `text` says.
+fn expose_error(text: &str, error: &InvalidPort) -> anyhow::Error {
+    if !matches!(error, InvalidPort::Container(_)) {
+        return port_error(error);
+    }
+    let numbers = text.split('/').next().unwrap_or_default();
+    let bad = numbers.split('-').find_map(|number| Some((number, number.parse::<u16>().err()?)));
+    let why = match bad {
+        Some((number, error)) => number_error("ParseUint", number, &error),
+        None => error.to_string(),
+    };
+    anyhow::anyhow!("invalid range format for --expose: {text}, error: {why}")
+}
+
+/// `NAME=value`, or a name alone.
+pub fn variable(text: &str) -> Result<String, String> {
+    match text.split('=').next() {
+        None | Some("") => Err(format!("invalid environment variable: {text}")),
+        Some(_) => Ok(text.to_owned()),
+    }
+}
+
+fn label(text: &str) -> Result<String, String> {
+    match text.split('=').next() {
+        None | Some("") => Err(format!("invalid label '{text}': empty name")),
+        Some(_) => Ok(text.to_owned()),
+    }
+}
+
+fn label_files(files: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let mut labels = Vec::new();
+    for file in files {
+        // A name alone means nothing here: there is no environment to take a value from.
+        labels.extend(lines(file)?.iter().filter(|line| line.contains('=')).map(|line| split(line)));
+    }
+    Ok(labels)
+}
+
+/// The lines of a file of variables or labels, without those that are empty or comments.
+fn lines(file: &str) -> anyhow::Result<Vec<String>> {
+    let text = fs::read_to_string(file).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow::anyhow!("open {file}: no such file or directory"),
+        _ => anyhow::anyhow!("open {file}: {error}"),
+    })?;
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim_start);
+    Ok(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
+}
+
 /// `name=soft[:hard]`; -1 is no limit.
 pub fn ulimit(text: &str) -> Result<Ulimit, String> {
     let (name, values) = text.split_once('=').ok_or_else(|| format!("invalid ulimit argument: {text}"))?;
@@ -392,6 +452,11 @@ pub fn ulimit(text: &str) -> Result<Ulimit, String> {
         return Err(format!("invalid ulimit type: {name}"));
     }
     let (soft, hard) = values.split_once(':').unwrap_or((values, values));
+    if hard.contains(':') {
+        return Err(format!(
+            "too many limit value arguments - {values}, can only have up to two, `soft[:hard]`"
+        ));
+    }
     let value = |text: &str| match text {
         "-1" => Ok(u64::MAX),
         text => {
@@ -423,13 +488,6 @@ const ULIMITS: [&str; 15] = [
     "sigpending",
     "stack",
 ];
-
-/// As many files as docker's daemon gives, or as the caller may: raising a hard limit takes a privilege.
-fn default_file_limit() -> Option<Ulimit> {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let most = limit.maximum.unwrap_or(u64::MAX).min(DEFAULT_FILES);
-    Some(Ulimit { name: "nofile".to_owned(), soft: most, hard: most })
-}
 
 /// `no`, `on-failure[:N]`, `always` or `unless-stopped`.
 pub fn restart(text: &str) -> anyhow::Result<Restart> {
@@ -487,8 +545,8 @@ pub fn nano_cpus(text: &str) -> anyhow::Result<u64> {
 }
 
 fn hostname(name: String) -> anyhow::Result<String> {
-    let valid =
-        !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+    // As a line of /etc/hosts has to hold it, and the kernel.
+    let valid = !name.is_empty() && name.len() <= 64 && !name.chars().any(char::is_control);
     if valid { Ok(name) } else { anyhow::bail!("invalid hostname: {name:?}") }
 }
 
@@ -496,11 +554,6 @@ fn split(label: &str) -> (String, String) {
     let (key, value) = label.split_once('=').unwrap_or((label, ""));
     (key.to_owned(), value.to_owned())
 }
-
-/// How many processes a container may have unless told otherwise.
-const DEFAULT_PIDS: u32 = 4096;
-/// How many files a process may have open unless told otherwise.
-const DEFAULT_FILES: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -557,8 +610,6 @@ mod tests {
         assert_eq!((limit.soft, limit.hard), (1024, u64::MAX));
         assert!(ulimit("nofile=2:1").is_err());
         assert!(ulimit("nofile").is_err());
-        assert_eq!(nano_cpus("0.5").expect("valid"), 500_000_000);
-        assert!(nano_cpus("0").is_err());
-        assert!(nano_cpus("lots").is_err());
+        assert!(ulimit("nofile=1:2:3").is_err());
     }
 }

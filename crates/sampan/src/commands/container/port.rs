@@ -4,21 +4,21 @@ use std::{net::IpAddr, process::ExitCode};
 
 use clap::Args;
 use engine::{EngineError, container::Container};
-use types::Publish;
+use types::{Port, Publish};
 
 use crate::{
     cli::{Globals, Verb},
-    session,
+    session, usage,
 };
 
 /// List port mappings or a specific mapping for the container
 #[derive(Args)]
-pub struct Port {
+pub struct Ports {
     container: String,
     private_port: Option<String>,
 }
 
-impl Verb for Port {
+impl Verb for Ports {
     const NAMES: &'static [&'static str] = &["container port", "port"];
     const USAGE: &'static str = "CONTAINER [PRIVATE_PORT[/PROTO]]";
 
@@ -35,10 +35,20 @@ impl Verb for Port {
                 }
             }
             Some(port) => {
-                let port: types::Port = port.parse()?;
-                let mut found = published.iter().filter(|publish| publish.container == port).peekable();
+                let (number, protocol) = port.split_once('/').unwrap_or((&port, "tcp"));
+                let number: u16 = number.parse().map_err(|error| {
+                    anyhow::anyhow!(
+                        "Error: invalid port ({number}): {}",
+                        usage::number_error("ParseUint", number, &error)
+                    )
+                })?;
+                let is_meant = |publish: &&Publish| {
+                    let Port { number: own, protocol: owns } = publish.container;
+                    own == number && owns.as_str() == protocol
+                };
+                let mut found = published.iter().filter(is_meant).peekable();
                 if found.peek().is_none() {
-                    return Err(EngineError::NotPublished { port, container: self.container }.into());
+                    anyhow::bail!("Error: No public port '{port}' published for {}", self.container);
                 }
                 found.flat_map(addresses).for_each(|address| println!("{address}"));
             }

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use engine::container::{Attach, Grace};
-use types::Signal;
 
+use super::stop::signal_for;
 use crate::{
     cli::{Globals, Verb},
     report, session,
@@ -29,10 +29,10 @@ impl Verb for Restart {
     const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let signal = self.signal.map(|signal| signal.parse::<Signal>()).transpose()?;
         let engine = session::open(globals)?;
         report::for_each(&self.containers, |name| {
             let container = engine.container(name)?;
+            let signal = signal_for(&container, self.signal.as_deref())?;
             engine.stop(&container, self.timeout.map(Grace::from_seconds), signal)?;
             if let Some(lock) = engine.lock_to_start(&container)? {
                 engine.start(&container, lock, Attach::Detached)?;

@@ -20,6 +20,9 @@ pub struct Remove {
     /// Force the removal of a running container (uses SIGKILL)
     #[arg(short, long)]
     force: bool,
+    /// Remove the specified link
+    #[arg(short, long)]
+    link: bool,
     /// Remove anonymous volumes associated with the container
     #[arg(short, long)]
     volumes: bool,
@@ -43,10 +46,19 @@ impl Verb for Remove {
                 planned.extend(engine.would_remove(&engine.container(name)?, force, volumes)?);
                 return Ok(None);
             }
-            match engine.container(name) {
-                Err(EngineError::NoContainer(_)) if self.force => return Ok(None),
-                container => engine.remove(&container?, force, volumes)?,
+            let container = match engine.container(name) {
+                Err(error @ EngineError::NoContainer(_)) if self.force && !self.link => {
+                    // What is to be gone is gone: said, but no failure.
+                    report::failure(&error.into());
+                    return Ok(None);
+                }
+                container => container?,
+            };
+            if self.link {
+                let why = "cannot remove the default link name of the container";
+                return Err(EngineError::Invalid(format!("Conflict, {why}")).into());
             }
+            engine.remove(&container, force, volumes)?;
             Ok(Some(name.to_owned()))
         })?;
         self.removing.finish(&engine, &planned)?;

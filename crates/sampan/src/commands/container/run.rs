@@ -50,10 +50,9 @@ impl Verb for Run {
             return Ok(ExitCode::FAILURE);
         }
         if self.detach && !self.options.attach.is_empty() {
-            let conflict = anyhow::anyhow!("conflicting options: cannot specify both --attach and --detach");
-            return Ok(report::run_failure(&conflict, "run"));
+            anyhow::bail!("conflicting options: cannot specify both --attach and --detach");
         }
-        Ok(self.create_and_start(globals).unwrap_or_else(|error| report::run_failure(&error, "run")))
+        Ok(self.create_and_start(globals).unwrap_or_else(|error| report::run_failure(&error)))
     }
 }
 

@@ -35,13 +35,21 @@ impl Verb for Start {
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let engine = session::open(globals)?;
         if !self.attach && !self.interactive {
-            return report::for_each(&self.containers, |name| {
-                let container = engine.container(name)?;
-                if let Some(lock) = engine.lock_to_start(&container)? {
-                    engine.start(&container, lock, Attach::Detached)?;
-                }
-                Ok(Some(name.to_owned()))
-            });
+            let mut failed = Vec::new();
+            let code = report::for_each(&self.containers, |name| {
+                let start = || -> anyhow::Result<Option<String>> {
+                    let container = engine.container(name)?;
+                    if let Some(lock) = engine.lock_to_start(&container)? {
+                        engine.start(&container, lock, Attach::Detached)?;
+                    }
+                    Ok(Some(name.to_owned()))
+                };
+                start().inspect_err(|_| failed.push(name.to_owned()))
+            })?;
+            if !failed.is_empty() {
+                eprintln!("Error: failed to start containers: {}", failed.join(", "));
+            }
+            return Ok(code);
         }
         let [name] = self.containers.as_slice() else {
             anyhow::bail!("you cannot start and attach multiple containers at once");

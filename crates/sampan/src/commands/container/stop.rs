@@ -3,8 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use engine::container::Grace;
-use types::Signal;
+use engine::{
+    EngineError,
+    container::{Container, Grace},
+};
+use types::{InvalidSignal, Signal};
 
 use crate::{
     cli::{Globals, Verb},
@@ -29,11 +32,23 @@ impl Verb for Stop {
     const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let signal = self.signal.map(|signal| signal.parse::<Signal>()).transpose()?;
         let engine = session::open(globals)?;
         report::for_each(&self.containers, |name| {
-            engine.stop(&engine.container(name)?, self.timeout.map(Grace::from_seconds), signal)?;
+            let container = engine.container(name)?;
+            let signal = signal_for(&container, self.signal.as_deref())?;
+            engine.stop(&container, self.timeout.map(Grace::from_seconds), signal)?;
             Ok(Some(name.to_owned()))
         })
+    }
+}
+
+/// The signal that stops a container. One that does not run gets none, so that nobody minds what it is.
+pub fn signal_for(container: &Container, signal: Option<&str>) -> Result<Option<Signal>, EngineError> {
+    match signal {
+        Some(signal) if container.status()?.is_running() => {
+            let parsed = signal.parse::<Signal>();
+            parsed.map(Some).map_err(|error: InvalidSignal| EngineError::Invalid(error.to_string()))
+        }
+        _ => Ok(None),
     }
 }

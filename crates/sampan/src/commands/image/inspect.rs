@@ -73,13 +73,13 @@ pub fn describe(engine: &Engine, reference: &str) -> Result<Value, EngineError> 
         "Created": config.created,
         "DockerVersion": "",
         "Author": config.author,
-        "Config": config.config,
         "Architecture": config.architecture,
         "Os": config.os,
         "Size": row.size,
         "GraphDriver": { "Data": null, "Name": "overlay2" },
         "RootFS": { "Type": "layers", "Layers": config.rootfs.diff_ids },
         "Metadata": { "LastTagTime": "0001-01-01T00:00:00Z" },
+        "Config": config.config,
     }))
 }
 

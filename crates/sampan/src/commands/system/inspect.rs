@@ -19,7 +19,10 @@ pub struct Inspect {
     /// Format output using a custom template
     #[arg(short, long)]
     format: Option<String>,
-    /// Return JSON for specified type
+    /// Display total file sizes if the type is container
+    #[arg(short, long)]
+    size: bool,
+    /// Only inspect objects of the given type
     #[arg(long = "type", value_name = "string")]
     kind: Option<String>,
     #[arg(required = true)]
@@ -34,7 +37,7 @@ impl Verb for Inspect {
         let engine = session::open(globals)?;
         type Describe = fn(&engine::Engine, &str) -> Result<Value, EngineError>;
         let kinds: [(&str, Describe); 4] = [
-            ("container", |engine, name| container::inspect::describe(engine, &engine.container(name)?)),
+            ("container", if self.size { sized_container } else { any_container }),
             ("image", image::inspect::describe),
             ("network", network::inspect::describe),
             ("volume", volume::inspect::describe),
@@ -42,7 +45,10 @@ impl Verb for Inspect {
         if let Some(kind) = &self.kind
             && !kinds.iter().any(|(known, _)| known == kind)
         {
-            anyhow::bail!("{kind:?} is not a valid value for --type");
+            anyhow::bail!(
+                "unknown type: {kind:?}: must be one of \"config\", \"container\", \"image\", \"network\", \"node\", \
+                 \"plugin\", \"secret\", \"service\", \"task\", \"volume\""
+            );
         }
         show(self.format.as_deref(), &self.names, |name| {
             for (kind, describe) in &kinds {
@@ -50,6 +56,7 @@ impl Verb for Inspect {
                     continue;
                 }
                 match describe(&engine, name) {
+                    other if self.kind.is_some() => return Ok(Some(other?)),
                     Err(
                         EngineError::NoContainer(_)
                         | EngineError::NoImage(_)
@@ -64,6 +71,14 @@ impl Verb for Inspect {
             Ok(None)
         })
     }
+}
+
+fn any_container(engine: &engine::Engine, name: &str) -> Result<Value, EngineError> {
+    container::inspect::describe(engine, &engine.container(name)?)
+}
+
+fn sized_container(engine: &engine::Engine, name: &str) -> Result<Value, EngineError> {
+    container::inspect::describe_with_size(engine, &engine.container(name)?)
 }
 
 /// Prints what `describe` says of each of `names`, then what is not there.
@@ -88,7 +103,15 @@ pub fn show(
             Err(error) => failures.push(error),
         }
     }
-    print!("{}", view.show(&found)?);
+    match view.show(&found) {
+        // A template that printed nothing leaves an empty line.
+        Ok(text) if text.is_empty() => println!(),
+        Ok(text) => print!("{text}"),
+        Err(error) => {
+            println!();
+            return Err(error);
+        }
+    }
     for failure in &failures {
         report::failure(failure);
     }

@@ -1,10 +1,12 @@
 //! The functions that docker gives to templates, beside those of Go.
 
+use std::{cell::RefCell, collections::HashMap};
+
 use gtmpl_ng::{Func, FuncError, NumberKind, Value};
 use serde_json::Value as Json;
 
 use super::Subject;
-use crate::output::json::escape_html;
+use crate::output::json::{escape_html, is_omitted};
 
 /// What templates about `subject` may call.
 pub fn functions(subject: Subject) -> Vec<(&'static str, Func)> {
@@ -160,7 +162,20 @@ fn wrong_arguments(function: &str) -> FuncError {
     FuncError::Generic(format!("wrong number or type of arguments for {function}"))
 }
 
-/// The JSON of a template's value, with sorted keys as Go prints a map.
+thread_local! {
+    /// For the names of a struct's fields, sorted, their order in it: values of templates do not keep that.
+    static ORDERS: RefCell<HashMap<Vec<String>, Vec<String>>> = RefCell::default();
+}
+
+/// Has `json` print objects with these fields in this order.
+pub fn remember_order<'a>(fields: impl Iterator<Item = &'a String>) {
+    let order: Vec<String> = fields.cloned().collect();
+    let mut sorted = order.clone();
+    sorted.sort();
+    ORDERS.with_borrow_mut(|orders| orders.insert(sorted, order));
+}
+
+/// The JSON of a template's value, with a struct's fields in their order and other keys sorted, as Go prints them.
 fn to_json(value: &Value) -> Json {
     match value {
         Value::NoValue | Value::Nil | Value::Function(_) => Json::Null,
@@ -173,9 +188,13 @@ fn to_json(value: &Value) -> Json {
         },
         Value::Array(items) => items.iter().map(to_json).collect(),
         Value::Object(fields) | Value::Map(fields) => {
-            let mut sorted: Vec<_> = fields.iter().collect();
-            sorted.sort_by_key(|(key, _)| *key);
-            sorted.into_iter().map(|(key, value)| (key.clone(), to_json(value))).collect()
+            let mut keys: Vec<String> = fields.keys().cloned().collect();
+            keys.sort();
+            let known = ORDERS.with_borrow(|orders| orders.get(&keys).cloned());
+            let keys = known.unwrap_or(keys).into_iter();
+            let all = keys.filter_map(|key| fields.get(&key).map(|value| (key, to_json(value))));
+            let is_struct = matches!(value, Value::Object(_));
+            all.filter(|(key, value)| !(is_struct && is_omitted(key, value))).collect()
         }
     }
 }
