@@ -11,7 +11,7 @@ SUDO       := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env)
 # Where base images are kept, named here so that sudo does not change it.
 export SAMPAN_IMAGES ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sampan/images
 
-.PHONY: help build install setup images demo test fuzz lint bench clean
+.PHONY: help build install setup images demo test fuzz lint bench man clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -53,6 +53,9 @@ lint: ## Check format, lints, and arrows between crates
 
 bench: build ## Measure what people wait for
 	bench/run
+
+man: build ## Write the manual pages to target/man
+	$(SAMPAN) system man $(TARGET_DIR)/man
 
 clean: ## Remove what was built; base images stay
 	$(CARGO) clean

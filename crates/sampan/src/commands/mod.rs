@@ -39,7 +39,7 @@ pub const ALL: &[Command] = &[
     Command::of::<container::top::Top>(),
     Command::of::<container::stats::Stats>(),
     Command::of::<container::prune::Prune>(),
-    Command::of::<container::port::Port>(),
+    Command::of::<container::port::Ports>(),
     Command::of::<container::inspect::Inspect>(),
     Command::of::<image::build::Build>(),
     Command::of::<image::pull::Pull>(),
@@ -98,4 +98,6 @@ pub const ALL: &[Command] = &[
     Command::of::<system::info::Info>(),
     Command::of::<system::df::DiskUsage>(),
     Command::of::<system::events::Events>(),
+    Command::of::<system::completion::Completion>(),
+    Command::of::<system::completion::Man>(),
 ];

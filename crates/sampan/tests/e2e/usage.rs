@@ -55,3 +55,36 @@ fn hints_can_be_switched_off() {
     let outcome = sandbox.start(command).finish().fails(125);
     assert!(!outcome.stderr.contains("hint"), "{outcome}");
 }
+
+#[test]
+fn shells_and_manuals_know_all_commands() {
+    let Some(sandbox) = Sandbox::empty(PROGRAM) else { return };
+    for (shell, part) in [("bash", "complete -F"), ("zsh", "#compdef sampan"), ("fish", "complete -c sampan")]
+    {
+        sandbox.sampan(["completion", shell]).ok().says(part).says("cgroup-parent");
+    }
+    sandbox.sampan(["completion", "nosuch"]).fails(1);
+    let directory = sandbox.directory().join("man");
+    sandbox.sampan(["system", "man", directory.to_str().unwrap()]).ok().prints("");
+    let page = std::fs::read_to_string(directory.join("sampan-container-run.1")).unwrap();
+    assert!(page.contains("Create and run a new container"), "{page}");
+    assert!(directory.join("sampan-ps.1").exists());
+}
+
+#[test]
+fn version_and_info_answer_templates_and_json() {
+    let Some(sandbox) = crate::sandbox() else { return };
+    let version = env!("CARGO_PKG_VERSION");
+    for template in ["{{.Client.Version}}", "{{.Server.Version}}"] {
+        sandbox.sampan(["version", "--format", template]).ok().prints(&format!("{version}\n"));
+    }
+    sandbox.sampan(["create", "busybox"]).ok();
+    sandbox
+        .sampan(["info", "-f", "{{.Containers}} {{.ContainersStopped}} {{.Images}}"])
+        .ok()
+        .prints("1 1 1\n");
+    let info = sandbox.sampan(["system", "info", "--format", "json"]).ok();
+    let info: serde_json::Value = serde_json::from_str(info.word()).unwrap();
+    assert_eq!(info["OSType"], "linux");
+    sandbox.sampan(["info"]).ok().says("Storage Driver: overlay2").says("\n Containers: 1\n  Running: 0\n");
+}

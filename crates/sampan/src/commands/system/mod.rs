@@ -1,5 +1,6 @@
 //! Commands about the engine as a whole.
 
+pub mod completion;
 pub mod df;
 pub mod events;
 pub mod info;

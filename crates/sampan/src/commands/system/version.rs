@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     cli::{Globals, Verb},
@@ -23,14 +23,10 @@ impl Verb for Version {
     const USAGE: &'static str = "[OPTIONS]";
 
     fn run(self, _: &Globals) -> anyhow::Result<ExitCode> {
-        let (version, platform) = (env!("CARGO_PKG_VERSION"), types::Platform::host());
+        let platform = types::Platform::host();
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         if let Some(format) = &self.format {
-            // Client and server are one program here; templates for docker name them both.
-            let side = json!({
-                "Version": version, "Os": platform.os, "Arch": platform.architecture, "KernelVersion": kernel,
-            });
-            let both = json!({ "Client": side, "Server": side });
+            let both = describe(&platform, &kernel);
             let shown = match format.as_str() {
                 "json" => both.to_string() + "\n",
                 template => View::parse(Some(template))?.show(&[both])?,
@@ -38,10 +34,63 @@ impl Verb for Version {
             print!("{shown}");
             return Ok(ExitCode::SUCCESS);
         }
-        println!("sampan:");
-        println!(" Version:           {version}");
+        // Client and server are one program here; scripts look for either.
+        println!("Client:");
+        println!(" Version:           {VERSION}");
+        println!(" API version:       {API}");
         println!(" OS/Arch:           {platform}");
-        println!(" Kernel:            {kernel}");
+        println!(" Context:           default");
+        println!("\nServer:\n Engine:");
+        println!("  Version:          {VERSION}");
+        println!("  API version:      {API} (minimum version {OLDEST_API})");
+        println!("  OS/Arch:          {platform}");
+        println!("  Kernel:           {kernel}");
+        println!("  Experimental:     false");
         Ok(ExitCode::SUCCESS)
     }
 }
+
+/// Both sides, as docker's API describes them.
+fn describe(platform: &types::Platform, kernel: &str) -> Value {
+    json!({
+        "Client": {
+            "Version": VERSION,
+            "ApiVersion": API,
+            "DefaultAPIVersion": API,
+            "GitCommit": "",
+            "GoVersion": "",
+            "Os": platform.os,
+            "Arch": platform.architecture,
+            "BuildTime": "",
+            "Context": "default",
+        },
+        "Server": {
+            "Platform": { "Name": "sampan" },
+            "Components": [{
+                "Name": "Engine",
+                "Version": VERSION,
+                "Details": {
+                    "ApiVersion": API,
+                    "Arch": platform.architecture,
+                    "KernelVersion": kernel,
+                    "MinAPIVersion": OLDEST_API,
+                    "Os": platform.os,
+                },
+            }],
+            "Version": VERSION,
+            "ApiVersion": API,
+            "MinAPIVersion": OLDEST_API,
+            "GitCommit": "",
+            "GoVersion": "",
+            "Os": platform.os,
+            "Arch": platform.architecture,
+            "KernelVersion": kernel,
+            "BuildTime": "",
+        },
+    })
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version of docker's API whose words are spoken, and the oldest whose are understood.
+const API: &str = "1.51";
+const OLDEST_API: &str = "1.24";
