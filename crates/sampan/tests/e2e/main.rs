@@ -13,6 +13,7 @@ mod build_shown;
 mod build_travel;
 mod build_verify;
 mod builds;
+mod cases;
 mod container_prune;
 mod copy;
 mod cp;
