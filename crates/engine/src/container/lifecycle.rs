@@ -86,15 +86,19 @@ impl Engine {
         let stop_signal = container.config.stop_signal.as_deref().and_then(|name| name.parse().ok());
         // As docker has it: where no signal is known for stopping, any may be meant to.
         let ends = signal == Signal::KILL || stop_signal.is_none_or(|stop_signal| signal == stop_signal);
-        if ends && container.status()?.is_running() {
+        let ran = container.status()?.is_running();
+        if ends && ran {
             mark_stopped(container)?;
         }
         let status = container.status()?;
         if let Status::Restarting(_) = status {
             return if ends { wait_until_settled(container) } else { Ok(()) };
         }
-        let started = status.started().ok_or_else(not_running)?;
-        let process = started.process()?.ok_or_else(not_running)?;
+        let process = status.started().map(|started| started.process()).transpose()?.flatten();
+        let Some(process) = process else {
+            // One that ran has just ended by itself, which is what was wanted.
+            return if ends && ran { wait_until_settled(container) } else { Err(not_running()) };
+        };
         self.note_signal(container, signal);
         if signal == Signal::KILL {
             // Nothing can keep it from ending; whoever asks next should find it ended.

@@ -177,11 +177,11 @@ impl Reader {
             let skip = std::mem::replace(&mut skip, Skip::Nothing);
             if is_compressed {
                 let mut reader = inflate(file);
-                if let Skip::Entries(count) = skip {
+                if let Skip::Lines(mut count) = skip {
                     let mut line = Vec::new();
-                    for _ in 0..count {
+                    while count > 0 && reader.read_until(b'\n', &mut line)? > 0 {
+                        count -= usize::from(ends_a_line(&line));
                         line.clear();
-                        reader.read_until(b'\n', &mut line)?;
                     }
                 }
                 if self.read_from(&mut reader, &mut partial, take)? == Position::Past {
@@ -293,33 +293,30 @@ fn inflate(file: File) -> BufReader<MultiGzDecoder<BufReader<File>>> {
 enum Skip {
     Nothing,
     Bytes(u64),
-    Entries(usize),
+    Lines(usize),
 }
 
-/// Where the last `most` entries of `files` begin: the file's index, and what to skip of it.
+/// Where the last `most` lines of `files` begin: the file's index, and what to skip of it.
 fn tail(files: &[LogFile], most: usize) -> io::Result<(usize, Skip)> {
     let mut left = most;
     for (index, LogFile { file, is_compressed, .. }) in files.iter().enumerate().rev() {
         if *is_compressed {
             let mut file = file.try_clone()?;
             let mut reader = inflate(file.try_clone()?);
-            let mut buffer = vec![0; BUFFER];
-            let mut count = 0;
-            loop {
-                let length = reader.read(&mut buffer)?;
-                if length == 0 {
-                    break;
-                }
-                count += memchr::memchr_iter(b'\n', &buffer[..length]).count();
+            let (mut count, mut line) = (0, Vec::new());
+            while reader.read_until(b'\n', &mut line)? > 0 {
+                count += usize::from(ends_a_line(&line));
+                line.clear();
             }
             // The two are one file with one place in it.
             file.rewind()?;
             if count >= left {
-                return Ok((index, Skip::Entries(count - left)));
+                return Ok((index, Skip::Lines(count - left)));
             }
             left -= count;
         } else {
-            match last_lines(file, left)? {
+            let is_newest = index + 1 == files.len();
+            match last_lines(file, left, is_newest)? {
                 Ok(start) => return Ok((index, Skip::Bytes(start))),
                 Err(count) => left -= count,
             }
@@ -328,28 +325,50 @@ fn tail(files: &[LogFile], most: usize) -> io::Result<(usize, Skip)> {
     Ok((0, Skip::Nothing))
 }
 
-/// Where the last `most` lines of a file begin, or how many it has if those are fewer.
-fn last_lines(file: &File, most: usize) -> io::Result<Result<u64, usize>> {
-    let mut end = file.metadata()?.len();
+/// Where the last `most` lines of a file begin, or how many it has if those are fewer. A line that was said in several
+/// pieces has an entry for each, and is one line.
+fn last_lines(file: &File, most: usize, is_newest: bool) -> io::Result<Result<u64, usize>> {
+    let length = file.metadata()?.len();
     if most == 0 {
-        return Ok(Ok(end));
+        return Ok(Ok(length));
     }
     let mut buffer = vec![0; BUFFER];
     let mut count = 0;
+    // Where the entry ends whose beginning is looked for.
+    let mut entry_end = None;
+    let mut end = length;
     while end > 0 {
-        let length = end.min(BUFFER as u64) as usize;
-        let start = end - length as u64;
-        file.read_exact_at(&mut buffer[..length], start)?;
-        for at in memchr::memrchr_iter(b'\n', &buffer[..length]) {
-            // The end of the line before those.
-            if count == most {
-                return Ok(Ok(start + at as u64 + 1));
+        let size = end.min(BUFFER as u64) as usize;
+        let start = end - size as u64;
+        file.read_exact_at(&mut buffer[..size], start)?;
+        let beginnings = memchr::memrchr_iter(b'\n', &buffer[..size]).map(|at| start + at as u64 + 1);
+        for beginning in beginnings.chain((start == 0).then_some(0)) {
+            let Some(entry_end) = entry_end.replace(beginning) else { continue };
+            let line = match buffer[..size].get((beginning - start) as usize..(entry_end - start) as usize) {
+                Some(line) => Cow::Borrowed(line),
+                None => {
+                    let mut line = vec![0; (entry_end - beginning) as usize];
+                    file.read_exact_at(&mut line, beginning)?;
+                    Cow::Owned(line)
+                }
+            };
+            // What is said last is a line even if it is not at its end yet.
+            let is_last = is_newest && entry_end == length;
+            if is_last || ends_a_line(&line) {
+                if count == most {
+                    return Ok(Ok(entry_end));
+                }
+                count += 1;
             }
-            count += 1;
         }
         end = start;
     }
     Ok(if count >= most { Ok(0) } else { Err(count) })
+}
+
+/// Whether an entry is a line or the last piece of one. What is torn stands for itself.
+fn ends_a_line(entry: &[u8]) -> bool {
+    Entry::parse(entry).is_none_or(|entry| entry.content.ends_with(b"\n"))
 }
 
 /// How much is read at once.
@@ -403,6 +422,26 @@ mod tests {
         heard.extend(collect(&mut reader));
         let all: Vec<_> = (0..200).map(|number: u32| number.to_string()).collect();
         assert_eq!(heard, all);
+    }
+
+    #[test]
+    fn a_line_in_pieces_is_one_of_the_last_lines() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let path = directory.path().join("log");
+        let limits = Limits { file_bytes: 200, files: 5, compress: false };
+        let mut log = Writer::new(directory.path(), Format::Lines, limits);
+        for piece in ["a\nb", "b", "b\nc\nd", "d\n", "e"] {
+            log.append(Stream::Stdout, piece.as_bytes()).expect("written");
+        }
+        for _ in 0..2 {
+            let last = ["", "e", "dde", "cdde", "bbbcdde", "abbbcdde", "abbbcdde"];
+            for (most, expected) in last.into_iter().enumerate() {
+                let selection = Selection { tail: Some(most), ..Selection::default() };
+                let said = collect(&mut Reader::new(path.clone(), selection)).concat();
+                assert_eq!(said, expected, "the last {most}");
+            }
+            super::super::compress(&path).expect("compressed");
+        }
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn what_cannot_be_done_while_it_stands_still_is_said_as_docker_says_it() {
     sandbox.sampan(["unpause", "still"]).ok();
     fails(&["unpause", "still"], &format!("Container {id} is not paused"));
     sandbox.sampan(["kill", "still"]).ok();
-    fails(&["pause", "still"], &format!("Container {id} is not running"));
+    fails(&["pause", "still"], &format!("container {id} is not running"));
     fails(&["pause", "nosuch"], "No such container: nosuch");
     sandbox.sampan(["pause"]).fails(1).complains("requires at least 1 argument");
 }
