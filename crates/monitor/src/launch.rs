@@ -57,19 +57,15 @@ pub enum LaunchError {
 pub fn launch(order: &Order, bundle: &Path, lock: Lock, gifts: Gifts<'_>) -> Result<Running, LaunchError> {
     let (ours, theirs) = Channel::pair()?;
     order.store(bundle)?;
-    spawn(theirs)?;
+    // All that the monitor is told lies there before it begins: there is no output then that we miss, however late we are.
     let mut descriptors = vec![lock.as_fd()];
     descriptors.extend(gifts.confidential);
     ours.send(bundle.as_os_str().as_bytes(), &descriptors)?;
     drop(lock);
-    // Already now: there is no output then that we miss.
     if let Some(part) = gifts.part {
-        match Request::attach(part, &ours) {
-            // It has failed already, and has said why.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-            sent => sent?,
-        }
+        Request::attach(part, &ours)?;
     }
+    spawn(theirs)?;
     let mut running = Running { publish: Vec::new(), input: None, channel: ours };
     match running.report()? {
         (Report::Started { publish }, _) => running.publish = publish,
