@@ -391,8 +391,13 @@ pub fn directories(store: &Store, layers: &[Layer]) -> Result<Vec<PathBuf>, Buil
 
 /// Whether the disk has so little left that nothing is to be kept on it only because it might be looked at.
 fn is_scarce(path: &Path) -> bool {
-    rustix::fs::statvfs(path).is_ok_and(|disk| disk.f_bavail < disk.f_blocks / 10)
+    let bytes = |disk: &rustix::fs::StatVfs, blocks: u64| blocks.saturating_mul(disk.f_frsize);
+    rustix::fs::statvfs(path)
+        .is_ok_and(|disk| bytes(&disk, disk.f_bavail) < (bytes(&disk, disk.f_blocks) / 10).min(SCARCE))
 }
+
+/// Bytes that are not scarce on any disk.
+const SCARCE: u64 = 5 << 30;
 
 /// WORKDIR: the directory, unless something is there.
 fn make_directory(

@@ -64,7 +64,7 @@ fn directories_volumes_and_memory_are_mounted_by_their_fields() {
 fn what_a_mount_needs_and_is_not_there_is_an_error() {
     let Some(sandbox) = sandbox() else { return };
     let refused = |mount: &str, code: i32, why: &str| {
-        drop(sandbox.sampan(["create", "--mount", mount, "busybox"]).fails(code).complains(why));
+        drop(sandbox.sampan(["run", "--mount", mount, "busybox"]).fails(code).complains(why));
     };
     refused(
         "type=bind,src=/no/such,dst=/x",
