@@ -34,7 +34,7 @@ fn what_does_not_run_has_no_processes() {
     sandbox
         .sampan(["top", "one"])
         .fails(1)
-        .complains(&format!("Error response from daemon: Container {id} is not running\n"));
+        .complains(&format!("Error response from daemon: container {id} is not running\n"));
     sandbox.sampan(["top", "nosuch"]).fails(1).complains("No such container: nosuch");
     sandbox.sampan(["start", "one"]).ok();
 }

@@ -66,7 +66,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         &["--cpuset-cpus", "4000", "--pids-limit", "3"],
         "Error response from daemon: Cannot update container ",
     );
-    let template = "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}";
-    assert_eq!(inspect(&sandbox, "one", template), "67108864 <nil>");
+    let template = "{{.HostConfig.Memory}} {{json .HostConfig.PidsLimit}}";
+    assert_eq!(inspect(&sandbox, "one", template), "67108864 null");
     sandbox.sampan(["update", "--pids-limit", "5", "nosuch"]).fails(1).complains("No such container: nosuch");
 }
