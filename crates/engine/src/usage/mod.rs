@@ -71,8 +71,13 @@ impl Engine {
         let mut measure = Measure::default();
         let mut items = Vec::new();
         for container in self.containers()? {
+            let status = match container.status() {
+                // It was removed after it had been listed.
+                Err(EngineError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+                status => status?,
+            };
             items.push(ContainerUsage {
-                is_running: container.status()?.is_running(),
+                is_running: status.is_running(),
                 volumes: container.config.mounts.iter().filter(|mount| mount.is_volume()).count(),
                 size: measure.tree(&container.directory)?,
                 container,
