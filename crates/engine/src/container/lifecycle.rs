@@ -257,7 +257,11 @@ fn clear(directory: &Path) -> io::Result<()> {
         if entry.file_type()?.is_dir() {
             crate::remove_tree(&entry.path())?;
         } else if entry.file_name() != Lock::FILE {
-            fs::remove_file(entry.path())?;
+            match fs::remove_file(entry.path()) {
+                // A file of the log that was being compressed is another one now.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
     }
     Ok(())
