@@ -122,6 +122,11 @@ pub enum EngineError {
     RelativeMount(String),
     #[error("invalid {list}: unknown capability: {name:?}")]
     UnknownCapability { list: &'static str, name: String },
+    /// A container's log cannot be kept in the way that was asked for.
+    #[error("{why}")]
+    LogOption { why: String, hint: Option<String> },
+    #[error("failed to create task for container: failed to initialize logging driver: {0}")]
+    LogDriver(String),
     #[error("conflicting options: {0}")]
     Conflict(String),
     #[error("{0}")]
@@ -183,7 +188,13 @@ impl EngineError {
         match self {
             EngineError::Start(failure) => failure.kind.exit_code(),
             // docker tells by the words.
-            EngineError::Invalid(text) if text.contains("no such file or directory") => 127,
+            EngineError::Invalid(text)
+            | EngineError::LogOption { why: text, .. }
+            | EngineError::LogDriver(text)
+                if text.contains("no such file or directory") =>
+            {
+                127
+            }
             _ => 125,
         }
     }
@@ -219,6 +230,10 @@ impl EngineError {
                 Some(format!("`sampan rm {}` removes what uses it", users.join(" ")))
             }
             EngineError::NotInTrash(_) => Some("`sampan trash ls` lists what is there".into()),
+            EngineError::LogOption { hint, .. } => hint.clone(),
+            EngineError::LogDriver(_) => {
+                Some("`sampan run --log-driver local` keeps the log in files of this machine".into())
+            }
             EngineError::NoVolume(_) => Some("`sampan volume ls` lists what is here".into()),
             EngineError::VolumeNotEmpty(name) => {
                 Some(format!("`sampan volume import --force {name} …` replaces what it holds"))
@@ -253,7 +268,7 @@ impl EngineError {
 }
 
 /// The kernel's words for an error as other programs print them: without a capital, and without a number.
-fn plain(error: &io::Error) -> String {
+pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or_default();
     let mut letters = words.chars();

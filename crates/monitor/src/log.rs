@@ -12,22 +12,38 @@
 //! the second, as with docker, a line is written when it is whole or has 16 KiB, and what is no UTF-8 is lost.
 //!
 //! `log` is the newest file, `log.1` the one before, and so on; `log.1.gz` if it was compressed since.
+//!
+//! What is wanted elsewhere, or may be lost rather than have the container wait, is taken there by another process.
 
+mod aside;
+mod carrier;
 mod compress;
+mod connection;
+mod journald;
+mod message;
 mod read;
+mod syslog;
 
 use std::{
     fs::{self, File},
     io::{self, Write},
+    os::fd::BorrowedFd,
     path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
+use rustix::event::PollFd;
 
+use self::{aside::Aside, message::Assembly};
 pub use self::{
+    aside::{Destination, Errand, PATIENCE},
+    carrier::{CARRIER_ROLE, carry},
     compress::{COMPRESSION_ROLE, compress, detach_and_compress},
+    journald::{Journald, is_there as journald_is_there},
     read::{Entry, Position, Reader, Selection},
+    syslog::{Address, Syslog, Words},
 };
+use crate::order::Order;
 
 /// One of a process's two outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,9 +108,64 @@ impl Format {
     }
 }
 
-/// Writes the log of one container.
+/// Keeps what one container says.
 #[derive(Debug)]
-pub struct Writer {
+pub struct Log {
+    files: Writer,
+    aside: Option<Aside>,
+}
+
+impl Log {
+    /// Goes on with the log of the container in `bundle`, as its order says.
+    pub(crate) fn open(bundle: &Path, order: &Order) -> io::Result<Log> {
+        let aside = order.errand.as_ref().map(|errand| Aside::start(bundle, errand)).transpose()?;
+        let format = match &order.errand {
+            Some(Errand { destination: Destination::Files, .. }) => Format::None,
+            _ => order.log_format.clone(),
+        };
+        Ok(Log { files: Writer::new(bundle, format, order.log), aside })
+    }
+
+    /// Adds what `stream` said just now.
+    pub fn append(&mut self, stream: Stream, output: &[u8]) {
+        let now = Timestamp::now();
+        // A full disk costs entries, never the container: there is nobody to tell and nothing to undo.
+        let _ = self.files.append(now, stream, output);
+        if let Some(aside) = &mut self.aside {
+            aside.append(now, stream, output);
+        }
+    }
+
+    /// Whether nothing more should be read of the container's output until there is room for it.
+    pub fn is_behind(&self) -> bool {
+        self.aside.as_ref().is_some_and(Aside::is_behind)
+    }
+
+    /// What becomes writable when there is room for what is kept in memory.
+    pub fn behind(&self) -> Option<BorrowedFd<'_>> {
+        self.aside.as_ref()?.behind()
+    }
+
+    /// Uses the room that there is. After [`Log::end`], whether all that was said is where it is wanted.
+    pub fn catch_up(&mut self) -> bool {
+        self.aside.as_mut().is_none_or(Aside::catch_up)
+    }
+
+    /// Writes what was begun and will not be ended. Nothing more is to be appended.
+    pub fn end(&mut self) {
+        let _ = self.files.finish(); // as with every entry
+        self.aside.iter_mut().for_each(Aside::end);
+    }
+
+    /// After that, what to wait for before catching up.
+    pub fn last(&self) -> Option<PollFd<'_>> {
+        self.aside.as_ref().map(Aside::last)
+    }
+}
+
+/// Writes the files of a log.
+#[derive(Debug)]
+struct Writer {
     format: Format,
     limits: Limits,
     /// The newest file; `None` for a log that is not kept.
@@ -103,26 +174,26 @@ pub struct Writer {
     file: Option<File>,
     size: u64,
     entries: Vec<u8>,
-    /// Of each stream, a line that is not whole yet and cannot be written in parts.
-    begun: [Vec<u8>; 2],
+    /// Lines that cannot be written in parts.
+    assembly: Assembly,
 }
 
 impl Writer {
     /// Continues the log in `directory`.
-    pub fn new(directory: &Path, format: Format, limits: Limits) -> Writer {
+    fn new(directory: &Path, format: Format, limits: Limits) -> Writer {
         let path = format.file(directory);
-        let (entries, begun) = (Vec::new(), [Vec::new(), Vec::new()]);
-        Writer { format, limits, path, file: None, size: 0, entries, begun }
+        let assembly = Assembly::default();
+        Writer { format, limits, path, file: None, size: 0, entries: Vec::new(), assembly }
     }
 
-    /// Appends what `stream` said just now.
-    pub fn append(&mut self, stream: Stream, output: &[u8]) -> io::Result<()> {
+    /// Appends what `stream` said at that time.
+    fn append(&mut self, at: Timestamp, stream: Stream, output: &[u8]) -> io::Result<()> {
         self.entries.clear();
         match &self.format {
             Format::None => return Ok(()),
             Format::Lines => {
-                // All of it was said now: the beginning of every line is the same.
-                let start = format!("{:.9} {} ", Timestamp::now(), stream.name());
+                // All of it was said at one time: the beginning of every line is the same.
+                let start = format!("{at:.9} {} ", stream.name());
                 for (line, ended) in lines(output) {
                     self.entries.extend_from_slice(start.as_bytes());
                     self.entries.extend_from_slice(if ended { b"F " } else { b"P " });
@@ -131,43 +202,24 @@ impl Writer {
                 }
             }
             Format::Json { attributes, .. } => {
-                let end = json_end(stream, attributes);
-                let begun = &mut self.begun[stream as usize];
-                for (line, ended) in lines(output) {
-                    let mut line = line;
-                    // One that fits is written as it is, without a copy.
-                    while begun.len() + line.len() >= LONGEST {
-                        let (first, rest) = line.split_at(LONGEST - begun.len());
-                        begun.extend_from_slice(first);
-                        json_entry(&mut self.entries, begun, "", &end);
-                        begun.clear();
-                        line = rest;
-                    }
-                    match (ended, begun.is_empty()) {
-                        (true, true) => json_entry(&mut self.entries, line, "\\n", &end),
-                        (true, false) => {
-                            begun.extend_from_slice(line);
-                            json_entry(&mut self.entries, begun, "\\n", &end);
-                            begun.clear();
-                        }
-                        (false, _) => begun.extend_from_slice(line),
-                    }
-                }
+                let end = json_end(at, stream, attributes);
+                let entries = &mut self.entries;
+                self.assembly.add(stream, output, |line, ended| {
+                    json_entry(entries, line, if ended { "\\n" } else { "" }, &end);
+                });
             }
         }
         self.write()
     }
 
     /// Writes what was begun and will not be ended.
-    pub fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self) -> io::Result<()> {
         self.entries.clear();
         if let Format::Json { attributes, .. } = &self.format {
-            for stream in [Stream::Stdout, Stream::Stderr] {
-                let begun = std::mem::take(&mut self.begun[stream as usize]);
-                if !begun.is_empty() {
-                    json_entry(&mut self.entries, &begun, "", &json_end(stream, attributes));
-                }
-            }
+            let (now, entries) = (Timestamp::now(), &mut self.entries);
+            self.assembly.finish(|stream, line| {
+                json_entry(entries, line, "", &json_end(now, stream, attributes));
+            });
         }
         self.write()
     }
@@ -226,9 +278,9 @@ fn lines(output: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
 }
 
 /// What an entry of `stream` ends with.
-fn json_end(stream: Stream, attributes: &str) -> String {
+fn json_end(at: Timestamp, stream: Stream, attributes: &str) -> String {
     let attributes = if attributes.is_empty() { String::new() } else { format!("\"attrs\":{attributes},") };
-    format!("\",\"stream\":\"{}\",{attributes}\"time\":\"{:.9}\"}}\n", stream.name(), Timestamp::now())
+    format!("\",\"stream\":\"{}\",{attributes}\"time\":\"{at:.9}\"}}\n", stream.name())
 }
 
 fn json_entry(entries: &mut Vec<u8>, line: &[u8], line_end: &str, end: &str) {
@@ -331,9 +383,9 @@ mod tests {
     fn lines_and_parts_of_lines_come_back_byte_for_byte() {
         let directory = tempfile::tempdir().expect("tempdir");
         let mut log = Writer::new(directory.path(), Format::Lines, Limits::default());
-        log.append(Stream::Stdout, b"one\ntwo").expect("written");
-        log.append(Stream::Stderr, b"oops\n").expect("written");
-        log.append(Stream::Stdout, b" and a half\n\n").expect("written");
+        log.append(Timestamp::now(), Stream::Stdout, b"one\ntwo").expect("written");
+        log.append(Timestamp::now(), Stream::Stderr, b"oops\n").expect("written");
+        log.append(Timestamp::now(), Stream::Stdout, b" and a half\n\n").expect("written");
         use Stream::*;
         let expected = [
             (Stdout, "one\n"),
@@ -351,10 +403,10 @@ mod tests {
         let directory = tempfile::tempdir().expect("tempdir");
         let format = Format::Json { name: "c-json.log".into(), attributes: "{\"a\":\"b\"}".into() };
         let mut log = Writer::new(directory.path(), format.clone(), Limits::default());
-        log.append(Stream::Stdout, b"one \"<\\\ttwo").expect("written");
-        log.append(Stream::Stderr, b"oops\n").expect("written");
-        log.append(Stream::Stdout, b" and \x01\xc3\xa9\n").expect("written");
-        log.append(Stream::Stdout, &[b'x'; LONGEST + 1]).expect("written");
+        log.append(Timestamp::now(), Stream::Stdout, b"one \"<\\\ttwo").expect("written");
+        log.append(Timestamp::now(), Stream::Stderr, b"oops\n").expect("written");
+        log.append(Timestamp::now(), Stream::Stdout, b" and \x01\xc3\xa9\n").expect("written");
+        log.append(Timestamp::now(), Stream::Stdout, &[b'x'; LONGEST + 1]).expect("written");
         log.finish().expect("written");
         let text = fs::read_to_string(directory.path().join("c-json.log")).expect("written");
         let first = text.lines().nth(1).expect("a second entry");
@@ -377,7 +429,8 @@ mod tests {
         let limits = Limits { file_bytes: 100, files: 3, compress: false };
         let mut log = Writer::new(directory.path(), Format::Lines, limits);
         for number in 0..100 {
-            log.append(Stream::Stdout, format!("line {number}\n").as_bytes()).expect("written");
+            log.append(Timestamp::now(), Stream::Stdout, format!("line {number}\n").as_bytes())
+                .expect("written");
         }
         let mut names: Vec<_> =
             fs::read_dir(directory.path()).expect("there").map(|f| f.expect("there").file_name()).collect();
@@ -394,15 +447,16 @@ mod tests {
         let limits = Limits { file_bytes: 1000, files: 4, compress: false };
         let mut log = Writer::new(directory.path(), Format::Lines, limits);
         for number in 0..60 {
-            log.append(Stream::Stdout, format!("line {number}\n").as_bytes()).expect("written");
+            log.append(Timestamp::now(), Stream::Stdout, format!("line {number}\n").as_bytes())
+                .expect("written");
         }
         let before = contents(directory.path(), &Format::Lines);
         compress(&directory.path().join(NAME)).expect("compressed");
         assert!(directory.path().join("log.1.gz").exists() && !directory.path().join("log.1").exists());
         assert_eq!(contents(directory.path(), &Format::Lines), before);
         // They are numbered on with the others.
-        log.append(Stream::Stdout, &[b'x'; 2000]).expect("written");
-        log.append(Stream::Stdout, b"more\n").expect("written");
+        log.append(Timestamp::now(), Stream::Stdout, &[b'x'; 2000]).expect("written");
+        log.append(Timestamp::now(), Stream::Stdout, b"more\n").expect("written");
         assert!(directory.path().join("log.2.gz").exists() && directory.path().join("log.1").exists());
     }
 }

@@ -11,7 +11,7 @@ use types::{ContainerId, Publish};
 
 use crate::{
     health::Check,
-    log::{Format, Limits},
+    log::{Errand, Format, Limits},
     volumes::VolumeUse,
 };
 
@@ -30,6 +30,9 @@ pub struct Order {
     pub log: Limits,
     #[serde(default)]
     pub log_format: Format,
+    /// What another process does with the output, if it is wanted elsewhere too or may be lost.
+    #[serde(default)]
+    pub errand: Option<Errand>,
     pub on_abandon: OnAbandon,
     /// A descriptor of [`runtime::Confidential`] comes along.
     #[serde(default)]

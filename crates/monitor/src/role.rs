@@ -327,6 +327,7 @@ fn watch(
     let observe = |check| Observer::new(check, bundle, process.child.pidfd.as_fd(), cgroup);
     let health = order.health.as_ref().map(observe).transpose();
     let health = health.map_err(context("looking after its health"))?;
+    let log = log::Log::open(bundle, order).map_err(context("starting the log's carrier"))?;
     Record::Running(record.clone()).write(bundle).map_err(context("writing the container's record"))?;
     if policy::is_stopped(bundle) {
         // By somebody who may have found nothing to stop yet. It fails only if it has just ended by itself.
@@ -357,7 +358,6 @@ fn watch(
         connection: connection.as_mut(),
         health,
     };
-    let log = log::Writer::new(bundle, order.log_format.clone(), order.log);
     let End { code, launcher, audience, again } =
         watch.until_the_end(log).map_err(context("watching the container"))?;
     control::close(bundle, listener);

@@ -12,8 +12,9 @@ use network::{Relay, dns::Resolver};
 use runtime::Failure;
 use rustix::{
     event::{
-        Timespec,
+        PollFd, PollFlags, Timespec,
         epoll::{self, CreateFlags, EventData, EventFlags},
+        poll,
     },
     fs::OFlags,
     io::Errno,
@@ -29,7 +30,7 @@ use crate::{
     connection::Connection,
     control::{Report, Request},
     health::Observer,
-    log::{self, Stream},
+    log::{self, Log, Stream},
     order::{OnAbandon, Order},
     role::Launcher,
 };
@@ -102,12 +103,12 @@ struct Loop<'a> {
     /// Terminals of others' processes, whose output nobody wants.
     kept: Vec<Option<OwnedFd>>,
     buffer: Vec<MaybeUninit<u8>>,
-    log: log::Writer,
+    log: Log,
 }
 
 impl Watch<'_> {
     /// Serves the container until its first process has ended and all its output is in the log.
-    pub fn until_the_end(self, log: log::Writer) -> io::Result<End> {
+    pub fn until_the_end(self, log: Log) -> io::Result<End> {
         let mut serving = Loop {
             poll: epoll::create(CreateFlags::CLOEXEC)?,
             watch: self,
@@ -127,6 +128,7 @@ impl Watch<'_> {
             };
             for event in ready.iter() {
                 if let Some(code) = serving.serve(event.data.u64())? {
+                    serving.settle()?;
                     let Loop { launcher, audience, watch, .. } = serving;
                     let again = watch.health.is_some_and(|health| health.wants_restart());
                     return Ok(End { code, launcher, audience, again });
@@ -179,7 +181,7 @@ impl Loop<'_> {
             RELAY => drop(self.relay().map(Relay::ready)),
             RESOLVER => drop(self.resolver().map(Resolver::ready)),
             HEALTH => drop(self.watch.health.as_mut().map(Observer::ready)),
-            BEHIND => self.audience.catch_up(),
+            BEHIND => self.catch_up(),
             member if member & MEMBERS != 0 => self.attend(member as u32)?,
             kept if kept & KEPT != 0 => self.discard((kept & !KEPT) as usize),
             output => {
@@ -309,13 +311,13 @@ impl Loop<'_> {
     fn balance(&mut self) -> io::Result<()> {
         for index in 0..self.watch.outputs.len() {
             let Output { stream, state, .. } = self.watch.outputs[index];
-            match (state, self.audience.is_behind(stream)) {
+            match (state, self.audience.is_behind(stream) || self.log.is_behind()) {
                 (State::Open, true) => self.read_from(index, State::Held)?,
                 (State::Held, false) => self.read_from(index, State::Open)?,
                 _ => {}
             }
         }
-        for target in self.audience.behind() {
+        for target in self.audience.behind().chain(self.log.behind()) {
             // Once each: a descriptor may leave the audience and stay open elsewhere.
             let (data, flags) = (EventData::new_u64(BEHIND), EventFlags::OUT | EventFlags::ONESHOT);
             match epoll::modify(&self.poll, target, data, flags) {
@@ -349,7 +351,33 @@ impl Loop<'_> {
         for index in 0..self.watch.outputs.len() {
             (0..MOST_LEFT).take_while(|_| self.pass_on(index) == Progress::More).for_each(drop);
         }
-        let _ = self.log.finish(); // as with every entry: see `pass_on`
+    }
+
+    fn catch_up(&mut self) {
+        self.audience.catch_up();
+        self.log.catch_up();
+    }
+
+    /// Waits until the log is where it is wanted; not for ever, as docker does not. Whoever takes part goes on getting what
+    /// was said.
+    fn settle(&mut self) -> io::Result<()> {
+        self.log.end();
+        let deadline = Instant::now() + log::PATIENCE;
+        loop {
+            self.audience.catch_up();
+            if self.log.catch_up() {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let targets =
+                self.audience.behind().map(|target| PollFd::from_borrowed_fd(target, PollFlags::OUT));
+            let mut polled: Vec<_> = self.log.last().into_iter().chain(targets).collect();
+            match poll(&mut polled, Timespec::try_from(left).ok().as_ref()) {
+                Ok(0) => return Ok(()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Passes on one chunk of an output.
@@ -361,8 +389,7 @@ impl Loop<'_> {
             // A terminal whose last slave is closed gives EIO.
             Ok(_) | Err(_) => return Progress::Closed,
         };
-        // A full disk costs log entries, never the container: there is nobody to tell and nothing to undo.
-        let _ = self.log.append(*stream, chunk);
+        self.log.append(*stream, chunk);
         self.audience.hear(*stream, chunk);
         Progress::More
     }

@@ -1,17 +1,19 @@
 //! What this process is, if it is not a command: the same program plays several parts.
 
-use std::{env, path::Path, process::ExitCode};
+use std::{env, io, path::Path, process::ExitCode};
 
 use engine::{
     Engine,
     container::{Force, REMOVAL_ROLE, Volumes},
 };
-use monitor::log::COMPRESSION_ROLE;
+use monitor::log::{CARRIER_ROLE, COMPRESSION_ROLE};
 
 /// A part this program plays for itself. Told by the name it was started by, which no user would type.
 pub enum Role {
     /// Watches one container; see the `monitor` crate.
     Monitor,
+    /// Takes what a container says to where it is wanted.
+    Carrier,
     /// Compresses what a container said.
     Compression,
     /// Removes a container that has ended with nobody waiting for it.
@@ -23,6 +25,7 @@ impl Role {
     pub fn of_this_process() -> Option<Role> {
         match env::args_os().next()?.to_str()? {
             monitor::ROLE => Some(Role::Monitor),
+            CARRIER_ROLE => Some(Role::Carrier),
             COMPRESSION_ROLE => Some(Role::Compression),
             REMOVAL_ROLE => Some(Role::Removal),
             _ => None,
@@ -32,16 +35,17 @@ impl Role {
     pub fn play(self) -> ExitCode {
         match self {
             Role::Monitor => monitor::play(),
-            Role::Compression => compress(),
+            Role::Carrier => with_path(monitor::log::carry),
+            Role::Compression => with_path(monitor::log::detach_and_compress),
             Role::Removal => remove(),
         }
     }
 }
 
-/// Nobody reads what this prints: what is not compressed stays as it is.
-fn compress() -> ExitCode {
-    let Some(log) = env::args_os().nth(1) else { return ExitCode::FAILURE };
-    match monitor::log::detach_and_compress(Path::new(&log)) {
+/// Nobody reads what this prints: what is not carried is lost, what is not compressed stays as it is.
+fn with_path(play: impl FnOnce(&Path) -> io::Result<()>) -> ExitCode {
+    let Some(path) = env::args_os().nth(1) else { return ExitCode::FAILURE };
+    match play(Path::new(&path)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -33,7 +33,7 @@ impl Engine {
         options: LogOptions,
         mut take: impl FnMut(Option<&Entry<'_>>) -> io::Result<()>,
     ) -> Result<(), EngineError> {
-        let (format, _) = container.config.log.settings(container)?;
+        let (format, _) = container.config.log.files(container)?;
         let Some(file) = format.file(&container.directory) else {
             return Err(EngineError::Invalid(
                 "configured logging driver does not support reading".to_owned(),
@@ -59,9 +59,12 @@ impl Engine {
 }
 
 impl Container {
-    /// The newest file of its log, if it has any.
+    /// The newest file of its log, if its driver keeps any but for itself.
     pub fn log_file(&self) -> Option<PathBuf> {
-        let format = self.config.log.settings(self).map_or(Format::None, |(format, _)| format);
+        let log = &self.config.log;
+        let is_elsewhere = matches!(log.driver(), "journald" | "syslog");
+        let format =
+            log.files(self).ok().filter(|_| !is_elsewhere).map_or(Format::None, |(format, _)| format);
         format.file(&self.directory)
     }
 }

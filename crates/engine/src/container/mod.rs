@@ -13,6 +13,8 @@ mod filter;
 mod isolation;
 mod lifecycle;
 mod log_config;
+mod log_receiver;
+mod log_tag;
 mod logs;
 mod networking;
 mod processes;

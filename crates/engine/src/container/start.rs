@@ -198,7 +198,8 @@ impl Engine {
         };
         let spec = spec::build(config, &places)?;
         runtime::bundle::store(&spec, &container.directory).map_err(|error| container.file_error(error))?;
-        let (log_format, log) = config.log.settings(container)?;
+        let (log_format, log) = config.log.files(container)?;
+        let errand = config.log.errand(container)?;
         let networks = self.networks_of(&config.network)?;
         let claims = self.claim_all(container, &networks)?;
         match host {
@@ -227,6 +228,7 @@ impl Engine {
             network: self.order_network(container, &networks, claims)?,
             log,
             log_format,
+            errand,
             on_abandon,
             restarts: extras.restarts,
             health: health_check(config)?,

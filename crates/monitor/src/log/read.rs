@@ -411,7 +411,7 @@ mod tests {
         assert!(collect(&mut reader).is_empty());
         let mut heard = Vec::new();
         for number in 0..200 {
-            log.append(Stream::Stdout, format!("{number}\n").as_bytes()).expect("written");
+            log.append(Timestamp::now(), Stream::Stdout, format!("{number}\n").as_bytes()).expect("written");
             if number % 7 == 0 {
                 heard.extend(collect(&mut reader));
             }
@@ -431,7 +431,7 @@ mod tests {
         let limits = Limits { file_bytes: 200, files: 5, compress: false };
         let mut log = Writer::new(directory.path(), Format::Lines, limits);
         for piece in ["a\nb", "b", "b\nc\nd", "d\n", "e"] {
-            log.append(Stream::Stdout, piece.as_bytes()).expect("written");
+            log.append(Timestamp::now(), Stream::Stdout, piece.as_bytes()).expect("written");
         }
         for _ in 0..2 {
             let last = ["", "e", "dde", "cdde", "bbbcdde", "abbbcdde", "abbbcdde"];
@@ -451,7 +451,7 @@ mod tests {
         let limits = Limits { file_bytes: 300, files: 5, compress: false };
         let mut log = Writer::new(directory.path(), Format::Lines, limits);
         for number in 0..20 {
-            log.append(Stream::Stdout, format!("{number}\n").as_bytes()).expect("written");
+            log.append(Timestamp::now(), Stream::Stdout, format!("{number}\n").as_bytes()).expect("written");
         }
         let whole = collect(&mut Reader::new(path.clone(), Selection::default()));
         for _ in 0..2 {

@@ -85,7 +85,7 @@ fn a_line_that_comes_in_parts_has_one_timestamp() {
 #[test]
 fn json_file_is_dockers_file_where_inspect_says() {
     let Some(sandbox) = sandbox() else { return };
-    let options = ["--log-driver", "json-file", "--log-opt", "labels=who", "--log-opt", "tag={{.Name}}"];
+    let options = ["--log-driver", "json-file", "--log-opt", "labels-regex=^w", "--log-opt", "tag={{.Name}}"];
     let script = "echo out; echo err >&2; printf unfinished";
     let id =
         background(&sandbox, &[&options[..], &["--name", "talker", "--label", "who=me"]].concat(), script);
@@ -124,11 +124,14 @@ fn drivers_and_options_that_do_not_exist_are_refused() {
         sandbox.sampan([&["run", "--rm"], options, &["busybox", "true"]].concat()).fails(125).complains(why)
     };
     refused(&["--log-driver", "paper"], "logger: no log driver named 'paper' is registered");
-    refused(&["--log-opt", "colour=red"], "unknown log opt 'colour' for local log driver");
+    refused(&["--log-opt", "colour=red"], "unknown log opt 'colour' for log driver local");
     refused(
         &["--log-opt", "max-file=0"],
         "failed to initialize logging driver: max-file cannot be less than 1",
     );
+    let expression = ["--log-driver", "json-file", "--log-opt", "env-regex=("];
+    refused(&expression, "failed to initialize logging driver: error parsing regexp: missing closing ): `(`");
+    refused(&["--log-opt", "mode=lazy"], "logger: logging mode not supported: lazy");
     refused(&["--log-driver", "none", "--log-opt", "max-size=1m"], "invalid logging opts for driver none");
     sandbox.sampan(["ps", "-aq"]).ok().prints("");
 }

@@ -36,6 +36,7 @@ mod kill;
 mod kills;
 mod limits;
 mod load;
+mod log_drivers;
 mod login;
 mod logs;
 mod mounts;

@@ -56,7 +56,7 @@ impl Verb for Logs {
             },
             follow: self.follow,
         };
-        let details = if self.details { Some(details(&container)) } else { None };
+        let details = if self.details { Some(details(&container)?) } else { None };
         let mut output = io::BufWriter::with_capacity(BUFFER, io::stdout().lock());
         let mut errors = io::BufWriter::with_capacity(BUFFER, io::stderr().lock());
         // Both may be one terminal: what was said first is shown first.
@@ -101,12 +101,12 @@ fn in_full(time: &str) -> String {
 }
 
 /// What was chosen to be told of a container with each of its lines.
-fn details(container: &Container) -> String {
+fn details(container: &Container) -> anyhow::Result<String> {
     let encode = |text: &str| utf8_percent_encode(text, QUERY).to_string().replace("%20", "+");
-    let pairs = log_attributes(container);
+    let pairs = log_attributes(container)?;
     let pairs: Vec<_> =
         pairs.iter().map(|(key, value)| format!("{}={}", encode(key), encode(value))).collect();
-    pairs.join(",")
+    Ok(pairs.join(","))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

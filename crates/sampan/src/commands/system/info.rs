@@ -59,7 +59,7 @@ fn describe(engine: &Engine) -> anyhow::Result<Value> {
             "Volume": ["local"],
             "Network": ["bridge", "host", "null"],
             "Authorization": null,
-            "Log": ["local"],
+            "Log": ["journald", "json-file", "local", "syslog"],
         },
         "MemoryLimit": true,
         "SwapLimit": true,
