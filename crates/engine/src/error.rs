@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use distribution::ClientError;
 use runtime::cgroup::CgroupError;
-use types::{ContainerId, Name, Platform};
+use types::{ContainerId, Name, NetworkName, Platform};
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -61,13 +61,15 @@ pub enum EngineError {
     #[error("Invalid container name ({}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", .0.escape_default())]
     InvalidName(String),
     #[error("network with name {0} already exists")]
-    NetworkExists(Name),
+    NetworkExists(NetworkName),
+    #[error("failed to set up container networking: cannot create endpoint on configuration-only network")]
+    NetworkTemplate,
     #[error("{0} is a pre-defined network and cannot be removed")]
     PredefinedNetwork(String),
     #[error("operation is not permitted on predefined {0} network")]
     PredefinedNetworkMade(String),
     #[error("error while removing network: network {name} id {id} has active endpoints ({endpoints})")]
-    NetworkInUse { name: Name, id: types::NetworkId, endpoints: String },
+    NetworkInUse { name: NetworkName, id: types::NetworkId, endpoints: String },
     #[error("invalid pool request: Pool overlaps with other one on this address space")]
     PoolOverlaps,
     #[error("failed to set up container networking: Address already in use")]
@@ -140,7 +142,7 @@ pub enum EngineError {
     #[error("the container's monitor was killed")]
     MonitorLost,
     #[error("no address is left in network {0}")]
-    NoAddress(Name),
+    NoAddress(NetworkName),
     #[error("all predefined address pools have been fully subnetted")]
     NoSubnet,
     #[error(
@@ -179,6 +181,12 @@ impl From<rusqlite::Error> for EngineError {
 impl From<types::InvalidName> for EngineError {
     fn from(types::InvalidName(name): types::InvalidName) -> EngineError {
         EngineError::InvalidName(name)
+    }
+}
+
+impl From<types::InvalidNetworkName> for EngineError {
+    fn from(error: types::InvalidNetworkName) -> EngineError {
+        EngineError::Invalid(error.to_string())
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use network::{Bridge, Firewall, HostLock, InterfaceName, Ipv6Subnet, Mac, Wiring};
-use types::{ContainerId, Digest, Name, NetworkId};
+use types::{ContainerId, Digest, NetworkId, NetworkName};
 
 use crate::{
     Engine,
@@ -73,7 +73,7 @@ pub struct Ipv6Pool {
 #[derive(Debug, Clone)]
 pub struct Network {
     pub id: NetworkId,
-    pub name: Name,
+    pub name: NetworkName,
     pub created: jiff::Timestamp,
     pub config: NetworkConfig,
 }

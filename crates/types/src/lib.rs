@@ -16,7 +16,7 @@ pub mod wildcard;
 pub use bytes::{Bytes, InvalidSize};
 pub use digest::{Digest, Hasher, InvalidDigest};
 pub use id::{ContainerId, Id, InvalidId, NetworkId};
-pub use name::{InvalidName, Name};
+pub use name::{InvalidName, InvalidNetworkName, Name, NetworkName};
 pub use platform::Platform;
 pub use port::{InvalidPort, Port, Protocol, Publish};
 pub use reference::{InvalidReference, Reference};

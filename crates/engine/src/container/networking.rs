@@ -6,7 +6,7 @@ use std::{
 };
 
 use network::Mac;
-use types::{ContainerId, Name};
+use types::{ContainerId, NetworkName};
 
 use super::{create::Create, status::Container, step::HostAddress};
 use crate::{
@@ -31,7 +31,7 @@ pub enum NetworkMode {
     /// Its own, made with the default network.
     Bridge,
     /// Its own, made with this network.
-    User(Name),
+    User(NetworkName),
     /// Its own loopback and nothing else.
     None,
     /// The host's, as it is.
@@ -43,7 +43,7 @@ pub enum NetworkMode {
 /// A container's place in a network.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Membership {
-    pub network: Name,
+    pub network: NetworkName,
     #[serde(default, flatten)]
     pub settings: EndpointSettings,
 }
@@ -122,7 +122,7 @@ impl NetworkMode {
         matches!(self, NetworkMode::Host | NetworkMode::Container(_))
     }
 
-    fn network(&self) -> Option<Name> {
+    fn network(&self) -> Option<NetworkName> {
         match self {
             NetworkMode::Bridge => Some(DEFAULT.parse().expect("a valid name")),
             NetworkMode::User(name) => Some(name.clone()),
@@ -276,7 +276,7 @@ enum Recorded {
 #[serde(rename_all = "lowercase")]
 enum Once {
     Bridge,
-    User { name: Name, aliases: Vec<String> },
+    User { name: NetworkName, aliases: Vec<String> },
     None,
     Host,
 }

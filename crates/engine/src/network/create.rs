@@ -11,7 +11,7 @@ use network::{
     HostLock, InterfaceName, IpvlanMode, MacvlanMode,
     subnets::{self, Size},
 };
-use types::{Name, NetworkId};
+use types::{NetworkId, NetworkName};
 
 use super::{
     BRIDGE_NAME, DEFAULT, HOST_BINDING, ICC, IPVLAN_MODE, Ipv6Pool, MACVLAN_MODE, MASQUERADE, MTU, Network,
@@ -102,10 +102,7 @@ impl Engine {
     }
 
     pub(super) fn make_network(&self, request: NetworkRequest) -> Result<Network, EngineError> {
-        if request.name.is_empty() {
-            return Err(EngineError::Invalid("invalid name: name is empty".to_owned()));
-        }
-        let name: Name = request.name.parse()?;
+        let name: NetworkName = request.name.parse()?;
         check_options(&request.options)?;
         if request.driver != Driver::Bridge {
             check_parent(&request)?;
@@ -159,11 +156,18 @@ impl Engine {
         Ok(network)
     }
 
+    /// Whether a network, or a configuration for some, can have this name.
+    pub(super) fn check_network_name(&self, name: &NetworkName) -> Result<(), EngineError> {
+        let is_taken = self.state.network_by_name(name)?.is_some()
+            || self.state.templates()?.iter().any(|template| template.name == *name);
+        if is_taken { Err(EngineError::NetworkExists(name.clone())) } else { Ok(()) }
+    }
+
     /// The IPv6 side of a new network: as asked for, or else of its own if that is not declined. Who names the subnets of a
     /// network names all of them, and the default one is docker's, which has none.
     fn ipv6_pool(
         &self,
-        name: &Name,
+        name: &NetworkName,
         request: &NetworkRequest,
         asked: &Asked,
     ) -> Result<Option<Ipv6Pool>, EngineError> {
@@ -205,7 +209,7 @@ impl Engine {
 
     fn bridge_name(
         &self,
-        name: &Name,
+        name: &NetworkName,
         id: &NetworkId,
         options: &[(String, String)],
     ) -> Result<InterfaceName, EngineError> {

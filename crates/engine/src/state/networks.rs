@@ -1,7 +1,7 @@
 //! Networks: their names, subnets and bridges.
 
 use rusqlite::{ErrorCode, OptionalExtension, Row, params};
-use types::{Name, NetworkId};
+use types::{NetworkId, NetworkName};
 
 use super::{State, images::parsed};
 use crate::{error::EngineError, network::NetworkConfig};
@@ -10,7 +10,7 @@ use crate::{error::EngineError, network::NetworkConfig};
 #[derive(Debug, Clone)]
 pub struct NetworkRow {
     pub id: NetworkId,
-    pub name: Name,
+    pub name: NetworkName,
     /// Nanoseconds since 1970.
     pub created: i64,
     pub config: NetworkConfig,

@@ -320,7 +320,7 @@ fn a_network_is_as_its_options_say() {
         &["-o", "com.docker.network.bridge.enable_icc=x"],
         "strconv.ParseBool: parsing \"x\": invalid syntax",
     );
-    refused(&["-d", "warp"], "could not find plugin warp");
+    refused(&["-d", "warp"], "plugin \"warp\" not found");
     refused(&["-d", "host"], "only one instance of \"host\" network is allowed");
     sandbox.sampan(["network", "ls", "-q", "--filter", "name=red"]).ok().prints("");
 }
@@ -423,6 +423,25 @@ fn a_link_is_another_name_for_a_container_that_runs() {
         .sampan(["run", "--link", "web:www", "busybox", "true"])
         .fails(125)
         .complains("No such container: web");
+}
+
+#[test]
+fn a_network_may_be_called_what_a_container_may_not() {
+    let Some(sandbox) = sandbox() else { return };
+    for name in ["a", "a b", "-x/y"] {
+        sandbox.sampan(["network", "create", "--", name]).ok();
+        sandbox
+            .sampan(["network", "inspect", "-f", "{{.Name}}", "--", name])
+            .ok()
+            .prints(&format!("{name}\n"));
+    }
+    shell(&sandbox, &["--network", "a", "--name", "web"], "nslookup -type=a web").ok();
+    sandbox.sampan(["network", "rm", "--", "a", "a b", "-x/y"]).ok().prints("a\na b\n-x/y\n");
+    sandbox.sampan(["network", "create", " "]).fails(1).complains("invalid name: name is empty");
+    sandbox.sampan(["create", "--name", "a", "busybox"]).fails(1).complains("Invalid container name (a)");
+    sandbox.sampan(["volume", "create", "a"]).fails(1).complains(
+        "create a: volume name is too short, names should be at least two alphanumeric characters",
+    );
 }
 
 #[test]
