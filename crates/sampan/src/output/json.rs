@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, ser::PrettyFormatter};
 
-use super::template::{Subject, Template, TemplateError, from_json};
+use super::template::{Subject, Template, TemplateError};
 
 /// How documents are to be printed.
 pub enum View {
@@ -30,10 +30,10 @@ impl View {
     /// The text for `documents`, its last newline included.
     pub fn show(&self, documents: &[Value]) -> anyhow::Result<String> {
         match self {
-            View::Array => Ok(indented(&without_omitted(documents)) + "\n"),
-            View::Compact => Ok(Value::from(without_omitted(documents)).to_string() + "\n"),
+            View::Array => Ok(indented(&all_without_omitted(documents)) + "\n"),
+            View::Compact => Ok(Value::from(all_without_omitted(documents)).to_string() + "\n"),
             View::Template(template) => {
-                let line = |document| match template.render(from_json(document)) {
+                let line = |document| match template.render_document(document) {
                     Ok(line) => Ok(line + "\n"),
                     Err(error) => Err(mistake(&error)),
                 };
@@ -54,27 +54,36 @@ pub fn is_omitted(field: &str, value: &Value) -> bool {
     is_empty && OMITTED.contains(&field)
 }
 
-fn without_omitted(documents: &[Value]) -> Vec<Value> {
-    let mut documents = documents.to_vec();
-    for document in documents.iter_mut().filter_map(Value::as_object_mut) {
-        document.retain(|field, value| !is_omitted(field, value));
-        for part in ["Config", "HostConfig"] {
-            if let Some(fields) = document.get_mut(part).and_then(Value::as_object_mut) {
+fn all_without_omitted(documents: &[Value]) -> Vec<Value> {
+    documents.iter().map(without_omitted).collect()
+}
+
+/// The document as docker's API sends it.
+pub fn without_omitted(document: &Value) -> Value {
+    let mut document = document.clone();
+    if let Some(fields) = document.as_object_mut() {
+        fields.retain(|field, value| !is_omitted(field, value));
+        for part in ["Config", "HostConfig", "State"] {
+            if let Some(fields) = fields.get_mut(part).and_then(Value::as_object_mut) {
                 fields.retain(|field, value| !is_omitted(field, value));
             }
         }
     }
-    documents
+    document
 }
 
-const OMITTED: [&str; 9] = [
+const OMITTED: [&str; 13] = [
     "Annotations",
     "ExposedPorts",
+    "Health",
+    "Healthcheck",
     "Init",
+    "Shell",
     "SizeRootFs",
     "SizeRw",
     "StopSignal",
     "StopTimeout",
+    "StorageOpt",
     "Sysctls",
     "Tmpfs",
 ];

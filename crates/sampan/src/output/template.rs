@@ -2,18 +2,23 @@
 //!
 //! The engine is a library; this module is the only one that knows it.
 
+mod document;
 mod functions;
 
 use gtmpl_ng::{Context, ErrorContext, Limits, Number, ParseError, Value};
 use serde_json::Value as Json;
 
 pub use functions::LABELS;
-use functions::{ROW_ONLY, functions, remember_order};
+use functions::{ROW_ONLY, functions};
+
+use super::json::without_omitted;
 
 /// A parsed template.
 pub struct Template {
     source: String,
     parsed: Box<gtmpl_ng::Template>,
+    /// The same for documents whose values have Go's types.
+    typed: Option<Box<gtmpl_ng::Template>>,
 }
 
 /// What the template is about, which decides what `json` prints and how a missing field is called.
@@ -43,7 +48,18 @@ impl Template {
         let mut parsed = Box::new(gtmpl_ng::Template::with_limits(Limits::unlimited()));
         parsed.add_funcs(&functions(subject));
         parsed.parse(source.as_str()).map_err(|error| parse_error(&error))?;
-        Ok(Template { source, parsed })
+        let typed = (subject == Subject::Document).then(|| document::parse(&source)).flatten();
+        Ok(Template { source, parsed, typed })
+    }
+
+    /// The text for a document, which is looked at with docker's types first, and if that fails without.
+    pub fn render_document(&self, json: &Json) -> Result<String, TemplateError> {
+        if let Some(typed) = &self.typed
+            && let Ok(text) = typed.render(&Context::from(document::typed(json)))
+        {
+            return Ok(text);
+        }
+        self.render(document::raw(&without_omitted(json)))
     }
 
     /// The text for `value`.
@@ -140,8 +156,7 @@ fn quoting_names(message: &str) -> String {
     }
 }
 
-/// A JSON document as templates see it. Objects whose keys all look like a struct's fields must have the
-/// fields a template names; other objects, such as labels, may lack them.
+/// A JSON value as templates see it.
 pub fn from_json(json: &Json) -> Value {
     match json {
         Json::Null => Value::Nil,
@@ -153,13 +168,8 @@ pub fn from_json(json: &Json) -> Value {
             (None, None) => Number::float(value.as_f64().unwrap_or(f64::NAN)),
         }),
         Json::Array(items) => Value::Array(items.iter().map(from_json).collect()),
-        Json::Object(fields) => {
-            let is_struct = !fields.is_empty() && fields.keys().all(|k| k.starts_with(char::is_uppercase));
-            if is_struct {
-                remember_order(fields.keys());
-            }
-            let fields = fields.iter().map(|(key, value)| (key.clone(), from_json(value))).collect();
-            if is_struct { Value::Object(fields) } else { Value::Map(fields) }
+        Json::Object(entries) => {
+            Value::Map(entries.iter().map(|(key, value)| (key.clone(), from_json(value))).collect())
         }
     }
 }
@@ -185,7 +195,7 @@ mod tests {
             "Mounts": [],
         });
         let actual = Template::parse(template, Subject::Document)
-            .and_then(|parsed| parsed.render(from_json(&container)))
+            .and_then(|parsed| parsed.render_document(&container))
             .unwrap_or_else(|error| error.to_string());
         assert_eq!(actual, expected, "{template}");
     }

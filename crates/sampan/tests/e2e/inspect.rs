@@ -85,3 +85,25 @@ fn what_memory_ran_out_for_is_told() {
         .fails(137);
     assert_eq!(inspect(&sandbox, "greedy", "{{.State.OOMKilled}} {{.State.ExitCode}}"), "true 137");
 }
+
+#[test]
+fn templates_see_what_gos_types_make_of_a_container() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.sampan(["create", "--name", "web", "-p", "4000:80", "busybox"]).ok();
+    let template =
+        "{{.ID}} {{.HostConfig.Binds}} {{.Config.Volumes}} {{.State.Health}} {{.HostConfig.PidsLimit}}";
+    let shown = inspect(&sandbox, "web", template);
+    assert!(shown.ends_with(" [] map[] <nil> <nil>"), "{shown}");
+    let template = "{{.HostConfig.PortBindings}} {{.HostConfig.RestartPolicy}} {{.Config.ExposedPorts}}";
+    assert_eq!(inspect(&sandbox, "web", template), "map[80/tcp:[{ 4000}]] {no 0} map[80/tcp:{}]");
+    let template = "{{json .HostConfig.RestartPolicy}} {{json .HostConfig.LogConfig}}";
+    let shown = inspect(&sandbox, "web", template);
+    assert!(shown.starts_with(r#"{"Name":"no","MaximumRetryCount":0} {"Type":""#), "{shown}");
+    // What only the JSON calls so is looked for without types.
+    assert!(inspect(&sandbox, "web", "{{.Id}} {{.HostConfig.Binds}}").ends_with(" <no value>"));
+    assert_eq!(
+        inspect(&sandbox, "bridge", "{{json .ConfigFrom}} {{.IPAM.Options}}"),
+        r#"{"Network":""} map[]"#
+    );
+    sandbox.sampan(["inspect", "-f", "{{.State.Health.Status}}", "web"]).fails(1);
+}

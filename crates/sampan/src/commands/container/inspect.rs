@@ -87,6 +87,8 @@ pub fn describe(engine: &Engine, container: &Container) -> Result<Value, EngineE
             },
             "Name": "overlay2",
         },
+        "SizeRw": null,
+        "SizeRootFs": null,
         "Mounts": mounts(engine, container),
         "Config": own_config(container),
         "NetworkSettings": network_settings(engine, container, &status)?,
@@ -128,6 +130,7 @@ fn state(container: &Container, status: &Status) -> Result<Value, EngineError> {
         "Error": error,
         "StartedAt": time(started),
         "FinishedAt": time(finished),
+        "Health": null,
     });
     if let Some(health) = container.health()? {
         let looks = health.log.iter().map(|look| {
@@ -151,7 +154,7 @@ fn own_config(container: &Container) -> Value {
     let config = &container.config;
     let none_if_empty = |words: &[String]| if words.is_empty() { Value::Null } else { json!(words) };
     let set = |keys: Vec<String>| keys.into_iter().map(|key| (key, json!({}))).collect::<Map<_, _>>();
-    let mut described = json!({
+    json!({
         "Hostname": config.hostname,
         "Domainname": config.naming.domain,
         "User": config.user,
@@ -164,6 +167,7 @@ fn own_config(container: &Container) -> Value {
         "StdinOnce": config.stdin_once,
         "Env": config.env,
         "Cmd": none_if_empty(&config.command),
+        "Healthcheck": config.health.as_ref().map(health_check),
         "Image": config.image,
         "Volumes": null,
         "WorkingDir": config.working_directory,
@@ -172,11 +176,8 @@ fn own_config(container: &Container) -> Value {
         "Labels": config.labels.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<Map<_, _>>(),
         "StopSignal": config.stop_signal.as_deref().unwrap_or_default(),
         "StopTimeout": config.stop_timeout,
-    });
-    if let Some(check) = &config.health {
-        described["Healthcheck"] = health_check(check);
-    }
-    described
+        "Shell": null,
+    })
 }
 
 /// A health check as docker's API has it: what is left open is not mentioned.

@@ -18,7 +18,7 @@ use crate::{
     filter::{Filter, pairs},
     output::{
         human,
-        template::{Subject, Template, from_json},
+        template::{Subject, Template},
     },
     session,
 };
@@ -61,7 +61,7 @@ impl Verb for Events {
             let line = match &template {
                 None if is_json => Ok(message(event).to_string()),
                 None => Ok(line(event)),
-                Some(template) => template.render(from_json(&message(event))),
+                Some(template) => template.render_document(&message(event)),
             };
             let printed = line.map_err(anyhow::Error::from).and_then(|line| Ok(print(&line)?));
             failure = printed.err();

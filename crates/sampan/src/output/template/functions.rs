@@ -1,12 +1,10 @@
 //! The functions that docker gives to templates, beside those of Go.
 
-use std::{cell::RefCell, collections::HashMap};
-
 use gtmpl_ng::{Func, FuncError, NumberKind, Value};
 use serde_json::Value as Json;
 
 use super::Subject;
-use crate::output::json::{escape_html, is_omitted};
+use crate::output::json::escape_html;
 
 /// What templates about `subject` may call.
 pub fn functions(subject: Subject) -> Vec<(&'static str, Func)> {
@@ -55,7 +53,7 @@ fn json_of_row(args: &[Value]) -> Result<Value, FuncError> {
     }
 }
 
-fn join(args: &[Value]) -> Result<Value, FuncError> {
+pub fn join(args: &[Value]) -> Result<Value, FuncError> {
     let [Value::Array(items), Value::String(separator)] = args else { return Err(wrong_arguments("join")) };
     Ok(items.iter().map(Value::to_string).collect::<Vec<_>>().join(separator).into())
 }
@@ -129,7 +127,7 @@ fn index(args: &[Value]) -> Result<Value, FuncError> {
     for key in keys {
         let absent = match &value {
             Value::Map(map) if map.values().all(|v| matches!(v, Value::String(_))) => Some(Value::from("")),
-            Value::Map(_) => Some(Value::Nil),
+            Value::Map(_) | Value::Object(_) => Some(Value::Nil),
             _ => None,
         };
         let found = match (&value, key) {
@@ -162,21 +160,8 @@ fn wrong_arguments(function: &str) -> FuncError {
     FuncError::Generic(format!("wrong number or type of arguments for {function}"))
 }
 
-thread_local! {
-    /// For the names of a struct's fields, sorted, their order in it: values of templates do not keep that.
-    static ORDERS: RefCell<HashMap<Vec<String>, Vec<String>>> = RefCell::default();
-}
-
-/// Has `json` print objects with these fields in this order.
-pub fn remember_order<'a>(fields: impl Iterator<Item = &'a String>) {
-    let order: Vec<String> = fields.cloned().collect();
-    let mut sorted = order.clone();
-    sorted.sort();
-    ORDERS.with_borrow_mut(|orders| orders.insert(sorted, order));
-}
-
-/// The JSON of a template's value, with a struct's fields in their order and other keys sorted, as Go prints them.
-fn to_json(value: &Value) -> Json {
+/// The JSON of a template's value, its keys sorted, as Go prints what it knows no struct for.
+pub fn to_json(value: &Value) -> Json {
     match value {
         Value::NoValue | Value::Nil | Value::Function(_) => Json::Null,
         Value::Bool(value) => Json::Bool(*value),
@@ -187,14 +172,10 @@ fn to_json(value: &Value) -> Json {
             NumberKind::Float(n) => n.into(),
         },
         Value::Array(items) => items.iter().map(to_json).collect(),
-        Value::Object(fields) | Value::Map(fields) => {
-            let mut keys: Vec<String> = fields.keys().cloned().collect();
+        Value::Object(entries) | Value::Map(entries) => {
+            let mut keys: Vec<&String> = entries.keys().collect();
             keys.sort();
-            let known = ORDERS.with_borrow(|orders| orders.get(&keys).cloned());
-            let keys = known.unwrap_or(keys).into_iter();
-            let all = keys.filter_map(|key| fields.get(&key).map(|value| (key, to_json(value))));
-            let is_struct = matches!(value, Value::Object(_));
-            all.filter(|(key, value)| !(is_struct && is_omitted(key, value))).collect()
+            keys.into_iter().map(|key| (key.clone(), to_json(&entries[key]))).collect()
         }
     }
 }
