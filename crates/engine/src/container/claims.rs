@@ -16,7 +16,7 @@ use super::{networking::Membership, status::Container};
 use crate::{
     Engine,
     error::EngineError,
-    network::{DEFAULT, Endpoint, Ipv6Pool, Network, NetworkConfig, read_claim, write_claim},
+    network::{Claimed, DEFAULT, Endpoint, Ipv6Pool, Network, NetworkConfig, read_claim, write_claim},
 };
 
 /// What a container has claimed in a network.
@@ -200,7 +200,7 @@ fn free6(pool: &Ipv6Pool, auxiliary: &[(String, IpAddr)], used: &HashSet<IpAddr>
 }
 
 /// All that leads to a container in a network.
-fn names(container: &Container, membership: &Membership) -> Vec<String> {
+pub(super) fn names(container: &Container, membership: &Membership) -> Vec<String> {
     let mut names = container.names_in(&membership.settings);
     names.push(format!("{}.{}", container.name, membership.network));
     names.retain(|name| is_file_name(name));
@@ -213,6 +213,18 @@ fn names(container: &Container, membership: &Membership) -> Vec<String> {
 /// Whether a name cannot lead out of the directory of names.
 fn is_file_name(name: &str) -> bool {
     (1..=255).contains(&name.len()) && !name.starts_with('.') && !name.contains(['/', '\0'])
+}
+
+/// Has the claim of an address say another name of the container's.
+pub(super) fn rename_claim(claim: &Path, name: &str) -> Result<(), EngineError> {
+    let addresses = claim.parent().expect("a claim is a file in its network's directory");
+    let lock = File::open(addresses)?;
+    rustix::io::retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive)).map_err(io::Error::from)?;
+    let Some(Claimed { container, mac: Some(mac), .. }) = read_claim(claim)? else { return Ok(()) };
+    // Elsewhere first: nobody is to see half of it.
+    let aside = addresses.with_file_name(".claim");
+    fs::write(&aside, write_claim(&container, name, mac))?;
+    Ok(fs::rename(aside, claim)?)
 }
 
 /// Removes an address's claim and the names that lead to it.

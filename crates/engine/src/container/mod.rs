@@ -20,6 +20,7 @@ mod networking;
 mod processes;
 mod profile;
 mod prune;
+mod rename;
 mod revive;
 mod spec;
 mod start;

@@ -1,9 +1,9 @@
-//! Changing a container that exists: its name, its limits.
+//! Changing a container that exists: its limits, its restart policy.
 
 use std::io;
 
-use monitor::{Restart, Status};
-use types::{Bytes, Name};
+use monitor::Restart;
+use types::Bytes;
 
 use super::{
     config::{Config, Limits, SwapLimit},
@@ -165,39 +165,6 @@ impl Engine {
             runtime::bundle::store(&specification, &container.directory)
         };
         update().map_err(|error| container.file_error(error))
-    }
-
-    /// Gives a container another name.
-    pub fn rename(&self, container: &Container, name: &str) -> Result<(), EngineError> {
-        if name.is_empty() {
-            return Err(EngineError::Invalid("Neither old nor new names may be empty".to_owned()));
-        }
-        let refused = |error| EngineError::Rename(Box::new(error));
-        let name: Name = name
-            .strip_prefix('/')
-            .unwrap_or(name)
-            .parse()
-            .map_err(|error: types::InvalidName| refused(error.into()))?;
-        if name == container.name {
-            return Err(EngineError::Invalid(
-                "Renaming a container with the same name as its current name".to_owned(),
-            ));
-        }
-        self.state.write(Durability::Synced, |state| state.rename_container(&container.id, &name)).map_err(
-            |error| match error {
-                EngineError::NameInUse { .. } => refused(error),
-                other => other,
-            },
-        )?;
-        let renamed = Container { name, ..container.clone() };
-        if container.status()? != Status::Created {
-            // For the monitor, if there is one.
-            self.subject(&renamed)
-                .store(&container.directory)
-                .map_err(|error| container.file_error(error))?;
-        }
-        self.note(&renamed, "rename", &[("oldName", &format!("/{}", container.name))]);
-        Ok(())
     }
 }
 
