@@ -138,7 +138,8 @@ impl Engine {
         image: &Configuration,
         image_id: types::Digest,
     ) -> Result<(Config, Vec<crate::state::VolumeRow>), EngineError> {
-        let network = self.networking(&request)?;
+        let mut network = self.networking(&request)?;
+        self.resolve_links(&mut network)?;
         let defaults = &image.config;
         let (entrypoint, command) = match request.entrypoint {
             Some(entrypoint) => {

@@ -11,7 +11,7 @@ use runtime::{
     cgroup::{Cgroup, Layout},
 };
 
-use super::{spec, status::Container};
+use super::{spec, start::with_links, status::Container};
 use crate::{Engine, error::EngineError};
 
 /// What to execute. What is left open is as for the container's own process.
@@ -78,7 +78,8 @@ impl Engine {
         let init = started.process()?.ok_or_else(not_running)?;
         let spec =
             runtime::bundle::load(&container.directory).map_err(|error| container.file_error(error))?;
-        let mut config = container.config.clone();
+        let linked = self.linked(container)?;
+        let mut config = with_links(container, &linked).into_owned();
         config.entrypoint = Vec::new();
         config.command = request.arguments;
         config.tty = request.tty;

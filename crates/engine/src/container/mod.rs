@@ -12,6 +12,7 @@ mod files;
 mod filter;
 mod isolation;
 mod lifecycle;
+mod links;
 mod log_config;
 mod log_receiver;
 mod log_tag;

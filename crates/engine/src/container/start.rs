@@ -1,6 +1,7 @@
 //! Starting a container, and waiting for it.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -24,6 +25,7 @@ use super::{
     config::{Config, HealthAction, MountSource},
     isolation::{Ipc, Sharing},
     lifecycle::Grace,
+    links::Linked,
     networking::{Membership, Naming, NetworkMode, Networking},
     spec::{self, Joined, Places},
     status::Container,
@@ -165,7 +167,9 @@ impl Engine {
         attach: Attach<'_>,
         on_abandon: OnAbandon,
     ) -> Result<Attached, EngineError> {
-        let config = &container.config;
+        let linked = self.linked(container)?;
+        let config = with_links(container, &linked);
+        let config = &*config;
         self.add_mount_points(&mut layers)?;
         let mut volumes = HashMap::new();
         for mount in &config.mounts {
@@ -205,9 +209,15 @@ impl Engine {
         match host {
             Some(host) => host.share_files(container)?,
             None => {
-                let named = self.named_hosts(config, &networks)?;
+                let was_here = container.directory.join("hosts").exists();
+                let named = self.named_hosts(config, &networks, &linked)?;
                 write_host_files(container, &claims, &format!("{named}{}", extras.hosts))?;
                 self.write_resolv_conf(container, &config.network)?;
+                let default = networks.iter().position(|(_, network)| *network.name == *DEFAULT);
+                // Nobody is linked to one that was not there before.
+                if let Some(nth) = default.filter(|_| was_here) {
+                    self.tell_linking(container, claims[nth].address)?;
+                }
             }
         }
         let directory = &container.directory;
@@ -408,21 +418,21 @@ impl Engine {
         &self,
         config: &Config,
         networks: &[(&Membership, Network)],
+        linked: &[Linked],
     ) -> Result<String, EngineError> {
         let mut lines = String::new();
         for (name, address) in &config.naming.hosts {
             lines.push_str(&self.host_line(name, *address)?);
         }
-        for (membership, network) in networks {
+        linked.iter().for_each(|other| lines.push_str(&other.line()));
+        let with_names = networks.iter().filter(|(_, network)| *network.name != *DEFAULT);
+        for (membership, network) in with_names {
             for (name, alias) in &membership.settings.links {
                 let other = self.container(name)?;
                 let endpoints = self.endpoints(network)?;
+                // Where names are resolved, docker lets a link lead nowhere.
                 let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.container == other.id) else {
-                    // Where names are resolved, docker lets a link lead nowhere.
-                    if *network.name != *DEFAULT {
-                        continue;
-                    }
-                    return Err(EngineError::NotLinkable { name: other.name, alias: alias.clone() });
+                    continue;
                 };
                 let mut names = vec![alias.as_str(), &other.config.hostname, &*other.name];
                 names.dedup();
@@ -493,6 +503,17 @@ impl Engine {
         let path = |path: &Path| path.to_string_lossy().into_owned();
         vec![REMOVAL_ROLE.to_owned(), path(&self.root), path(&self.run), container.id.to_string()]
     }
+}
+
+/// The configuration of a container, with the variables that tell of those it is linked to. Its own come after them.
+pub(super) fn with_links<'a>(container: &'a Container, linked: &[Linked]) -> Cow<'a, Config> {
+    if linked.is_empty() {
+        return Cow::Borrowed(&container.config);
+    }
+    let mut config = container.config.clone();
+    let told = linked.iter().flat_map(|other| other.variables(&container.name));
+    config.env = told.chain(std::mem::take(&mut config.env)).collect();
+    Cow::Owned(config)
 }
 
 /// A container that another one has the network of.

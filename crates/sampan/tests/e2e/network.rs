@@ -426,6 +426,51 @@ fn a_link_is_another_name_for_a_container_that_runs() {
 }
 
 #[test]
+fn a_link_tells_of_another_container_by_variables_and_in_etc_hosts() {
+    let Some(sandbox) = sandbox() else { return };
+    let id = idle(&sandbox, &["--name", "db", "--expose", "80", "-e", "A=1"]);
+    let address = inspect(&sandbox, "db", "{{.NetworkSettings.IPAddress}}");
+    idle(&sandbox, &["--name", "web", "--link", "db:my-db"]);
+    let exec = |script: &str| sandbox.sampan(["exec", "web", "sh", "-c", script]);
+    let expected = format!(
+        "MY_DB_ENV_A=1\nMY_DB_NAME=/web/my-db\nMY_DB_PORT=tcp://{address}:80\nMY_DB_PORT_80_TCP=tcp://{address}:80\n\
+         MY_DB_PORT_80_TCP_ADDR={address}\nMY_DB_PORT_80_TCP_PORT=80\nMY_DB_PORT_80_TCP_PROTO=tcp\n"
+    );
+    exec("env | grep ^MY_DB | sort").ok().prints(&expected);
+    exec("tr '\\0' '\\n' </proc/1/environ | grep ^MY_DB | sort").ok().prints(&expected);
+    exec("grep my-db /etc/hosts").ok().prints(&format!("{address}\tmy-db {} db\n", &id[..12]));
+    assert_eq!(inspect(&sandbox, "web", "{{json .HostConfig.Links}}"), r#"["/db:/web/my-db"]"#);
+    // What it is called now makes no difference, and where it is now is told.
+    sandbox.sampan(["rename", "db", "store"]).ok();
+    sandbox.sampan(["stop", "-t", "0", "store"]).ok();
+    exec("true").fails(1).complains("Cannot link to a non running container: /store AS /web/my-db");
+    idle(&sandbox, &["--name", "other"]);
+    sandbox.sampan(["start", "store"]).ok();
+    let moved = inspect(&sandbox, "store", "{{.NetworkSettings.IPAddress}}");
+    assert_ne!(moved, address);
+    exec("grep my-db /etc/hosts | cut -f 1").ok().prints(&format!("{moved}\n"));
+    // Without it, there is no start either.
+    sandbox.sampan(["rm", "-f", "store"]).ok();
+    let text = format!("Cannot link to a non running container: /{id} AS /web/my-db");
+    sandbox.sampan(["restart", "-t", "0", "web"]).fails(1).complains(&text);
+}
+
+#[test]
+fn a_link_leads_to_a_container_that_is_there() {
+    let Some(sandbox) = sandbox() else { return };
+    let refused = |link: &str, text: &str| {
+        sandbox.sampan(["create", "--link", link, "busybox"]).fails(1).complains(text);
+    };
+    refused("nosuch:x", "could not get container for nosuch: No such container: nosuch");
+    sandbox.sampan(["create", "--name", "host", "--network", "host", "busybox"]).ok();
+    refused("host:x", "conflicting options: host type networking can't be used with links");
+    sandbox.sampan(["network", "create", "blue"]).ok();
+    let id = idle(&sandbox, &["--name", "apart", "--network", "blue"]);
+    let text = format!("container {id} not attached to default bridge network");
+    sandbox.sampan(["run", "--link", "apart", "busybox", "true"]).fails(125).complains(&text);
+}
+
+#[test]
 fn a_network_may_be_called_what_a_container_may_not() {
     let Some(sandbox) = sandbox() else { return };
     for name in ["a", "a b", "-x/y"] {

@@ -6,6 +6,7 @@ use clap::Args;
 use engine::{
     Engine, EngineError, Status,
     container::{Container, HealthCheck, MountSource},
+    network::DEFAULT,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -56,6 +57,8 @@ pub fn describe(engine: &Engine, container: &Container) -> Result<Value, EngineE
     let arguments = config.arguments();
     let (path, args) = arguments.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
     let path_of = |name: &str| container.directory.join(name).display().to_string();
+    let mut host_config = super::host_config::describe(container);
+    host_config["Links"] = links(engine, container);
     // Written at the first start.
     let file = |name: &str| if matches!(status, Status::Created) { String::new() } else { path_of(name) };
     Ok(json!({
@@ -77,7 +80,7 @@ pub fn describe(engine: &Engine, container: &Container) -> Result<Value, EngineE
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": null,
-        "HostConfig": super::host_config::describe(container),
+        "HostConfig": host_config,
         "GraphDriver": {
             "Data": {
                 "ID": container.id,
@@ -93,6 +96,18 @@ pub fn describe(engine: &Engine, container: &Container) -> Result<Value, EngineE
         "Config": own_config(container),
         "NetworkSettings": network_settings(engine, container, &status)?,
     }))
+}
+
+/// The containers that this one is linked to on the default network, each with its alias here.
+fn links(engine: &Engine, container: &Container) -> Value {
+    let links = container.config.network.membership(DEFAULT).map(|one| &one.settings.links);
+    let describe = |(other, alias): &(String, String)| {
+        // One that is gone is known by its id alone.
+        let name = engine.container(other).map_or(other.clone(), |other| other.name.to_string());
+        format!("/{name}:/{}/{alias}", container.name)
+    };
+    let links: Vec<String> = links.into_iter().flatten().map(describe).collect();
+    if links.is_empty() { Value::Null } else { json!(links) }
 }
 
 /// The same with what its files take.

@@ -191,7 +191,7 @@ pub fn endpoint(
     if !settings.aliases.is_empty() {
         described["Aliases"] = json!(settings.aliases);
     }
-    if !settings.links.is_empty() {
+    if !settings.links.is_empty() && name != DEFAULT {
         let links: Vec<_> = settings.links.iter().map(|(name, alias)| format!("{name}:{alias}")).collect();
         described["Links"] = json!(links);
     }
