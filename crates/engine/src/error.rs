@@ -131,6 +131,12 @@ pub enum EngineError {
     LogDriver(String),
     #[error("conflicting options: {0}")]
     Conflict(String),
+    #[error("CDI device injection failed: unresolvable CDI devices {names}")]
+    NoDevices {
+        names: String,
+        /// What was wrong with specifications that could not be read.
+        unread: Vec<String>,
+    },
     #[error("{0}")]
     Invalid(String),
     /// What docker's command line would not have asked its daemon for.
@@ -237,6 +243,10 @@ impl EngineError {
                 let users: Vec<String> = users.iter().map(types::ContainerId::short).collect();
                 Some(format!("`sampan rm {}` removes what uses it", users.join(" ")))
             }
+            EngineError::NoDevices { unread, .. } => Some(match unread.as_slice() {
+                [] => "devices are what the specifications in /etc/cdi and /var/run/cdi say".to_owned(),
+                unread => format!("not all specifications can be read: {}", unread.join("; ")),
+            }),
             EngineError::NotInTrash(_) => Some("`sampan trash ls` lists what is there".into()),
             EngineError::LogOption { hint, .. } => hint.clone(),
             EngineError::LogDriver(_) => {

@@ -49,9 +49,13 @@ pub enum DeviceRequest {
 }
 
 impl DeviceRequest {
-    /// The full names of what is asked for.
-    pub(super) fn names(&self) -> Vec<String> {
-        let processor = |name: &dyn std::fmt::Display| format!("nvidia.com/gpu={name}");
+    pub(super) fn is_for_processors(&self) -> bool {
+        !matches!(self, DeviceRequest::Named(_))
+    }
+
+    /// The full names of what is asked for, where graphics processors are devices of this kind.
+    pub(super) fn names(&self, kind: &str) -> Vec<String> {
+        let processor = |name: &dyn std::fmt::Display| format!("{kind}={name}");
         match self {
             DeviceRequest::Named(name) => vec![name.clone()],
             DeviceRequest::Processors(None) => vec![processor(&"all")],

@@ -78,9 +78,8 @@ pub(super) fn build(config: &Config, places: &Places<'_>) -> Result<Spec, Engine
     linux.set_masked_paths(Some(hidden.0));
     linux.set_readonly_paths(Some(hidden.1));
     linux.set_sysctl(sysctls(config)?);
-    let wanted: Vec<String> =
-        isolation.device_requests.iter().flat_map(isolation::DeviceRequest::names).collect();
-    let cdi::Edits { env, nodes, mounts: further } = cdi::find(&wanted, cdi::DIRECTORIES)?;
+    let cdi::Edits { env, nodes, mounts: further, groups } =
+        cdi::find(&isolation.device_requests, cdi::DIRECTORIES)?;
     let (devices, rules) = requested_devices(config, nodes)?;
     linux.set_devices(Some(devices));
     if let Some(resources) = linux.resources_mut()
@@ -95,7 +94,10 @@ pub(super) fn build(config: &Config, places: &Places<'_>) -> Result<Spec, Engine
     let root = RootBuilder::default().path("rootfs").readonly(config.read_only).build().map_err(invalid)?;
     let mut process = process(config)?;
     if let Some(own) = process.env_mut() {
-        own.extend(env);
+        env.into_iter().for_each(|entry| set(own, entry));
+    }
+    if !groups.is_empty() {
+        process.user_mut().set_additional_gids(Some(groups));
     }
     let mut mounts = mounts(config, places)?;
     mounts.extend(further);
@@ -151,16 +153,21 @@ fn environment(config: &Config) -> Vec<String> {
     if config.tty {
         environment.push("TERM=xterm".to_owned());
     }
-    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
-    for entry in &config.env {
-        match environment.iter_mut().find(|other| name(other) == name(entry)) {
-            Some(other) => *other = entry.clone(),
-            None => environment.push(entry.clone()),
-        }
-    }
+    config.env.iter().for_each(|entry| set(&mut environment, entry.clone()));
     // What has no value was only named to keep a default out.
     environment.retain(|entry| entry.contains('='));
     environment
+}
+
+/// Sets a variable, in the place of what it was.
+fn set(environment: &mut Vec<String>, entry: String) {
+    fn name(entry: &str) -> &str {
+        entry.split('=').next().unwrap_or_default()
+    }
+    match environment.iter_mut().find(|other| name(other) == name(&entry)) {
+        Some(other) => *other = entry,
+        None => environment.push(entry),
+    }
 }
 
 /// The namespaces that the container has of its own or joins; those that are left out are the host's.

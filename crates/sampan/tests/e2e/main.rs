@@ -18,6 +18,7 @@ mod container_prune;
 mod copy;
 mod cp;
 mod create;
+mod devices;
 mod df;
 mod diff;
 mod digests;
