@@ -27,10 +27,12 @@ use crate::{
 pub use self::{
     create::{Driver, NetworkRequest},
     select::NetworkFilters,
+    template::{AskedPool, NetworkTemplate},
 };
 
 mod create;
 mod select;
+mod template;
 
 /// How a network is made.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -58,7 +60,22 @@ pub struct NetworkConfig {
     /// The driver's, as the user gave them.
     #[serde(default)]
     pub options: Vec<(String, String)>,
+    #[serde(default)]
+    pub ipam_options: Vec<(String, String)>,
     pub labels: Vec<(String, String)>,
+    /// The name of the configuration that it was made from.
+    #[serde(default)]
+    pub like: Option<String>,
+    /// How far it reaches, as the user said. It is this machine's all the same.
+    #[serde(default)]
+    pub scope: Option<String>,
+}
+
+impl NetworkConfig {
+    /// How far the network reaches, in docker's words.
+    pub fn scope(&self) -> &str {
+        self.scope.as_deref().unwrap_or(LOCAL)
+    }
 }
 
 /// The IPv6 side of a network.
@@ -230,6 +247,7 @@ impl Engine {
             self.state.networks()?.into_iter().filter(|row| row.id.to_string().starts_with(reference));
         match (matching.next(), matching.next()) {
             (Some(row), None) if !reference.is_empty() => Ok(Network::of(row)),
+            _ if self.network_template(reference)?.is_some() => Err(EngineError::NetworkTemplate),
             _ => Err(EngineError::NoNetwork(reference.to_owned())),
         }
     }
@@ -240,10 +258,13 @@ impl Engine {
         Ok(self.state.networks()?.into_iter().map(Network::of).collect())
     }
 
-    /// Removes a network that no container is in.
-    pub fn remove_network(&self, reference: &str) -> Result<Network, EngineError> {
+    /// Removes a network that no container is in, or a configuration that no network is like.
+    pub fn remove_network(&self, reference: &str) -> Result<(), EngineError> {
         if let Some(predefined) = Predefined::find(reference) {
             return Err(EngineError::PredefinedNetwork(predefined.name().to_owned()));
+        }
+        if let Some(template) = self.network_template(reference)? {
+            return self.remove_template(&template);
         }
         let network = self.network(reference)?;
         if PREDEFINED.contains(&&*network.name) {
@@ -264,7 +285,7 @@ impl Engine {
         network.take_down(&self.firewall()?)?;
         crate::remove_tree(&self.network_directory(&network.id))?;
         self.note_network(&network, "destroy");
-        Ok(network)
+        Ok(())
     }
 
     pub(crate) fn note_network(&self, network: &Network, action: &str) {
@@ -365,6 +386,8 @@ fn endpoints(claims: Vec<Claimed>) -> Vec<Endpoint> {
     endpoints
 }
 
+/// The reach of a network that is this machine's.
+pub const LOCAL: &str = "local";
 /// The default network's name.
 pub const DEFAULT: &str = "bridge";
 const PREDEFINED: [&str; 3] = [DEFAULT, "host", "none"];

@@ -262,7 +262,10 @@ mod tests {
             internal: false,
             attachable: false,
             options: Vec::new(),
+            ipam_options: Vec::new(),
             labels: Vec::new(),
+            like: None,
+            scope: None,
         }
     }
 

@@ -24,7 +24,8 @@ use crate::{
 };
 
 /// What a user asks of a network.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct NetworkRequest {
     pub name: String,
     pub driver: Driver,
@@ -36,10 +37,20 @@ pub struct NetworkRequest {
     pub auxiliary: Vec<(String, IpAddr)>,
     pub internal: bool,
     pub attachable: bool,
+    /// Whether it is to be the one by which a cluster's ports are reached.
+    pub ingress: bool,
+    /// How far it reaches, if that is said.
+    pub scope: Option<String>,
     /// Whether to have IPv6; where nothing is said, the engine decides.
     pub ipv6: Option<bool>,
     pub options: Vec<(String, String)>,
+    /// Who manages the addresses: `default`, if it is empty.
+    pub ipam_driver: String,
+    /// What is said to him. It changes nothing here, and is remembered.
+    pub ipam_options: Vec<(String, String)>,
     pub labels: Vec<(String, String)>,
+    /// The configuration that the network is to have, by its name.
+    pub like: Option<String>,
 }
 
 /// What carries a network.
@@ -85,9 +96,7 @@ impl FromStr for Driver {
                  this node to swarm and try again."
                     .to_owned(),
             )),
-            _ => Err(EngineError::Invalid(format!(
-                "could not find plugin {text} in v1 plugin registry: plugin not found"
-            ))),
+            _ => Err(EngineError::Invalid(format!("plugin {text:?} not found"))),
         }
     }
 }
@@ -98,7 +107,9 @@ impl Engine {
         if PREDEFINED.contains(&request.name.as_str()) {
             return Err(EngineError::PredefinedNetworkMade(request.name));
         }
-        self.make_network(request)
+        let _: NetworkName = request.name.parse()?;
+        check_reach(&request)?;
+        self.make_network(self.filled_in(request)?)
     }
 
     pub(super) fn make_network(&self, request: NetworkRequest) -> Result<Network, EngineError> {
@@ -110,9 +121,7 @@ impl Engine {
         let asked = Asked::of(&request)?;
         // Held until the bridge is up, which takes the subnet for everybody on this host.
         let _lock = HostLock::acquire()?;
-        if self.state.network_by_name(&name)?.is_some() {
-            return Err(EngineError::NetworkExists(name));
-        }
+        self.check_network_name(&name)?;
         let taken: Vec<_> = self.state.networks()?.into_iter().map(|row| row.config.subnet).collect();
         let subnet = match asked.subnet {
             Some(subnet) if taken.iter().any(|other| other.contains(&subnet) || subnet.contains(other)) => {
@@ -145,7 +154,10 @@ impl Engine {
             internal: request.internal,
             attachable: request.attachable,
             options: request.options,
+            ipam_options: request.ipam_options,
             labels: request.labels,
+            like: request.like,
+            scope: request.scope,
         };
         let network = Network::of(NetworkRow { id, name, created: crate::now(), config });
         network.bring_up(&self.firewall()?).and_then(|()| self.record(&network)).inspect_err(|_| {
@@ -231,6 +243,22 @@ impl Engine {
         }
         bridge.parse().map_err(|error: network::InvalidInterfaceName| EngineError::Invalid(error.to_string()))
     }
+}
+
+/// A network is this machine's, which is no cluster's.
+fn check_reach(request: &NetworkRequest) -> Result<(), EngineError> {
+    let refused = match (request.ingress, request.scope.as_deref(), request.ipam_driver.as_str()) {
+        (true, ..) => "Ingress network can only be global scope network".to_owned(),
+        (_, Some("swarm"), _) => "cannot create a swarm scoped network when swarm is not active".to_owned(),
+        (_, _, "" | "default") => return Ok(()),
+        (.., driver) => format!("plugin {driver:?} not found"),
+    };
+    Err(EngineError::Invalid(refused))
+}
+
+/// Whether the addresses that a user asks for fit each other.
+pub(super) fn check_addresses(request: &NetworkRequest) -> Result<(), EngineError> {
+    Asked::of(request).map(drop)
 }
 
 /// The addresses a user asked for, found to fit each other.

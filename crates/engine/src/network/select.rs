@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{DEFAULT, Network, Predefined, create::boolean};
+use super::{DEFAULT, LOCAL, Predefined, create::boolean};
 use crate::{Engine, error::EngineError, moment};
 
 /// Conditions on networks. Of one kind one is enough, but labels are all to be met.
@@ -25,10 +25,13 @@ pub struct Listed {
     pub id: String,
     pub name: String,
     pub driver: String,
+    pub scope: String,
     pub created: Timestamp,
     pub internal: bool,
     pub ipv6: bool,
     pub labels: Vec<(String, String)>,
+    /// Whether it is only a configuration for others.
+    pub is_template: bool,
 }
 
 impl NetworkFilters {
@@ -89,7 +92,7 @@ impl NetworkFilters {
         any(&self.drivers, &|driver| network.driver == driver)
             && any(&self.ids, &|id| network.id.starts_with(id))
             && any(&self.names, &|part| network.name.contains(part))
-            && any(&self.scopes, &|scope| scope == "local")
+            && any(&self.scopes, &|scope| scope == network.scope)
             && self.labels.iter().all(|(label, wanted)| has(label) == *wanted)
             && self.custom.is_none_or(|custom| custom == is_custom)
             && self.until.is_none_or(|until| network.created < until)
@@ -106,10 +109,12 @@ impl Engine {
                 id: one.id(),
                 name: one.name().to_owned(),
                 driver: one.driver().to_owned(),
+                scope: LOCAL.to_owned(),
                 created: started,
                 internal: false,
                 ipv6: false,
                 labels: Vec::new(),
+                is_template: false,
             });
         }
         for network in self.networks()? {
@@ -117,10 +122,25 @@ impl Engine {
                 id: network.id.to_string(),
                 name: network.name.to_string(),
                 driver: network.config.driver.to_string(),
+                scope: network.config.scope().to_owned(),
                 created: network.created,
                 internal: network.config.internal,
                 ipv6: network.config.ipv6.is_some(),
                 labels: network.config.labels,
+                is_template: false,
+            });
+        }
+        for template in self.network_templates()? {
+            listed.push(Listed {
+                id: template.id.to_string(),
+                name: template.name.to_string(),
+                driver: Predefined::None.driver().to_owned(),
+                scope: LOCAL.to_owned(),
+                created: template.created,
+                internal: false,
+                ipv6: template.request.ipv6 == Some(true),
+                labels: template.request.labels,
+                is_template: true,
             });
         }
         listed.retain(|network| filters.let_pass(network));
@@ -142,16 +162,19 @@ impl Engine {
         if Predefined::find(&network.name).is_some() || network.name == DEFAULT {
             return Ok(false);
         }
+        if network.is_template {
+            return Ok(true);
+        }
         Ok(self.endpoints(&self.network(&network.id)?)?.is_empty())
     }
 
     /// Removes the networks that users made and nobody is in; their names.
-    pub fn prune_networks(&self, filters: &NetworkFilters) -> Result<Vec<Network>, EngineError> {
+    pub fn prune_networks(&self, filters: &NetworkFilters) -> Result<Vec<String>, EngineError> {
         let filters = NetworkFilters { custom: Some(true), dangling: Some(true), ..filters.clone() };
         let mut removed = Vec::new();
-        for network in self.list_networks(&filters)? {
+        for network in self.list_networks(&filters)?.into_iter().filter(|network| !network.is_template) {
             match self.remove_network(&network.id) {
-                Ok(network) => removed.push(network),
+                Ok(()) => removed.push(network.name),
                 // Somebody has just joined it, or removed it.
                 Err(EngineError::NetworkInUse { .. } | EngineError::NoNetwork(_)) => {}
                 Err(error) => return Err(error),
@@ -170,10 +193,12 @@ mod tests {
             id: "abc123".to_owned(),
             name: "blue".to_owned(),
             driver: "bridge".to_owned(),
+            scope: LOCAL.to_owned(),
             created: Timestamp::UNIX_EPOCH,
             internal: false,
             ipv6: false,
             labels: vec![("tier".to_owned(), "web".to_owned())],
+            is_template: false,
         };
         let pairs = filters.iter().copied();
         let filters = NetworkFilters::parse(pairs, NetworkFilters::OF_LISTINGS, Timestamp::UNIX_EPOCH);

@@ -22,7 +22,7 @@ pub use self::{
     containers::ContainerRow,
     digests::DigestRow,
     images::ImageRow,
-    networks::NetworkRow,
+    networks::{NetworkRow, TemplateRow},
     trash::TrashRow,
     volumes::{VolumeConfig, VolumeRow},
 };

@@ -4,7 +4,10 @@ use rusqlite::{ErrorCode, OptionalExtension, Row, params};
 use types::{NetworkId, NetworkName};
 
 use super::{State, images::parsed};
-use crate::{error::EngineError, network::NetworkConfig};
+use crate::{
+    error::EngineError,
+    network::{NetworkConfig, NetworkRequest},
+};
 
 /// A network as it was created.
 #[derive(Debug, Clone)]
@@ -14,6 +17,16 @@ pub struct NetworkRow {
     /// Nanoseconds since 1970.
     pub created: i64,
     pub config: NetworkConfig,
+}
+
+/// What networks can be made like.
+#[derive(Debug, Clone)]
+pub struct TemplateRow {
+    pub id: NetworkId,
+    pub name: NetworkName,
+    /// Nanoseconds since 1970.
+    pub created: i64,
+    pub request: NetworkRequest,
 }
 
 impl State {
@@ -60,14 +73,41 @@ impl State {
     }
 }
 
+impl State {
+    /// Adds a configuration for networks, whose name nobody has.
+    pub fn insert_template(&self, row: &TemplateRow) -> Result<(), EngineError> {
+        let sql = "INSERT INTO network_templates (id, name, created, request) VALUES (?1, ?2, ?3, ?4)";
+        let request = serde_json::to_string(&row.request).map_err(std::io::Error::from)?;
+        self.connection.execute(sql, params![row.id.to_string(), &*row.name, row.created, request])?;
+        Ok(())
+    }
+
+    pub fn delete_template(&self, id: &NetworkId) -> Result<(), EngineError> {
+        self.connection.execute("DELETE FROM network_templates WHERE id = ?1", [id.to_string()])?;
+        Ok(())
+    }
+
+    /// All configurations for networks, the newest first.
+    pub fn templates(&self) -> Result<Vec<TemplateRow>, EngineError> {
+        let sql = "SELECT id, name, created, request FROM network_templates ORDER BY created DESC";
+        let template = |row: &Row<'_>| {
+            Ok(TemplateRow {
+                id: parsed(row, 0)?,
+                name: parsed(row, 1)?,
+                created: row.get(2)?,
+                request: json(row, 3)?,
+            })
+        };
+        Ok(self.connection.prepare_cached(sql)?.query_map([], template)?.collect::<Result<_, _>>()?)
+    }
+}
+
 fn network(row: &Row<'_>) -> rusqlite::Result<NetworkRow> {
-    let config: String = row.get(3)?;
-    Ok(NetworkRow {
-        id: parsed(row, 0)?,
-        name: parsed(row, 1)?,
-        created: row.get(2)?,
-        config: serde_json::from_str(&config).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, Box::new(error))
-        })?,
+    Ok(NetworkRow { id: parsed(row, 0)?, name: parsed(row, 1)?, created: row.get(2)?, config: json(row, 3)? })
+}
+
+fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    serde_json::from_str(&row.get::<_, String>(column)?).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
     })
 }

@@ -33,7 +33,7 @@ fn version(connection: &Connection) -> Result<u32, EngineError> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
-const STEPS: &[&str] = &[FIRST, DIGESTS, VOLUMES, TRASH];
+const STEPS: &[&str] = &[FIRST, DIGESTS, VOLUMES, TRASH, TEMPLATES];
 
 const FIRST: &str = "
 CREATE TABLE images (
@@ -99,6 +99,16 @@ CREATE TABLE trash (
     deleted INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
     what TEXT NOT NULL
+) WITHOUT ROWID;
+";
+
+/// Networks that are only a configuration for others.
+const TEMPLATES: &str = "
+CREATE TABLE network_templates (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    created INTEGER NOT NULL,
+    request TEXT NOT NULL
 ) WITHOUT ROWID;
 ";
 

@@ -490,6 +490,85 @@ fn a_network_may_be_called_what_a_container_may_not() {
 }
 
 #[test]
+fn networks_are_made_like_a_configuration() {
+    let Some(sandbox) = sandbox() else { return };
+    let create = |arguments: &[&str]| sandbox.sampan([&["network", "create"], arguments].concat());
+    let pool = ["--subnet", "10.99.0.0/24", "--gateway", "10.99.0.254", "--ipam-opt", "a=b"];
+    create(
+        &[
+            &["--config-only", "-o", "com.docker.network.driver.mtu=1400", "--label", "x=y"],
+            &pool[..],
+            &["plan"],
+        ]
+        .concat(),
+    )
+    .ok();
+    create(&["--config-only", "plan"]).fails(1).complains("network with name plan already exists");
+    create(&["plan"]).fails(1).complains("network with name plan already exists");
+    create(&["--config-from", "plan", "blue"]).ok();
+    let inspect = |name: &str, template: &str| {
+        sandbox.sampan(["network", "inspect", "-f", template, name]).ok().word().to_owned()
+    };
+    let config = "{{json .IPAM.Config}} {{json .IPAM.Options}} {{json .Options}} {{json .Labels}}";
+    let expected = r#"[{"Subnet":"10.99.0.0/24","Gateway":"10.99.0.254"}] {"a":"b"} {"com.docker.network.driver.mtu":"1400"} {"x":"y"}"#;
+    assert_eq!(inspect("plan", config), expected);
+    assert_eq!(inspect("blue", config), expected);
+    let kind = "{{.Driver}} {{.ConfigOnly}} {{.ConfigFrom.Network}}";
+    assert_eq!(inspect("plan", kind), "null true");
+    assert_eq!(inspect("blue", kind), "bridge false plan");
+    shell(
+        &sandbox,
+        &["--network", "blue"],
+        "cat /sys/class/net/eth0/mtu; ip route | head -n 1 | cut -d' ' -f3",
+    )
+    .ok()
+    .prints("1400\n10.99.0.254\n");
+    sandbox
+        .sampan(["run", "--network", "plan", "busybox", "true"])
+        .fails(125)
+        .complains("cannot create endpoint on configuration-only network");
+    let listed =
+        sandbox.sampan(["network", "ls", "--format", "{{.Name}} {{.Driver}}", "-f", "name=plan"]).ok();
+    listed.prints("plan null\n");
+    sandbox
+        .sampan(["network", "rm", "plan"])
+        .fails(1)
+        .complains("error while removing network: configuration network \"plan\" is in use");
+    sandbox.sampan(["network", "prune", "-f"]).ok().says("blue\n");
+    sandbox.sampan(["network", "rm", "plan"]).ok().prints("plan\n");
+}
+
+#[test]
+fn what_takes_a_cluster_or_a_plugin_is_refused_as_docker_refuses_it() {
+    let Some(sandbox) = sandbox() else { return };
+    let refused = |options: &[&str], text: &str| {
+        let arguments = [&["network", "create"], options, &["blue"]].concat();
+        sandbox.sampan(arguments).fails(1).complains(&format!("Error response from daemon: {text}"));
+    };
+    refused(&["--scope", "swarm"], "cannot create a swarm scoped network when swarm is not active");
+    refused(&["--ingress"], "Ingress network can only be global scope network");
+    refused(&["-d", "overlay"], "This node is not a swarm manager.");
+    refused(&["--ipam-driver", "x"], "plugin \"x\" not found");
+    refused(&["-d", "x"], "plugin \"x\" not found");
+    let operators = "configuration network can only contain network specific fields.";
+    for option in [&["--ingress"][..], &["--internal"], &["--attachable"], &["--scope", "local"]] {
+        refused(&[&["--config-only"], option].concat(), operators);
+    }
+    refused(&["--config-from", "nosuch"], "configuration network \"nosuch\" does not exist");
+    let text = "a configuration network cannot depend on another configuration network";
+    refused(&["--config-only", "--config-from", "x"], text);
+    let text =
+        "user specified configurations are not supported if the network depends on a configuration network";
+    refused(&["--config-from", "x", "--label", "a=b"], text);
+    let text = "network driver options are not supported if the network depends on a configuration network";
+    refused(&["--config-from", "x", "-o", "a=b"], text);
+    sandbox.sampan(["network", "create", "--attachable", "--scope", "global", "blue"]).ok();
+    let template = "{{.Scope}} {{.Attachable}}";
+    sandbox.sampan(["network", "inspect", "-f", template, "blue"]).ok().prints("global true\n");
+    sandbox.sampan(["network", "ls", "-q", "-f", "scope=local", "-f", "name=blue"]).ok().prints("");
+}
+
+#[test]
 fn a_network_of_ones_own_speaks_ipv6_and_the_default_one_does_not() {
     let Some(sandbox) = sandbox() else { return };
     network(&sandbox, "blue");

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, process::ExitCode};
 
 use clap::{ArgAction, Args};
-use engine::network::NetworkRequest;
+use engine::network::{Driver, NetworkRequest};
 
 use crate::{
     cli::{Globals, Verb},
@@ -19,12 +19,21 @@ pub struct Create {
     /// Auxiliary IPv4 or IPv6 addresses used by Network driver
     #[arg(long, value_name = "map")]
     aux_address: Vec<String>,
+    /// The network from which to copy the configuration
+    #[arg(long, value_name = "string")]
+    config_from: Option<String>,
+    /// Create a configuration only network
+    #[arg(long)]
+    config_only: bool,
     /// Driver to manage the Network
     #[arg(short, long, default_value = "bridge", value_name = "string")]
     driver: String,
     /// IPv4 or IPv6 Gateway for the master subnet
     #[arg(long, value_name = "strings")]
     gateway: Vec<String>,
+    /// Create swarm routing-mesh network
+    #[arg(long)]
+    ingress: bool,
     /// Restrict external access to the network
     #[arg(long)]
     internal: bool,
@@ -63,15 +72,8 @@ impl Verb for Create {
     const USAGE: &'static str = "[OPTIONS] NETWORK";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let refuse = |text: String| Err(anyhow::anyhow!("Error response from daemon: {text}"));
         if !self.ipv4 {
-            return refuse("a network without IPv4 is not supported".to_owned());
-        }
-        if self.ipam_driver != "default" || !self.ipam_opt.is_empty() {
-            return refuse(format!("could not find ipam driver {}", self.ipam_driver));
-        }
-        if let Some(scope) = self.scope.filter(|scope| scope != "local") {
-            return refuse(format!("a network of scope {scope} takes a cluster"));
+            anyhow::bail!("Error response from daemon: a network without IPv4 is not supported");
         }
         let address = |text: &str| -> anyhow::Result<IpAddr> {
             text.parse().map_err(|_| anyhow::anyhow!("no matching subnet for gateway {text}"))
@@ -87,18 +89,29 @@ impl Verb for Create {
         }
         let request = NetworkRequest {
             name: self.network,
-            driver: self.driver.parse()?,
+            // Of what is only a configuration, none is asked for anything.
+            driver: if self.config_only { Driver::default() } else { self.driver.parse()? },
             subnets: words(&self.subnet).map(str::to_owned).collect(),
             gateways,
             ranges: words(&self.ip_range).map(str::to_owned).collect(),
             auxiliary,
             internal: self.internal,
             attachable: self.attachable,
+            ingress: self.ingress,
+            scope: self.scope.filter(|scope| !scope.is_empty()),
             ipv6: self.ipv6,
             options: self.opt.iter().map(|option| pair(option)).collect(),
+            ipam_driver: self.ipam_driver,
+            ipam_options: self.ipam_opt.iter().map(|option| pair(option)).collect(),
             labels: self.label.iter().map(|label| pair(label)).collect(),
+            like: self.config_from.filter(|name| !name.is_empty()),
         };
-        println!("{}", session::open(globals)?.create_network(request)?.id);
+        let engine = session::open(globals)?;
+        let id = match self.config_only {
+            true => engine.create_network_template(request)?.id,
+            false => engine.create_network(request)?.id,
+        };
+        println!("{id}");
         Ok(ExitCode::SUCCESS)
     }
 }

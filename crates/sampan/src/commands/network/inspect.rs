@@ -6,7 +6,7 @@ use clap::Args;
 use engine::{
     Engine, EngineError, Status,
     container::{Container, Membership},
-    network::{DEFAULT, Predefined},
+    network::{DEFAULT, NetworkTemplate, Predefined},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -42,6 +42,9 @@ pub fn describe(engine: &Engine, reference: &str) -> Result<Value, EngineError> 
     if let Some(predefined) = Predefined::find(reference) {
         return describe_predefined(engine, predefined);
     }
+    if let Some(template) = engine.network_template(reference)? {
+        return Ok(describe_template(&template));
+    }
     let network = engine.network(reference)?;
     let config = &network.config;
     let prefix = config.subnet.prefix_len();
@@ -69,12 +72,12 @@ pub fn describe(engine: &Engine, reference: &str) -> Result<Value, EngineError> 
     let mut pools = vec![pool(
         config.subnet.to_string(),
         config.range.map(|range| range.to_string()),
-        config.gateway.to_string(),
+        Some(config.gateway.to_string()),
         auxiliary(false),
     )];
     pools.extend(config.ipv6.as_ref().map(|ipv6| {
         let range = ipv6.range.map(|range| range.to_string());
-        pool(ipv6.subnet.to_string(), range, ipv6.gateway.to_string(), auxiliary(true))
+        pool(ipv6.subnet.to_string(), range, Some(ipv6.gateway.to_string()), auxiliary(true))
     }));
     let is_default = *network.name == *DEFAULT;
     let mut options: Map<String, Value> =
@@ -91,31 +94,72 @@ pub fn describe(engine: &Engine, reference: &str) -> Result<Value, EngineError> 
         "Name": network.name,
         "Id": network.id,
         "Created": network.created,
-        "Scope": "local",
+        "Scope": config.scope(),
         "Driver": config.driver.as_str(),
         "EnableIPv4": true,
         "EnableIPv6": config.ipv6.is_some(),
         "IPAM": {
             "Driver": "default",
-            "Options": if is_default { Value::Null } else { json!({}) },
+            "Options": if is_default { Value::Null } else { map(&config.ipam_options) },
             "Config": pools,
         },
         "Internal": config.internal,
         "Attachable": config.attachable,
         "Ingress": false,
-        "ConfigFrom": { "Network": "" },
+        "ConfigFrom": { "Network": config.like.as_deref().unwrap_or_default() },
         "ConfigOnly": false,
         "Containers": containers,
         "Options": options,
-        "Labels": config.labels.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<Map<_, _>>(),
+        "Labels": map(&config.labels),
     }))
 }
 
-fn pool(subnet: String, range: Option<String>, gateway: String, auxiliary: Map<String, Value>) -> Value {
+/// A network that is only a configuration for others.
+fn describe_template(template: &NetworkTemplate) -> Value {
+    let request = &template.request;
+    let pools = template.pools().into_iter().map(|asked| {
+        let auxiliary = asked.auxiliary.into_iter().map(|(name, at)| (name, json!(at.to_string())));
+        let gateway = asked.gateway.map(|gateway| gateway.to_string());
+        pool(asked.subnet, asked.range, gateway, auxiliary.collect())
+    });
+    json!({
+        "Name": template.name,
+        "Id": template.id,
+        "Created": template.created,
+        "Scope": "local",
+        "Driver": Predefined::None.driver(),
+        "EnableIPv4": true,
+        "EnableIPv6": request.ipv6 == Some(true),
+        "IPAM": {
+            "Driver": "default",
+            "Options": map(&request.ipam_options),
+            "Config": pools.collect::<Vec<_>>(),
+        },
+        "Internal": false,
+        "Attachable": false,
+        "Ingress": false,
+        "ConfigFrom": { "Network": "" },
+        "ConfigOnly": true,
+        "Containers": {},
+        "Options": map(&request.options),
+        "Labels": map(&request.labels),
+    })
+}
+
+fn map(pairs: &[(String, String)]) -> Value {
+    Value::Object(pairs.iter().map(|(key, value)| (key.clone(), json!(value))).collect())
+}
+
+fn pool(
+    subnet: String,
+    range: Option<String>,
+    gateway: Option<String>,
+    auxiliary: Map<String, Value>,
+) -> Value {
     let mut pool = Map::new();
     pool.insert("Subnet".to_owned(), json!(subnet));
     pool.extend(range.map(|range| ("IPRange".to_owned(), json!(range))));
-    pool.insert("Gateway".to_owned(), json!(gateway));
+    pool.extend(gateway.map(|gateway| ("Gateway".to_owned(), json!(gateway))));
     if !auxiliary.is_empty() {
         pool.insert("AuxiliaryAddresses".to_owned(), Value::Object(auxiliary));
     }

@@ -55,7 +55,7 @@ impl Verb for List {
                     ("ID", json!(short(&network.id))),
                     ("Name", json!(network.name)),
                     ("Driver", json!(network.driver)),
-                    ("Scope", json!("local")),
+                    ("Scope", json!(network.scope)),
                     ("IPv4", json!("true")),
                     ("IPv6", json!(network.ipv6.to_string())),
                     ("Internal", json!(network.internal.to_string())),

@@ -38,7 +38,7 @@ impl Verb for Prune {
         let removed = engine.prune_networks(&filters)?;
         if !removed.is_empty() {
             println!("Deleted Networks:");
-            removed.iter().for_each(|network| println!("{}", network.name));
+            removed.iter().for_each(|name| println!("{name}"));
             println!();
         }
         Ok(ExitCode::SUCCESS)
