@@ -37,6 +37,10 @@ pub enum EngineError {
     NoVolume(String),
     #[error("create {name}: {why}")]
     InvalidVolume { name: String, why: String },
+    #[error("create {name}: quota size requested but no quota support")]
+    NoVolumeQuota { name: String },
+    #[error("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")]
+    NoStorageQuota,
     #[error("remove {name}: volume is in use - [{}]", .users.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     VolumeInUse { name: String, users: Vec<ContainerId> },
     #[error("invalid mount config for type \"bind\": bind source path does not exist: {}", .0.display())]
@@ -251,6 +255,9 @@ impl EngineError {
             EngineError::LogOption { hint, .. } => hint.clone(),
             EngineError::LogDriver(_) => {
                 Some("`sampan run --log-driver local` keeps the log in files of this machine".into())
+            }
+            EngineError::NoVolumeQuota { .. } | EngineError::NoStorageQuota => {
+                Some("sizes are kept where the file system of --root is ext4 or xfs and mounted with prjquota".into())
             }
             EngineError::NoVolume(_) => Some("`sampan volume ls` lists what is here".into()),
             EngineError::VolumeNotEmpty(name) => {

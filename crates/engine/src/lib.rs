@@ -13,6 +13,7 @@ pub mod image;
 mod moment;
 mod names;
 pub mod network;
+mod quota;
 mod state;
 mod sweep;
 pub mod transfer;

@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod channel;
 pub mod mounts;
 pub mod process;
+pub mod quota;
 pub mod root;
 pub mod sealed;
 pub mod seccomp;

@@ -312,6 +312,8 @@ pub struct Limits {
     pub cpu_realtime_period: Option<u64>,
     pub cpu_realtime_runtime: Option<i64>,
     pub throttles: Vec<Throttle>,
+    /// Of what its files may take, as it was given: `size`.
+    pub storage: BTreeMap<String, String>,
 }
 
 /// How fast a container may use a device of blocks.

@@ -1,10 +1,10 @@
 //! Creating a container: what the user asked for, the image's defaults, and a name.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use image::config::Configuration;
 use monitor::{Lock, Restart};
-use types::{Name, Port};
+use types::{Bytes, Name, Port};
 
 use super::{
     config::{
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Engine,
     error::EngineError,
-    names,
+    names, quota,
     state::{ContainerRow, Durability},
     volume,
 };
@@ -83,6 +83,7 @@ impl Engine {
         let name = name.transpose()?;
         let id = names::random_id()?;
         request.log.check()?;
+        let storage = self.storage_limit(&request.limits.storage)?;
         let (mut config, anonymous) = self.merge(request, &image.config, found.id)?;
         if let NetworkMode::Container(other) = &config.network.mode {
             config.hostname = self.container(&other.to_string())?.config.hostname;
@@ -92,6 +93,14 @@ impl Engine {
         }
         let directory = self.root.join("containers").join(id.to_string());
         let lock = make_directory(&directory, &["upper", "work", "rootfs"])?;
+        if let Some(bytes) = storage {
+            let [upper, work] = ["upper", "work"].map(|part| directory.join(part));
+            // Together: overlayfs moves files from one to the other, which it may not between projects.
+            if let Err(source) = quota::limit(&self.root, &[&upper, &work], bytes) {
+                crate::remove_tree(&directory)?;
+                return Err(EngineError::File { path: directory, source });
+            }
+        }
         let durability = if config.auto_remove { Durability::Lazy } else { Durability::Synced };
         let mut row = ContainerRow {
             id,
@@ -129,6 +138,22 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// How many bytes a container's files may take, as `options` say.
+    fn storage_limit(&self, options: &BTreeMap<String, String>) -> Result<Option<u64>, EngineError> {
+        if options.is_empty() {
+            return Ok(None);
+        }
+        if let Some(unknown) = options.keys().find(|key| key.to_lowercase() != "size") {
+            return Err(EngineError::Invalid(format!("Unknown option {unknown}")));
+        }
+        let sizes = options.values().map(|size| size.parse::<Bytes>()).collect::<Result<Vec<_>, _>>();
+        let sizes = sizes.map_err(|error| EngineError::Invalid(error.to_string()))?;
+        if !quota::is_supported(&self.root) {
+            return Err(EngineError::NoStorageQuota);
+        }
+        Ok(sizes.into_iter().map(|Bytes(bytes)| bytes).filter(|bytes| *bytes > 0).min())
     }
 
     /// Fills in from the image what the request leaves open. The volumes are those nobody named.

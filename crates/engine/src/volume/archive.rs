@@ -52,7 +52,11 @@ impl Engine {
         let lock = fs::File::open(aside.path())?;
         lock.lock()?;
         let data = aside.path().join(DATA);
-        fs::create_dir(&data)?;
+        let limit = self.state.volume(name)?.and_then(|row| local::size(&row.config.options));
+        match limit {
+            None => fs::create_dir(&data)?,
+            Some(bytes) => self.limited_directory(&data, bytes)?,
+        }
         archive::extract(source, &Root::open(&data, Links::Refused)?, None)?;
         rustix::fs::syncfs(&lock).map_err(io::Error::from)?;
         self.state.write(Durability::Synced, |state| {

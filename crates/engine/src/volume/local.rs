@@ -10,6 +10,7 @@ use std::{
 };
 
 use rustix::mount::{MountFlags, MountPropagationFlags};
+use types::Bytes;
 
 use crate::error::EngineError;
 
@@ -21,11 +22,7 @@ pub fn check(options: &Options) -> Result<(), String> {
         return Err(format!("invalid option: {unknown:?}"));
     }
     if let Some(size) = options.get("size") {
-        let size: types::Bytes = size.parse().map_err(|_| format!("invalid size: '{size}'"))?;
-        if size.0 > 0 {
-            // A directory has no size of its own without quotas of projects, which take a file system made for them.
-            return Err("quota size requested but no quota support".to_owned());
-        }
+        size.parse::<Bytes>().map_err(|error| error.to_string())?;
     }
     for (given, needed) in [("device", "type"), ("type", "device"), ("o", "device"), ("o", "type")] {
         if options.contains_key(given) && !options.contains_key(needed) {
@@ -33,6 +30,12 @@ pub fn check(options: &Options) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// How many bytes the volume may hold, if that is limited.
+pub fn size(options: &Options) -> Option<u64> {
+    let Bytes(bytes) = options.get("size")?.parse().ok()?;
+    Some(bytes).filter(|bytes| *bytes > 0)
 }
 
 /// Whether something has to be mounted before the volume can be used.
@@ -182,7 +185,9 @@ mod tests {
         assert_eq!(check(&[("device", "/srv")]), "missing required option: \"type\"");
         assert_eq!(check(&[("o", "bind")]), "missing required option: \"device\"");
         assert_eq!(check(&[("colour", "red")]), "invalid option: \"colour\"");
-        assert_eq!(check(&[("size", "10m")]), "quota size requested but no quota support");
+        assert_eq!(check(&[("size", "10m")]), "");
+        assert_eq!(size(&options(&[("size", "10m")])), Some(10 << 20));
+        assert_eq!(size(&options(&[("size", "0")])), None);
         assert_eq!(check(&[("size", "lots")]), "invalid size: 'lots'");
     }
 

@@ -30,7 +30,7 @@ use crate::{
     Engine,
     container::{Container, Mount, MountSource},
     error::EngineError,
-    names,
+    names, quota,
     state::{Durability, State, VolumeConfig, VolumeRow},
     trash::TrashItem,
     usage::Measure,
@@ -280,7 +280,13 @@ impl Engine {
     /// Records a volume unless it exists, in a transaction of the caller's.
     pub(crate) fn record_volume(&self, state: &State, row: &VolumeRow) -> Result<(), EngineError> {
         let place = self.volume_place(&row.name);
-        if state.ensure_volume(row)? && place.exists() {
+        if !state.ensure_volume(row)? {
+            return Ok(());
+        }
+        if local::size(&row.config.options).is_some() && !quota::is_supported(&self.root) {
+            return Err(EngineError::NoVolumeQuota { name: row.name.clone() });
+        }
+        if place.exists() {
             // Left by somebody who was killed before the volume was recorded: no part of this one.
             fs::rename(&place, self.aside(&row.name)?)?;
         }
@@ -310,8 +316,28 @@ impl Engine {
     /// The directory of a volume, made if this is its first use.
     pub(crate) fn volume_directory(&self, name: &str) -> Result<PathBuf, EngineError> {
         let path = self.volume_place(name).join(DATA);
-        fs::create_dir_all(&path).map_err(|source| EngineError::File { path: path.clone(), source })?;
+        if path.exists() {
+            return Ok(path);
+        }
+        let size = self.state.volume(name)?.and_then(|row| local::size(&row.config.options));
+        let made = match size {
+            None => fs::create_dir_all(&path),
+            Some(bytes) => self.limited_directory(&path, bytes),
+        };
+        made.map_err(|source| EngineError::File { path: path.clone(), source })?;
         Ok(path)
+    }
+
+    /// Makes a directory that holds so many bytes at most. Nobody finds it before it is limited.
+    fn limited_directory(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let aside = path.with_file_name(UNLIMITED);
+        fs::create_dir_all(&aside)?;
+        quota::limit(&self.root, &[&aside], bytes)?;
+        match fs::rename(&aside, path) {
+            // Somebody else was faster.
+            Err(_) if path.exists() => Ok(()),
+            renamed => renamed,
+        }
     }
 
     /// Has a volume mounted, if it is one that takes that, until the use is ended.
@@ -409,6 +435,8 @@ fn try_lock(path: &Path) -> io::Result<Option<File>> {
 
 /// The directory in a volume's own that containers see.
 const DATA: &str = "_data";
+/// What it is called until it is limited.
+const UNLIMITED: &str = ".data";
 /// How the names of directories begin whose volumes are gone.
 const REMOVED: &str = ".removed.";
 /// The label by which docker's users know a volume that nobody named.

@@ -55,6 +55,8 @@ fn what_cannot_be_a_volume_is_refused_in_dockers_words() {
         &["a"],
         "create a: volume name is too short, names should be at least two alphanumeric characters",
     );
+    refused(&["-o", "size=10m", "x1"], "create x1: quota size requested but no quota support");
+    refused(&["-o", "size=lots", "x1"], "create x1: invalid size: 'lots'");
     refused(&["-o", "colour=red", "x1"], "create x1: invalid option: \"colour\"");
     refused(&["-o", "type=tmpfs", "x1"], "create x1: missing required option: \"device\"");
     refused(
@@ -220,4 +222,24 @@ fn an_archive_that_is_broken_changes_nothing() {
     sandbox.sampan(["volume", "ls", "-q"]).ok().prints("data\n");
     shell(&sandbox, &["-v", "data:/data"], "stat -c %s /data/file").ok().prints("100000\n");
     assert_eq!(fs::read_dir(sandbox.root().join("volumes")).unwrap().count(), 1);
+}
+
+#[test]
+fn sizes_are_refused_where_no_file_system_keeps_them() {
+    let Some(sandbox) = sandbox() else { return };
+    let run = ["run", "--rm", "--storage-opt", "size=1g", "busybox", "true"];
+    sandbox.sampan(run).fails(125).complains(
+        "Error response from daemon: --storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+    );
+    sandbox
+        .sampan(["create", "--storage-opt", "x", "busybox"])
+        .fails(125)
+        .complains("invalid storage option");
+    sandbox.sampan(["create", "--storage-opt", "x=y", "busybox"]).fails(1).complains("Unknown option x");
+    let mount = "type=volume,source=small,target=/data,volume-opt=size=1m";
+    sandbox
+        .sampan(["run", "--rm", "--mount", mount, "busybox", "true"])
+        .fails(125)
+        .complains("create small: quota size requested but no quota support");
+    sandbox.sampan(["volume", "ls", "-q"]).ok().prints("");
 }

@@ -56,6 +56,7 @@ pub fn describe(container: &Container) -> Value {
         "PublishAllPorts": config.publish_all,
         "ReadonlyRootfs": config.read_only,
         "SecurityOpt": none_if_empty(&security_options(config)),
+        "StorageOpt": limits.storage,
         "Tmpfs": tmpfs(config),
         "UTSMode": if isolation.host_names { "host" } else { "" },
         "UsernsMode": if isolation.host_users { "host" } else { "" },

@@ -127,6 +127,7 @@ impl LimitOptions {
             cpu_realtime_period: self.cpu_rt_period,
             cpu_realtime_runtime: self.cpu_rt_runtime,
             throttles,
+            ..Limits::default()
         })
     }
 }

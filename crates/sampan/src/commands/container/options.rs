@@ -6,7 +6,7 @@ use clap::Args;
 use engine::{
     EngineError,
     container::{
-        Create, HealthAction, HealthCheck, Isolation, LogConfig, Restart, Streams, SwapLimit, Ulimit,
+        Create, HealthAction, HealthCheck, Isolation, Limits, LogConfig, Restart, Streams, SwapLimit, Ulimit,
     },
 };
 use types::{InvalidPort, Port, Publish};
@@ -195,13 +195,11 @@ impl Options {
         if self.disable_content_trust {
             eprintln!("WARNING: --disable-content-trust has no effect: no image is verified by a signature.");
         }
-        if let Some(option) = self.storage_opt.first() {
-            // A limit that is not kept would be worse than none.
-            return Err(EngineError::Invalid(format!(
-                "--storage-opt is supported only for overlay over xfs with 'pquota' mount option: {option}"
-            ))
-            .into());
-        }
+        let storage = self.storage_opt.iter().map(|text| match text.split_once('=') {
+            Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+            None => Err(anyhow::anyhow!("invalid storage option")),
+        });
+        let storage = storage.collect::<anyhow::Result<_>>()?;
         let restart = restart(&self.restart)?;
         if self.rm && restart != Restart::No {
             anyhow::bail!("conflicting options: cannot specify both --restart and --rm");
@@ -245,7 +243,7 @@ impl Options {
             volume_driver: self.volume_driver.unwrap_or_default(),
             naming: self.networks.naming(),
             networks: self.networks.memberships()?,
-            limits: self.limits.into_limits()?,
+            limits: Limits { storage, ..self.limits.into_limits()? },
             ulimits: self.ulimit,
             cap_add: self.cap_add,
             cap_drop: self.cap_drop,
