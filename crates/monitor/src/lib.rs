@@ -20,6 +20,7 @@ mod audience;
 mod connection;
 mod control;
 pub mod health;
+pub mod hold;
 pub mod journal;
 mod launch;
 pub mod log;

@@ -16,7 +16,7 @@ use rustix::{
 
 use crate::{
     connection::{release_claims, withdraw},
-    journal,
+    hold, journal,
     order::Order,
     record::{Ended, Lock, Record, Started},
     volumes::VolumeUse,
@@ -81,13 +81,27 @@ pub fn status(bundle: &Path) -> io::Result<Status> {
         // Somebody is in charge: of a process that runs, or of one that is about to.
         None => Ok(match Record::read(bundle)? {
             None => Status::Created,
-            Some(Record::Running(started)) if cgroup_of(&order)?.is_frozen()? => Status::Paused(started),
+            Some(Record::Running(started))
+                if cgroup_of(&order)?.is_frozen()? && !goes_on(bundle, &order)? =>
+            {
+                Status::Paused(started)
+            }
             Some(Record::Running(started)) => Status::Running(started),
             Some(Record::Restarting(ended)) => Status::Restarting(ended),
             Some(Record::Exited(ended)) => Status::Exited(ended),
         }),
         Some(lock) => take_back(bundle, lock),
     }
+}
+
+/// Lets a paused container go on if it stood still for somebody who was killed; whether it did.
+fn goes_on(bundle: &Path, order: &Order) -> io::Result<bool> {
+    if !hold::take_back(bundle)? {
+        return Ok(false);
+    }
+    cgroup_of(order)?.thaw()?;
+    journal::note(bundle, "unpause", &[]);
+    Ok(true)
 }
 
 /// The cgroup of the container in the directory `bundle`; `None` if nobody is at work on it.

@@ -15,8 +15,6 @@ use image::{
     tree::{self, Links, Root},
 };
 use jiff::Timestamp;
-use monitor::Status;
-use runtime::cgroup::{Cgroup, Layout};
 use rustix::fs::{FileType, Stat};
 use types::{Digest, Reference};
 
@@ -105,6 +103,7 @@ impl Engine {
             return Err(EngineError::Invalid("refusing to create a tag with a digest reference".into()));
         }
         let base = self.images().image(&container.manifest)?;
+        let comment = commit.message.clone();
         let now = Timestamp::now().to_string();
         let mut config = base.config.clone();
         config.config = execution(container, base.config.config);
@@ -119,34 +118,16 @@ impl Engine {
         });
         let config = change(config)?;
         let lease = self.images().lease()?;
-        let paused = if commit.pause { self.hold_still(container)? } else { None };
+        // Until the image is there: docker's events are in this order.
+        let _still = if commit.pause { self.hold_still(container)? } else { None };
         let upper = container.directory.join("upper");
         let layer = lease.copy_layer_of(&upper)?;
-        drop(paused);
         let layers = [base.layers, vec![layer]].concat();
         let image = lease.write_image(config, &layers)?;
         self.record_image(&lease, &image, name.map(std::slice::from_ref).unwrap_or_default())?;
+        let (id, name) = (image.id.to_string(), name.map(Reference::familiar).unwrap_or_default());
+        self.note(container, "commit", &[("comment", &comment), ("imageID", &id), ("imageRef", &name)]);
         Ok(image.id)
-    }
-
-    /// Keeps the processes of a container from running, if it does.
-    fn hold_still(&self, container: &Container) -> Result<Option<Still>, EngineError> {
-        if !matches!(container.status()?, Status::Running(_)) {
-            return Ok(None);
-        }
-        let cgroup = Cgroup::open(&Layout::detect()?, &self.cgroup_parent(), &container.id.to_string());
-        cgroup.freeze()?;
-        Ok(Some(Still(cgroup)))
-    }
-}
-
-/// Processes that do not run until this is dropped.
-struct Still(Cgroup);
-
-impl Drop for Still {
-    fn drop(&mut self) {
-        // A container that has ended meanwhile has none.
-        let _ = self.0.thaw();
     }
 }
 

@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monitor::{Lock, Status, policy};
+use monitor::{
+    Lock, Status,
+    hold::{self, Hold},
+    policy,
+};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -117,18 +121,48 @@ impl Engine {
             Status::Restarting(_) => Err(EngineError::Restarting(container.id)),
             Status::Created | Status::Exited(_) => Err(EngineError::NotRunning(container.id.to_string())),
             Status::Running(_) => {
-                if let Some(cgroup) = container.cgroup()? {
-                    cgroup.freeze()?;
-                }
-                // It may have ended just then.
-                match container.status()? {
-                    Status::Paused(_) => {
-                        self.note(container, "pause", &[]);
-                        Ok(())
-                    }
-                    _ => Err(EngineError::NotRunning(container.id.to_string())),
+                // What a killed command has left must not be taken for the reason.
+                hold::take_back(&container.directory).map_err(|error| container.file_error(error))?;
+                self.freeze(container)
+            }
+        }
+    }
+
+    /// Pauses a running container until the result is dropped; `None` if it does not run, or is paused already. If the
+    /// caller is killed, whoever looks at the container next lets it go on.
+    pub(super) fn hold_still<'a>(
+        &'a self,
+        container: &'a Container,
+    ) -> Result<Option<Still<'a>>, EngineError> {
+        if !container.status()?.is_running() {
+            return Ok(None);
+        }
+        let hold = Hold::take(&container.directory).map_err(|error| container.file_error(error))?;
+        match container.status()? {
+            Status::Running(_) => {
+                let still = Still { engine: self, container, hold };
+                match self.freeze(container) {
+                    Err(EngineError::NotRunning(_)) => Ok(None),
+                    frozen => frozen.map(|()| Some(still)),
                 }
             }
+            Status::Paused(_) if hold.is_inherited => Ok(Some(Still { engine: self, container, hold })),
+            // It has ended meanwhile, or it is a user who has it paused.
+            _ => hold.release().map(|()| None).map_err(|error| container.file_error(error)),
+        }
+    }
+
+    fn freeze(&self, container: &Container) -> Result<(), EngineError> {
+        if let Some(cgroup) = container.cgroup()? {
+            cgroup.freeze()?;
+        }
+        // It may have ended just then.
+        match container.status()? {
+            Status::Paused(_) => {
+                self.note(container, "pause", &[]);
+                Ok(())
+            }
+            _ => Err(EngineError::NotRunning(container.id.to_string())),
         }
     }
 
@@ -272,6 +306,22 @@ fn clear(directory: &Path) -> io::Result<()> {
 pub enum Force {
     No,
     Yes,
+}
+
+/// A container that is paused until this is dropped.
+pub(super) struct Still<'a> {
+    engine: &'a Engine,
+    container: &'a Container,
+    hold: Hold,
+}
+
+impl Drop for Still<'_> {
+    fn drop(&mut self) {
+        // One that has ended, or that somebody has let go on, is not paused any more. If the word stays in the file, the
+        // next one who looks finds that nobody holds it.
+        let _ = self.engine.unpause(self.container);
+        let _ = self.hold.release();
+    }
 }
 
 /// What becomes of the volumes that were made for a container alone.

@@ -1,6 +1,6 @@
 //! `diff`, `commit` and `export`: what a container has made of its image.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use crate::{background, idle, inspect, sandbox};
 
@@ -131,4 +131,46 @@ fn an_imported_image_can_be_told_how_to_run() {
     let script = format!("$SAMPAN export {one} | $SAMPAN import -c 'CMD [\"echo\", \"hello\"]' - flat");
     sandbox.start(sandbox.shell(&script)).finish().ok();
     sandbox.sampan(["run", "--rm", "flat"]).ok().prints("hello\n");
+}
+
+#[test]
+fn a_container_is_paused_while_an_image_is_made_of_it() {
+    let Some(sandbox) = sandbox() else { return };
+    idle(&sandbox, &["--name", "one"]);
+    sandbox.sampan(["commit", "-m", "my words", "one", "me/app"]).ok();
+    sandbox.sampan(["pause", "one"]).ok();
+    sandbox.sampan(["commit", "one"]).ok();
+    assert_eq!(inspect(&sandbox, "one", "{{.State.Status}}"), "paused");
+    sandbox.sampan(["unpause", "one"]).ok();
+    sandbox.sampan(["commit", "--no-pause", "one"]).ok();
+    let format = "{{.Action}}|{{.Actor.Attributes.comment}}|{{.Actor.Attributes.imageRef}}";
+    let filter = "type=container";
+    let events =
+        sandbox.sampan(["events", "--since", "1h", "--until", "0s", "-f", filter, "--format", format]).ok();
+    let told =
+        events.lines().into_iter().filter(|line| !line.starts_with("create") && !line.starts_with("start"));
+    let told: Vec<_> = told.map(|line| line.replace("|<no value>", "")).collect();
+    let commit = "commit|my words|me/app:latest";
+    assert_eq!(told, ["pause", commit, "unpause", "pause", "commit||", "unpause", "commit||"], "{events}");
+}
+
+#[test]
+fn a_commit_that_is_killed_leaves_no_container_paused() {
+    let Some(sandbox) = sandbox() else { return };
+    // So much that it takes a while to read.
+    let script = "head -c 300000000 /dev/urandom >/big; echo ready; exec tail -f /dev/null";
+    let id = background(&sandbox, &["--name", "one"], script);
+    sandbox.wait_for_log(&id, "ready");
+    let commit = sandbox.start_sampan(["commit", "one"]);
+    testkit::eventually("the container is paused", || match inspect(&sandbox, "one", "{{.State.Status}}") {
+        status if status == "paused" => Ok(()),
+        status => Err(status),
+    });
+    commit.kill_after(Duration::ZERO).fails(137);
+    assert_eq!(inspect(&sandbox, "one", "{{.State.Status}}"), "running");
+    sandbox.sampan(["exec", "one", "true"]).ok();
+    // A user's pause is nobody else's to end.
+    sandbox.sampan(["pause", "one"]).ok();
+    assert_eq!(inspect(&sandbox, "one", "{{.State.Status}}"), "paused");
+    sandbox.sampan(["unpause", "one"]).ok();
 }
