@@ -58,6 +58,11 @@ pub enum EngineError {
     )]
     VolumeMount { place: PathBuf, what: String, why: io::Error },
     #[error(
+        "error while mounting volume '{}': error resolving passed in network volume address: lookup {host}: no such host",
+        .place.display()
+    )]
+    VolumeAddress { place: PathBuf, host: String },
+    #[error(
         "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". You have to remove \
          (or rename) that container to be able to reuse that name."
     )]

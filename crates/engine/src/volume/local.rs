@@ -46,18 +46,12 @@ pub fn takes_a_mount(options: &Options) -> bool {
 /// Mounts what `options` say on the directory `place`.
 pub fn mount(options: &Options, place: &Path) -> Result<(), EngineError> {
     let given = |key: &str| options.get(key).map(String::as_str).unwrap_or_default();
-    let (kind, device) = (given("type"), given("device"));
+    let kind = given("type");
     let mut parsed = Parsed::of(given("o"));
-    let failed = |parsed: &Parsed, why: io::Error| EngineError::VolumeMount {
-        place: place.to_owned(),
-        what: parsed.describe(device, place),
-        why,
-    };
-    if kind.starts_with("nfs") || kind == "cifs" {
-        parsed.resolve_address().map_err(|why| failed(&parsed, why))?;
-    }
+    let unknown = |host: String| EngineError::VolumeAddress { place: place.to_owned(), host };
+    let device = parsed.resolve(kind, given("device")).map_err(unknown)?;
     let mounted = parsed.data().and_then(|data| {
-        rustix::mount::mount(device, place, kind, parsed.flags, Some(data.as_c_str()))?;
+        rustix::mount::mount(device.as_str(), place, kind, parsed.flags, Some(data.as_c_str()))?;
         let read_only_bind = MountFlags::BIND | MountFlags::RDONLY;
         if parsed.flags.contains(read_only_bind) {
             rustix::mount::mount_remount(place, read_only_bind, c"")?;
@@ -67,7 +61,11 @@ pub fn mount(options: &Options, place: &Path) -> Result<(), EngineError> {
         }
         Ok(())
     });
-    mounted.map_err(|why| failed(&parsed, why))
+    mounted.map_err(|why| EngineError::VolumeMount {
+        place: place.to_owned(),
+        what: parsed.describe(&device, place),
+        why,
+    })
 }
 
 /// Options of mount(8), sorted by who they are for.
@@ -122,16 +120,26 @@ impl Parsed {
         parsed
     }
 
-    /// The kernel wants a server's address where people write its name.
-    fn resolve_address(&mut self) -> io::Result<()> {
-        for option in &mut self.data {
-            let Some(name) = option.strip_prefix("addr=") else { continue };
+    /// What the kernel is to mount: it wants a server's address where people write its name. Fails with a name that
+    /// nobody knows.
+    fn resolve(&mut self, kind: &str, device: &str) -> Result<String, String> {
+        let device = device.to_owned();
+        if !(kind.starts_with("nfs") || kind == "cifs") {
+            return Ok(device);
+        }
+        if let Some(option) = self.data.iter_mut().find(|option| option.starts_with("addr=")) {
+            let name = &option["addr=".len()..];
             if name.parse::<IpAddr>().is_err() {
-                let found = (name, 0).to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
-                *option = format!("addr={}", found.ip());
+                *option = format!("addr={}", address_of(name)?);
+                return Ok(device);
             }
         }
-        Ok(())
+        match device.strip_prefix("//").and_then(|rest| rest.split_once('/')) {
+            Some((host, share)) if kind == "cifs" && !host.is_empty() && host.parse::<IpAddr>().is_err() => {
+                Ok(format!("//{}/{share}", address_of(host)?))
+            }
+            _ => Ok(device),
+        }
     }
 
     fn data(&self) -> io::Result<CString> {
@@ -144,10 +152,22 @@ impl Parsed {
             text.push_str(&format!(", flags: {:#x}", self.flags.bits()));
         }
         if !self.data.is_empty() {
-            text.push_str(&format!(", data: {}", self.data.join(",")));
+            let shown = |option: &String| match option.starts_with("password=") {
+                true => "password=********".to_owned(),
+                false => option.clone(),
+            };
+            let data: Vec<String> = self.data.iter().map(shown).collect();
+            text.push_str(&format!(", data: {}", data.join(",")));
         }
         text
     }
+}
+
+/// The address of a server, that of IPv4 if it has both kinds.
+fn address_of(name: &str) -> Result<IpAddr, String> {
+    let found: Vec<_> = (name, 0).to_socket_addrs().into_iter().flatten().map(|found| found.ip()).collect();
+    let found = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    found.copied().ok_or_else(|| name.to_owned())
 }
 
 fn propagation(word: &str) -> Option<MountPropagationFlags> {
@@ -203,8 +223,22 @@ mod tests {
 
     #[test]
     fn a_servers_name_becomes_its_address() {
-        let mut parsed = Parsed::of("addr=localhost,hard");
-        parsed.resolve_address().unwrap();
-        assert!(["addr=127.0.0.1", "addr=::1"].contains(&parsed.data[0].as_str()), "{parsed:?}");
+        let check = |kind: &str, options: &str, device: &str| {
+            let mut parsed = Parsed::of(options);
+            let device = parsed.resolve(kind, device)?;
+            Ok(format!("{device} {}", parsed.data.join(",")))
+        };
+        let ok = |text: &str| Ok::<_, String>(text.to_owned());
+        assert_eq!(check("nfs", "addr=localhost,hard", ":/srv"), ok(":/srv addr=127.0.0.1,hard"));
+        assert_eq!(check("nfs4", "addr=10.0.0.1,rw", ":/srv"), ok(":/srv addr=10.0.0.1"));
+        assert_eq!(check("cifs", "username=u", "//localhost/a/b"), ok("//127.0.0.1/a/b username=u"));
+        assert_eq!(check("ext4", "addr=localhost", "//localhost/a"), ok("//localhost/a addr=localhost"));
+        assert_eq!(check("nfs", "addr=nosuch.invalid", ":/srv"), Err("nosuch.invalid".to_owned()));
+    }
+
+    #[test]
+    fn passwords_are_not_told() {
+        let described = Parsed::of("username=u,password=p").describe("//h/s", Path::new("/place"));
+        assert_eq!(described, "//h/s:/place, data: username=u,password=********");
     }
 }

@@ -225,6 +225,31 @@ fn an_archive_that_is_broken_changes_nothing() {
 }
 
 #[test]
+fn what_a_server_has_is_mounted_from_its_address_with_the_options_given() {
+    let Some(sandbox) = sandbox() else { return };
+    // A kernel without NFS says what it was asked for.
+    if fs::read_to_string("/proc/filesystems").unwrap().contains("\tnfs") {
+        eprintln!("skipped: this kernel would look for a server");
+        return;
+    }
+    let options = ["-o", "type=nfs", "-o", "device=:/srv/data", "-o", "o=addr=localhost,nfsvers=4,ro,soft"];
+    sandbox.sampan([&["volume", "create"], &options[..], &["shared"]].concat()).ok();
+    let place = sandbox.root().join("volumes/shared/_data");
+    let expected = format!(
+        "error while mounting volume '{0}': failed to mount local volume: mount :/srv/data:{0}, flags: 0x1, \
+         data: addr=127.0.0.1,nfsvers=4,soft: no such device",
+        place.display()
+    );
+    sandbox.sampan(["run", "--rm", "-v", "shared:/data", "busybox", "true"]).fails(125).complains(&expected);
+    let options = ["-o", "type=nfs", "-o", "device=:/srv", "-o", "o=addr=nosuch.invalid"];
+    sandbox.sampan([&["volume", "create"], &options[..], &["lost"]].concat()).ok();
+    sandbox
+        .sampan(["run", "--rm", "-v", "lost:/data", "busybox", "true"])
+        .fails(125)
+        .complains("error resolving passed in network volume address: lookup nosuch.invalid: no such host");
+}
+
+#[test]
 fn sizes_are_refused_where_no_file_system_keeps_them() {
     let Some(sandbox) = sandbox() else { return };
     let run = ["run", "--rm", "--storage-opt", "size=1g", "busybox", "true"];
