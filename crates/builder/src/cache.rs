@@ -289,20 +289,29 @@ impl Cache {
 }
 
 /// Puts `content` at `path`, for readers all at once.
+///
+/// It is written beside it, under a lock: what is there without one was left by a process that was killed, and is swept.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory)?;
-    let mut unique = [0; 8];
-    getrandom::fill(&mut unique).map_err(io::Error::other)?;
-    let aside = directory.join(format!(".{:016x}", u64::from_le_bytes(unique)));
-    let written = fs::File::create_new(&aside)
-        .and_then(|mut file| file.write_all(content))
-        .and_then(|()| fs::rename(&aside, path));
-    if written.is_err() {
-        // The error that matters is the first; a left-over is swept with the cache.
-        fs::remove_file(&aside).ok();
+    loop {
+        fs::create_dir_all(directory)?;
+        let mut unique = [0; 8];
+        getrandom::fill(&mut unique).map_err(io::Error::other)?;
+        let aside = directory.join(format!(".{:016x}", u64::from_le_bytes(unique)));
+        let mut file = fs::File::create_new(&aside)?;
+        let written =
+            hold::wait(&file).and_then(|()| file.write_all(content)).and_then(|()| fs::rename(&aside, path));
+        match written {
+            // It was swept before it was locked.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                // The error that matters is the first; a left-over is swept with the cache.
+                fs::remove_file(&aside).ok();
+                return Err(error);
+            }
+            Ok(()) => return Ok(()),
+        }
     }
-    written
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
@@ -409,5 +418,33 @@ mod tests {
         cache.keep_trace(&identity, &trace(&other)).expect("kept");
         assert_ne!(written(), before);
         assert_eq!(cache.trace(&identity).steps, trace(&other).steps);
+    }
+    #[test]
+    fn files_are_put_in_place_also_while_left_overs_are_swept() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("record");
+        let sweep = || {
+            let entries = fs::read_dir(directory.path()).expect("listed").flatten();
+            let aside = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"."));
+            for entry in aside {
+                hold::remove(&entry.path()).expect("removed");
+            }
+        };
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    sweep();
+                }
+            });
+            for number in 0..500 {
+                replace(&path, number.to_string().as_bytes()).expect("replaced");
+                assert_eq!(fs::read_to_string(&path).expect("there"), number.to_string());
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        fs::write(directory.path().join(".left"), "").expect("left over");
+        sweep();
+        assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 1);
     }
 }

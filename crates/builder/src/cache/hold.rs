@@ -25,3 +25,27 @@ pub fn lock(path: &Path) -> io::Result<Option<File>> {
         Err(error) => Err(error.into()),
     }
 }
+
+/// Removes the file at `path`; false if somebody uses it, or it is gone.
+///
+/// Whoever waits for its lock finds that it has lost its name.
+pub fn remove(path: &Path) -> io::Result<bool> {
+    let removed = lock(path).and_then(|held| match held {
+        Some(_lock) => std::fs::remove_file(path).map(|()| true),
+        None => Ok(false),
+    });
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed,
+    }
+}
+
+/// Locks a file exclusively, as soon as nobody else has.
+pub fn wait(file: &File) -> io::Result<()> {
+    loop {
+        match flock(file, FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => continue,
+            locked => return Ok(locked?),
+        }
+    }
+}

@@ -10,13 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::{FlockOperation, flock},
-    io::Errno,
-};
 use types::Digest;
 
-use super::Cache;
+use super::{Cache, hold};
 
 /// The right to carry a step out. To be dropped when its record is kept, or others find none.
 #[derive(Debug)]
@@ -42,10 +38,7 @@ impl Turn {
         fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
         loop {
             let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-            match flock(&lock, FlockOperation::LockExclusive) {
-                Err(Errno::INTR) => continue,
-                locked => locked?,
-            }
+            hold::wait(&lock)?;
             // Whoever had it before has removed the file: others may lock another under its name already.
             if fs::metadata(path).is_ok_and(|named| lock.metadata().is_ok_and(|own| own.ino() == named.ino()))
             {

@@ -1,10 +1,6 @@
 //! Removing from the cache: what is chosen, in which order, and how it goes.
 
-use std::{
-    fs, io,
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::{fs, io, path::Path};
 
 use engine::{Engine, EngineError};
 use jiff::Timestamp;
@@ -148,9 +144,10 @@ fn sweep(engine: &Engine, cache: &Cache) -> Result<u64, EngineError> {
     bytes += before.saturating_sub(after);
     for directory in ["steps", "contexts", "traces", "turns"] {
         for path in files(&engine.cache().join(directory))? {
-            if is_left_over(directory, &path) {
+            if is_of_running_build(directory, &path) {
                 let space = measure.tree(&path)?;
-                if present(fs::remove_file(&path)).map_err(failed)?.is_some() {
+                // Whoever was to give it its name, or to take the turn, begins again.
+                if hold::remove(&path).map_err(failed)? {
                     bytes += space;
                 }
             }
@@ -159,12 +156,9 @@ fn sweep(engine: &Engine, cache: &Cache) -> Result<u64, EngineError> {
     Ok(bytes)
 }
 
-/// Whether nobody will ever give a file its name, or unlock it.
-fn is_left_over(directory: &str, path: &Path) -> bool {
-    let is_aside = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    let age = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-    let age = age.ok().and_then(|time| SystemTime::now().duration_since(time).ok()).unwrap_or_default();
-    (is_aside || directory == "turns") && age > LONGEST_WRITE && !hold::is_in_use(path)
+/// Whether a file is there only while a build is at it: one that has not its name yet, or a turn.
+fn is_of_running_build(directory: &str, path: &Path) -> bool {
+    directory == "turns" || path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 /// What the file system has left for the cache, in bytes.
@@ -179,9 +173,6 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         result => result.map(Some),
     }
 }
-
-/// Nobody takes as long to write a record.
-const LONGEST_WRITE: Duration = Duration::from_hours(1);
 
 #[cfg(test)]
 mod tests {
