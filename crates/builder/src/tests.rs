@@ -1,16 +1,18 @@
 //! Whole builds against an engine of files: layers are directories, and processes are shell scripts in `upper`.
 
 use std::{
-    fs,
+    collections::BTreeMap,
+    fs, io,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use image::{
     Image, Lease, Store,
     manifest::{Descriptor, Manifest},
 };
-use types::{Platform, Reference};
+use types::{Digest, Platform, Reference};
 
 use super::*;
 

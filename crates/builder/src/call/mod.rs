@@ -14,11 +14,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     Build, BuildError,
+    build::load_layouts,
     cache::Cache,
     event::Observer,
     host::Host,
     input::{Courier, Input, NamedContext},
-    load_layouts,
     plan::Settings,
     progress::Progress,
     remote::Remotes,

@@ -23,6 +23,7 @@ use crate::{
     cache::{Inputs, Made, Record},
     context::{Context, ContextError, Tree},
     diagnostic::{Diagnostic, Problem},
+    error::chain_of,
     event::{Event, Task, TaskId},
     graph::{Action, Copy, MakeDirectory, Operation, OperationId, Origin, Source},
     input::Opened,
@@ -428,10 +429,4 @@ fn definition(action: &Action) -> String {
         Action::MakeDirectory(make) => serde_json::to_string(&("directory", make)),
     };
     json.expect("strings are serializable")
-}
-
-/// An error with all its causes, in one line.
-fn chain_of(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
