@@ -4,7 +4,7 @@
 //! consumer that is gone ends the reading, and a stream that broke off is never taken for one that ended.
 
 use std::{
-    io::{self, BufRead, Read},
+    io::{self, BufRead, Read, Write},
     panic,
     sync::mpsc::{self, Receiver, Sender, SyncSender},
     thread,
@@ -35,6 +35,11 @@ pub struct Feed {
 }
 
 impl Feed {
+    /// For somebody who writes what is to be handed on.
+    pub fn filler(self) -> Filler {
+        Filler { feed: self, part: Part::default() }
+    }
+
     /// Hands on all that `source` gives. Ends early when the consumer does, which then knows why.
     pub fn pump(self, mut source: impl Read) -> io::Result<()> {
         loop {
@@ -53,6 +58,46 @@ impl Feed {
                 return Ok(());
             }
         }
+    }
+}
+
+/// The end that is written to, for somebody who writes.
+pub struct Filler {
+    feed: Feed,
+    part: Part,
+}
+
+impl Filler {
+    /// Says that this was all: what is dropped without has broken off. Whether the consumer is still there is for it to say.
+    pub fn finish(mut self) {
+        self.hand_on();
+        self.hand_on();
+    }
+
+    fn hand_on(&mut self) {
+        let part = std::mem::take(&mut self.part);
+        self.feed.full.send(part).ok();
+    }
+}
+
+impl Write for Filler {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.part.bytes.is_empty() {
+            self.part.bytes = self.feed.returned.try_recv().unwrap_or_else(|_| vec![0; SIZE].into());
+        }
+        let Part { bytes: buffer, length } = &mut self.part;
+        let count = bytes.len().min(buffer.len() - *length);
+        buffer[*length..][..count].copy_from_slice(&bytes[..count]);
+        *length += count;
+        if *length == buffer.len() {
+            self.hand_on();
+        }
+        Ok(count)
+    }
+
+    /// What is written arrives when there is a buffer of it.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -120,6 +165,31 @@ mod tests {
         let (produced, received) = pipe(|feed| feed.pump(sent.as_slice()), receive).unwrap();
         produced.unwrap();
         assert!(received.unwrap() == sent);
+    }
+
+    #[test]
+    fn what_is_written_arrives_and_is_known_to_be_complete_or_not() {
+        let sent: Vec<u8> = (0..2 * SIZE * BUFFERS + 5).map(|n| (n % 251) as u8).collect();
+        for length in [0, 5, SIZE, sent.len()] {
+            for is_finished in [true, false] {
+                let write = |feed: Feed| {
+                    let mut filler = feed.filler();
+                    sent[..length].chunks(777).try_for_each(|part| filler.write_all(part))?;
+                    if is_finished {
+                        filler.finish();
+                    }
+                    io::Result::Ok(())
+                };
+                let receive = |mut flow: Flow| {
+                    let mut received = Vec::new();
+                    flow.read_to_end(&mut received).map(|_| received)
+                };
+                let (written, received) = pipe(write, receive).unwrap();
+                written.unwrap();
+                assert_eq!(received.is_ok(), is_finished);
+                assert!(received.is_ok_and(|received| received == sent[..length]) == is_finished);
+            }
+        }
     }
 
     #[test]

@@ -16,8 +16,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use image::tree::{self, Attributes, Found, Root};
-use rustix::fs::{FileType, OFlags, Stat};
+use image::tree::{self, Attributes, Directories, Found, Root};
+use rustix::fs::{AtFlags, FileType, OFlags, Stat, statat};
 use types::{
     Digest,
     wildcard::{self, BadPattern},
@@ -178,11 +178,16 @@ impl Context {
 
     /// Fails if anything of `tree` is not what it was when its digest was taken.
     pub fn check_unchanged(&self, tree: &Tree) -> Result<(), ContextError> {
+        let mut directories = BTreeMap::new();
         for (below, entry) in &tree.entries {
             let path = tree.place(below);
-            match self.layer(entry.layer).stat(&path) {
-                Ok(stat) if Fingerprint::of(&stat) == entry.fingerprint => {}
-                _ => return Err(ContextError::Changed(path)),
+            let of_layer =
+                directories.entry(entry.layer).or_insert_with(|| Directories::of(self.layer(entry.layer)));
+            let parent = of_layer.open(path.parent().unwrap_or(Path::new("")));
+            let name = path.file_name().unwrap_or_default();
+            let stat = parent.and_then(|parent| Ok(statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?));
+            if !stat.is_ok_and(|stat| Fingerprint::of(&stat) == entry.fingerprint) {
+                return Err(ContextError::Changed(path));
             }
         }
         Ok(())

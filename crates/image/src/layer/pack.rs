@@ -146,7 +146,7 @@ impl<W: Write> Packer<W> {
             return Err(read(io::Error::other("it changed while it was packed")));
         }
         self.check_whole(&file, found)?;
-        let attributes = Attributes::of(file.as_fd()).map_err(read)?;
+        let attributes = Attributes::of_open(file.as_fd(), &stat).map_err(read)?;
         if stat.st_nlink > 1 {
             match self.linked.entry((stat.st_dev, stat.st_ino)) {
                 std::collections::hash_map::Entry::Occupied(first) => {

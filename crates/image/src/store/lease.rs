@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, BufRead, Read, Write},
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     sync::{
@@ -26,6 +26,7 @@ use crate::{
     hashed::{BUFFER, Copied, Hashed, HashedWriter},
     layer::{self, Form, PackError},
     manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_LAYER},
+    pipe::{Feed, Flow, pipe},
     tarball::Reader,
     tree::{Attributes, Links, Root},
 };
@@ -181,9 +182,26 @@ impl Lease {
     /// The directory moves into the store: it must be on the same file system, and mounted nowhere.
     pub fn commit_layer(&self, directory: &Path) -> Result<Layer, StoreError> {
         let tree = Root::open(directory, Links::Refused).map_err(disk::error(directory))?;
-        let mut hashed = HashedWriter::new(io::sink());
-        let packed = layer::pack(&tree, &mut hashed)?;
-        let (diff_id, archive_size) = hashed.finish();
+        // One thread reads the files, another hashes.
+        let pack = |feed: Feed| {
+            let mut filler = feed.filler();
+            layer::pack(&tree, &mut filler).inspect(|_| filler.finish())
+        };
+        let hash = |mut flow: Flow| {
+            let mut hashed = HashedWriter::new(io::sink());
+            loop {
+                let part = flow.fill_buf()?;
+                if part.is_empty() {
+                    return io::Result::Ok(hashed.finish());
+                }
+                hashed.write_all(part)?;
+                let length = part.len();
+                flow.consume(length);
+            }
+        };
+        let (packed, hashed) = pipe(pack, hash).map_err(StoreError::Source)?;
+        let packed = packed?;
+        let (diff_id, archive_size) = hashed.map_err(StoreError::Source)?;
         self.claim(&[diff_id])?;
         let staged = self.new_path();
         disk::make_directory(&staged)?;

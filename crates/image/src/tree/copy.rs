@@ -3,9 +3,10 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io,
+    io::{self, Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
+    thread,
 };
 
 use rustix::{
@@ -13,7 +14,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Attributes, Found, Owner, Root, open_child_directory, walk};
+use super::{Attributes, Directories, Found, Owner, Root, crew::Crew, open_child_directory, walk};
 use crate::tarball::Time;
 
 /// What copies get instead of their sources' attributes.
@@ -85,6 +86,7 @@ fn copy_directory(
     to.make_directories(target, NEW_DIRECTORY_MODE, owner, &mut |_| is_new = true)?;
     // Everything below is reached from here without links: those in `to` may not redirect what we copy.
     let into = Root { directory: to.directory(target)?, links: super::Links::Refused };
+    let mut parents = Directories::of(&into);
     // Filling a directory changes its times, so they are set when all is copied.
     let mut times = Vec::new();
     // Where the copies are of files that have several names.
@@ -96,34 +98,46 @@ fn copy_directory(
         attributes.apply_untimed(directory.as_fd())?;
         times.push((Path::new("").to_owned(), attributes.mtime));
     }
-    walk(from, source, &mut |found: Found<'_>| -> io::Result<bool> {
-        match options.choose.map_or(Choice::Take, |choose| choose(found.path, found.file_type())) {
-            Choice::Skip => return Ok(false),
-            Choice::Descend => return Ok(true),
-            Choice::Take => {}
-        }
-        let parent_path = found.path.parent().unwrap_or(Path::new(""));
-        let parent = into.make_directories(parent_path, NEW_DIRECTORY_MODE, owner, &mut |_| {})?;
-        if !found.file_type().is_dir() {
-            let file = (found.stat.st_dev, found.stat.st_ino);
-            match copies.get(&file).filter(|_| found.stat.st_nlink > 1) {
-                Some(copy) => link(&into, copy, parent.as_fd(), found.name)?,
-                None => copy_found(&found, parent.as_fd(), found.name, options)?,
+    thread::scope(|scope| {
+        let mut crew = Crew::new(scope, options.xattrs);
+        let walked = walk(from, source, &mut |found: Found<'_>| -> io::Result<bool> {
+            match options.choose.map_or(Choice::Take, |choose| choose(found.path, found.file_type())) {
+                Choice::Skip => return Ok(false),
+                Choice::Descend => return Ok(true),
+                Choice::Take => {}
             }
-            if found.stat.st_nlink > 1 {
-                copies.entry(file).or_insert_with(|| found.path.to_owned());
+            let parent_path = found.path.parent().unwrap_or(Path::new(""));
+            let parent = parents.get(parent_path, |path| {
+                into.make_directories(path, NEW_DIRECTORY_MODE, owner, &mut |_| {})
+            })?;
+            if !found.file_type().is_dir() {
+                let file = (found.stat.st_dev, found.stat.st_ino);
+                let has_several_names = found.stat.st_nlink > 1;
+                match copies.get(&file).filter(|_| has_several_names) {
+                    Some(copy) => link(&into, copy, parent, found.name)?,
+                    None if found.file_type().is_file() && !has_several_names => {
+                        let attributes = Attributes::from_stat(&found.stat);
+                        crew.copy(&found, parent, options.over(FileType::RegularFile, attributes))?;
+                    }
+                    None => copy_found(&found, parent, found.name, options)?,
+                }
+                if has_several_names {
+                    copies.entry(file).or_insert_with(|| found.path.to_owned());
+                }
+                return Ok(false);
             }
-            return Ok(false);
-        }
-        match rustix::fs::mkdirat(&parent, found.name, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let source = open_child_directory(found.parent, found.name)?;
-        let attributes = options.over(FileType::Directory, Attributes::of(source.as_fd())?);
-        attributes.apply_untimed(open_child_directory(&parent, found.name)?.as_fd())?;
-        times.push((found.path.to_owned(), attributes.mtime));
-        Ok(true)
+            match rustix::fs::mkdirat(parent, found.name, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let source = open_child_directory(found.parent, found.name)?;
+            let attributes = options.over(FileType::Directory, Attributes::of(source.as_fd())?);
+            attributes.apply_untimed(open_child_directory(parent, found.name)?.as_fd())?;
+            times.push((found.path.to_owned(), attributes.mtime));
+            Ok(true)
+        });
+        // What has failed in one of its threads is why the walk has failed.
+        crew.finish().and(walked)
     })?;
     for (path, mtime) in times {
         super::metadata::touch_child(into.open_at(&path, READ_DIRECTORY)?, Path::new("."), mtime)?;
@@ -145,38 +159,86 @@ pub fn copy_found(
     name: &Path,
     options: CopyOptions<'_>,
 ) -> io::Result<()> {
-    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(error) => return Err(error.into()),
-    }
     match found.file_type() {
         FileType::RegularFile => {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let source: OwnedFd = rustix::fs::openat(found.parent, found.name, flags, Mode::empty())?;
-            if !FileType::from_raw_mode(rustix::fs::fstat(&source)?.st_mode).is_file() {
-                return Err(io::Error::other("the file changed while it was copied"));
-            }
-            let attributes = options.over(FileType::RegularFile, Attributes::of(source.as_fd())?);
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let target = rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?;
-            let (mut source, mut target) = (File::from(source), File::from(target));
-            if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
-                io::copy(&mut source, &mut target)?;
-            }
-            attributes.apply(target.as_fd())
+            let attributes = options.over(FileType::RegularFile, Attributes::from_stat(&found.stat));
+            copy_file((found.parent, found.name), (parent, name), attributes, options.xattrs)
         }
         FileType::Symlink => {
             let link = rustix::fs::readlinkat(found.parent, found.name, Vec::new())?;
-            rustix::fs::symlinkat(link, parent, name)?;
+            replacing(parent, name, || rustix::fs::symlinkat(&link, parent, name))?;
             let attributes = options.over(found.file_type(), Attributes::of_child(found.parent, found.name)?);
             attributes.apply_to_child(parent, name, true)
         }
         kind @ (FileType::CharacterDevice | FileType::BlockDevice | FileType::Fifo) => {
-            rustix::fs::mknodat(parent, name, kind, Mode::RUSR | Mode::WUSR, found.stat.st_rdev)?;
+            let (mode, device) = (Mode::RUSR | Mode::WUSR, found.stat.st_rdev);
+            replacing(parent, name, || rustix::fs::mknodat(parent, name, kind, mode, device))?;
             let attributes = options.over(found.file_type(), Attributes::of_child(found.parent, found.name)?);
             attributes.apply_to_child(parent, name, false)
         }
         _ => Ok(()),
+    }
+}
+
+/// Makes a copy of a file, both by directory and name. The copy gets `attributes`, and the file's own extended attributes if
+/// `xattrs` says so.
+pub(super) fn copy_file(
+    (from, source): (BorrowedFd<'_>, &Path),
+    (to, name): (BorrowedFd<'_>, &Path),
+    mut attributes: Attributes,
+    xattrs: bool,
+) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let source: OwnedFd = rustix::fs::openat(from, source, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&source)?;
+    if !FileType::from_raw_mode(stat.st_mode).is_file() {
+        return Err(io::Error::other("the file changed while it was copied"));
+    }
+    if xattrs {
+        attributes.xattrs = Attributes::of_open(source.as_fd(), &stat)?.xattrs;
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(attributes.mode & 0o777);
+    let target = replacing(to, name, || rustix::fs::openat(to, name, flags, mode))?;
+    let mut target = File::from(target);
+    copy_content(File::from(source), stat.st_size as u64, &mut target)?;
+    attributes.apply(target.as_fd())
+}
+
+/// Copies the `size` bytes of a file. For a small one, reading and writing it takes less time than asking the kernel to.
+fn copy_content(mut source: File, size: u64, target: &mut File) -> io::Result<()> {
+    if size > SMALL {
+        if rustix::fs::ioctl_ficlone(&*target, &source).is_err() {
+            io::copy(&mut source, target)?;
+        }
+        return Ok(());
+    }
+    let mut buffer = [0; SMALL as usize];
+    let mut left = size;
+    while left > 0 {
+        match source.read(&mut buffer)? {
+            0 => break,
+            length => {
+                target.write_all(&buffer[..length])?;
+                left = left.saturating_sub(length as u64);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes something, after removing what has its name if something has.
+fn replacing<T>(
+    parent: BorrowedFd<'_>,
+    name: &Path,
+    make: impl Fn() -> rustix::io::Result<T>,
+) -> io::Result<T> {
+    match make() {
+        Err(Errno::EXIST) => {
+            rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
+            Ok(make()?)
+        }
+        made => Ok(made?),
     }
 }
 
@@ -193,4 +255,5 @@ impl CopyOptions<'_> {
 }
 
 const NEW_DIRECTORY_MODE: u32 = 0o755;
+const SMALL: u64 = 16 << 10;
 const READ_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);

@@ -47,10 +47,14 @@ impl Owner {
 impl Attributes {
     /// Those of an open file or directory.
     pub fn of(file: BorrowedFd<'_>) -> io::Result<Attributes> {
-        let stat = rustix::fs::fstat(file)?;
+        Attributes::of_open(file, &rustix::fs::fstat(file)?)
+    }
+
+    /// Those of an open file or directory that is known to have this `stat`.
+    pub(crate) fn of_open(file: BorrowedFd<'_>, stat: &rustix::fs::Stat) -> io::Result<Attributes> {
         let list = |buffer: &mut [u8]| rustix::fs::flistxattr(file, buffer);
         let get = |name: &CString, buffer: &mut [u8]| rustix::fs::fgetxattr(file, name, buffer);
-        Ok(Attributes { xattrs: xattrs(list, get)?, ..Attributes::from_stat(&stat) })
+        Ok(Attributes { xattrs: xattrs(list, get)?, ..Attributes::from_stat(stat) })
     }
 
     /// Those of `name` in `directory`, a link or a device say, which cannot or must not be opened.
@@ -80,8 +84,14 @@ impl Attributes {
 
     /// [`Attributes::apply`] without the times, for a directory that is still to be filled.
     pub fn apply_untimed(&self, file: BorrowedFd<'_>) -> io::Result<()> {
-        self.owner.give(file)?;
-        rustix::fs::fchmod(file, Mode::from_raw_mode(self.mode))?;
+        // Most files are new, and have both: asking is cheaper than a change of the file system.
+        let now = Attributes::from_stat(&rustix::fs::fstat(file)?);
+        if now.owner != self.owner {
+            self.owner.give(file)?;
+        }
+        if now.owner != self.owner || now.mode != self.mode {
+            rustix::fs::fchmod(file, Mode::from_raw_mode(self.mode))?;
+        }
         for (name, value) in &self.xattrs {
             optional(rustix::fs::fsetxattr(file, name.as_slice(), value, XattrFlags::empty()))?;
         }

@@ -4,6 +4,7 @@
 //! Knows files and their metadata. Knows nothing of layers, archives or images.
 
 mod copy;
+mod crew;
 mod metadata;
 mod walk;
 
@@ -128,6 +129,38 @@ impl Root {
 impl AsFd for Root {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
+    }
+}
+
+/// The directories of a tree, of which the last stays open: for those who go from file to file.
+#[derive(Debug)]
+pub struct Directories<'a> {
+    root: &'a Root,
+    last: Option<(PathBuf, OwnedFd)>,
+}
+
+impl<'a> Directories<'a> {
+    pub fn of(root: &'a Root) -> Directories<'a> {
+        Directories { root, last: None }
+    }
+
+    /// Opens the directory at `path`, unless it is the last.
+    pub fn open(&mut self, path: &Path) -> io::Result<BorrowedFd<'_>> {
+        let root = self.root;
+        self.get(path, |path| root.directory(path))
+    }
+
+    /// [`Directories::open`], by the way that `open` has.
+    fn get(
+        &mut self,
+        path: &Path,
+        open: impl FnOnce(&Path) -> io::Result<OwnedFd>,
+    ) -> io::Result<BorrowedFd<'_>> {
+        let last = match self.last.take() {
+            Some(last) if last.0 == path => last,
+            _ => (path.to_owned(), open(path)?),
+        };
+        Ok(self.last.insert(last).1.as_fd())
     }
 }
 
