@@ -15,11 +15,11 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Mounts one of this size on the new directory `place`.
-    pub fn mount(place: &Path, bytes: u64) -> Disk {
+    /// Mounts one on the new directory `place`. `room` says what it has: `size=12m`, or `nr_inodes=400` for so many files.
+    pub fn mount(place: &Path, room: &str) -> Disk {
         fs::create_dir(place).expect("a directory in the sandbox");
-        let size = CString::new(format!("size={bytes}")).expect("no zero byte in a number");
-        mount("tmpfs", place, "tmpfs", MountFlags::empty(), size.as_c_str()).expect("root may mount");
+        let room = CString::new(room).expect("no zero byte in a mount option");
+        mount("tmpfs", place, "tmpfs", MountFlags::empty(), room.as_c_str()).expect("root may mount");
         Disk { place: place.to_owned() }
     }
 }

@@ -52,12 +52,12 @@ impl Sandbox {
         Sandbox::open(program.as_ref(), None)
     }
 
-    /// A sandbox without any image, on a disk of this many bytes.
-    pub fn on_small_disk(program: impl AsRef<Path>, bytes: u64) -> Option<Sandbox> {
-        Sandbox::open(program.as_ref(), Some(bytes))
+    /// A sandbox without any image, on a disk that has this room: see [`Disk::mount`].
+    pub fn on_small_disk(program: impl AsRef<Path>, room: &str) -> Option<Sandbox> {
+        Sandbox::open(program.as_ref(), Some(room))
     }
 
-    fn open(program: &Path, disk: Option<u64>) -> Option<Sandbox> {
+    fn open(program: &Path, room: Option<&str>) -> Option<Sandbox> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: containers, for now, take root");
             return None;
@@ -68,7 +68,7 @@ impl Sandbox {
         let lock = File::create(directory.path().join(LOCK)).expect("a file in it");
         lock.lock().expect("nobody else knows it");
         let place = directory.path().join("disk");
-        let disk = disk.map(|bytes| Disk::mount(&place, bytes));
+        let disk = room.map(|room| Disk::mount(&place, room));
         let place = if disk.is_some() { place } else { directory.path().to_owned() };
         let (root, run) = (place.join("root"), place.join("run"));
         Some(Sandbox {

@@ -330,7 +330,7 @@ fn a_build_can_be_killed_at_any_instant() {
 
 #[test]
 fn a_full_disk_costs_the_build_and_nothing_that_was_built() {
-    let Some(sandbox) = Sandbox::on_small_disk(PROGRAM, 24 << 20) else { return };
+    let Some(sandbox) = Sandbox::on_small_disk(PROGRAM, "size=24m") else { return };
     sandbox
         .sampan(["load", "-q", "-i", testkit::base_image("busybox:latest").unwrap().to_str().unwrap()])
         .ok();

@@ -204,7 +204,7 @@ fn load_can_be_killed_at_any_instant() {
 #[test]
 fn a_full_disk_is_told_and_what_was_there_stays_usable() {
     let Some(archive) = base_image("busybox:latest") else { return };
-    let Some(sandbox) = Sandbox::on_small_disk(PROGRAM, 12 << 20) else { return };
+    let Some(sandbox) = Sandbox::on_small_disk(PROGRAM, "size=12m") else { return };
     sandbox.sampan(["load", "-i", archive.to_str().unwrap()]).ok();
     sandbox
         .sampan(["run", "--name", "filler", "busybox", "dd", "if=/dev/zero", "of=/big", "bs=64k"])
@@ -226,12 +226,72 @@ fn a_full_disk_is_told_and_what_was_there_stays_usable() {
 #[test]
 fn an_image_that_does_not_fit_leaves_nothing() {
     let Some(archive) = base_image("busybox:latest") else { return };
-    let Some(sandbox) = Sandbox::on_small_disk(PROGRAM, 3 << 20) else { return };
+    let Some(sandbox) = Sandbox::on_small_disk(PROGRAM, "size=3m") else { return };
     sandbox.sampan(["images", "-q"]).ok().prints("");
     let before = sandbox.files();
     sandbox.sampan(["load", "-i", archive.to_str().unwrap()]).fails(1).complains("No space left on device");
     sandbox.sampan(["images", "-q"]).ok().prints("");
     assert_eq!(sandbox.files(), before);
+}
+
+#[test]
+fn a_disk_that_can_have_no_more_files_is_told_and_what_was_there_stays_usable() {
+    let Some(archive) = base_image("busybox:latest") else { return };
+    let Some(sandbox) = Sandbox::on_small_disk(PROGRAM, "nr_inodes=3000") else { return };
+    sandbox.sampan(["load", "-i", archive.to_str().unwrap()]).ok();
+    let fill = "i=0; while : >/f$i; do i=$((i+1)); done";
+    sandbox
+        .sampan(["run", "--name", "filler", "busybox", "sh", "-c", fill])
+        .fails(1)
+        .complains("No space left on device");
+    sandbox
+        .sampan(["run", "--name", "next", "busybox", "true"])
+        .fails(125)
+        .complains("No space left on device");
+    let context = sandbox.directory().join("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("Dockerfile"), "FROM busybox\nRUN echo >/a\n").unwrap();
+    sandbox.sampan(["build", context.to_str().unwrap()]).fails(1).complains("No space left on device");
+    sandbox.sampan(["ps", "-a", "--format", "{{.Names}}"]).ok().prints("filler\n");
+    sandbox.sampan(["image", "verify"]).ok();
+    sandbox.sampan(["rm", "--purge", "filler"]).ok();
+    sandbox
+        .sampan(["run", "--rm", "--name", "next", "busybox", "echo", "room again"])
+        .ok()
+        .prints("room again\n");
+    sandbox.is_clean();
+}
+
+#[test]
+fn running_out_of_descriptors_is_told_and_leaves_nothing() {
+    let Some(sandbox) = sandbox() else { return };
+    let context = sandbox.directory().join("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("Dockerfile"), "FROM busybox\nRUN echo >/a\n").unwrap();
+    let archive = base_image("busybox:latest").unwrap();
+    for (command, code) in [
+        ("run --rm busybox true".to_owned(), 125),
+        ("run --detach --rm busybox true".to_owned(), 125),
+        (format!("load --quiet --input {}", archive.display()), 1),
+        (format!("build --quiet --no-cache {}", context.display()), 1),
+    ] {
+        let mut failed = 0;
+        for limit in 3..40 {
+            let script = format!("ulimit -n {limit}; exec $SAMPAN {command}");
+            let outcome = sandbox.start(sandbox.shell(&script)).finish();
+            if outcome.code != 0 {
+                // SQLite does not say why.
+                let reasons = ["Too many open files", "unable to open database file"];
+                let is_told = reasons.iter().any(|reason| outcome.stderr.contains(reason));
+                assert!(is_told && outcome.code == code, "{outcome}");
+                failed += 1;
+            }
+        }
+        assert!((5..37).contains(&failed), "{command} failed with {failed} limits of 37");
+    }
+    sandbox.sampan(["image", "verify"]).ok();
+    sandbox.sampan(["ps", "--all", "--quiet"]).ok().prints("");
+    sandbox.is_clean();
 }
 
 #[test]

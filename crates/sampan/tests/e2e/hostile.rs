@@ -73,9 +73,9 @@ impl Scene {
         Sandbox::empty(PROGRAM).map(Scene::with)
     }
 
-    /// The same, with the engine on a disk of this many bytes.
-    fn on_disk(bytes: u64) -> Option<Scene> {
-        Sandbox::on_small_disk(PROGRAM, bytes).map(Scene::with)
+    /// The same, with the engine on a disk that has this room.
+    fn on_disk(room: &str) -> Option<Scene> {
+        Sandbox::on_small_disk(PROGRAM, room).map(Scene::with)
     }
 
     fn with(sandbox: Sandbox) -> Scene {

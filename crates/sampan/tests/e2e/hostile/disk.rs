@@ -6,7 +6,7 @@ use super::{Scene, image::Image, is_refusal, tar::Tar};
 
 #[test]
 fn a_full_disk_is_told_and_room_for_the_image_can_be_made() {
-    let Some(scene) = Scene::on_disk(20 << 20) else { return };
+    let Some(scene) = Scene::on_disk("size=20m") else { return };
     // Each is there twice: as it came, and unpacked.
     let (small, large) = (noise("small", 4 << 20), noise("large", 7 << 20));
     small.serve(&scene.registry);

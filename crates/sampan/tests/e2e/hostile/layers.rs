@@ -165,7 +165,7 @@ fn a_compressed_layer_that_ends_early_is_refused() {
 
 #[test]
 fn a_layer_that_inflates_to_more_than_the_disk_has_is_stopped_before_it_is_full() {
-    let Some(scene) = Scene::on_disk(134 << 20) else { return };
+    let Some(scene) = Scene::on_disk("size=134m") else { return };
     // Not of zeros, which would take no space.
     let layer = Tar::default().file("bomb", vec![b'x'; 300 << 20]).end();
     let image = Image::new("bomb", &layer);
