@@ -3,6 +3,10 @@
 // Documents of docker's API are long, and `json!` calls itself for each field.
 #![recursion_limit = "256"]
 
+// First, for all others to have its macros.
+#[macro_use]
+mod print;
+
 mod cli;
 mod commands;
 mod confirm;

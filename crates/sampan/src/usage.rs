@@ -7,7 +7,6 @@ mod help;
 use std::{
     error::Error as _,
     ffi::OsString,
-    io::Write,
     num::{IntErrorKind, ParseIntError},
     process::ExitCode,
 };
@@ -51,12 +50,11 @@ impl Page {
 
     /// Prints it and gives the program's exit code.
     pub fn show(&self) -> ExitCode {
-        let printed = match self.stream {
-            Stream::Stdout => std::io::stdout().write_all(self.text.as_bytes()),
-            Stream::Stderr => std::io::stderr().write_all(self.text.as_bytes()),
-        };
-        // Nobody is left to be told that nobody listens.
-        if printed.is_err() { ExitCode::FAILURE } else { ExitCode::from(self.code) }
+        match self.stream {
+            Stream::Stdout => print!("{}", self.text),
+            Stream::Stderr => eprint!("{}", self.text),
+        }
+        ExitCode::from(self.code)
     }
 }
 

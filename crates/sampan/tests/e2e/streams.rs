@@ -1,5 +1,9 @@
 //! `run -i` and `run -t`: pipes and terminals.
 
+use std::os::unix::process::ExitStatusExt;
+
+use rustix::process::Signal;
+
 use crate::{sandbox, shell};
 
 #[test]
@@ -128,6 +132,18 @@ fn a_signal_reaches_a_process_that_does_not_read_what_it_is_given() {
     let mut command = sandbox.command(["run", "-i", "--rm", "busybox", "sh", "-c", script]);
     command.stdin(std::fs::File::open(file).unwrap());
     let mut process = sandbox.start(command);
-    process.wait_for("up").signal(rustix::process::Signal::TERM);
+    process.wait_for("up").signal(Signal::TERM);
     process.finish().fails(9);
+}
+
+#[test]
+fn what_nobody_reads_ends_a_command_without_a_word() {
+    let Some(sandbox) = sandbox() else { return };
+    for command in [&["images"][..], &["images", "--quiet"], &["inspect", "busybox"], &["run", "--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = sandbox.command(command).stdout(writer).output().unwrap();
+        assert_eq!(ended.status.signal(), Some(Signal::PIPE.as_raw()), "{command:?}");
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{command:?}");
+    }
 }
