@@ -1,6 +1,6 @@
 //! What interrupted commands left behind, put right by the next one that comes by.
 
-use std::{fs, io, path::Path};
+use std::{collections::HashSet, ffi::OsString, fs, io, path::Path};
 
 use monitor::Status;
 
@@ -12,29 +12,42 @@ use crate::{
 
 impl Engine {
     /// Starts containers again whose policy wants it, removes those that were to remove themselves and whose monitor could not, and directories whose
-    /// container is no more, and takes back addresses and names in networks. Passes over what somebody works on.
-    pub fn sweep(&self) -> Result<(), EngineError> {
+    /// container is no more, and takes back addresses and names in networks. Passes over what somebody works on. The
+    /// answer is the containers that are left, the newest first.
+    pub fn sweep(&self) -> Result<Vec<Container>, EngineError> {
+        let (mut containers, mut known) = (Vec::new(), HashSet::new());
         for container in self.containers()? {
-            self.revive(&container)?;
-            if !container.config.auto_remove {
-                continue;
-            }
-            if let Some(lock) = self.left_behind(&container)? {
-                self.remove_locked(&container, lock, Volumes::RemoveAnonymous)?;
+            known.insert(OsString::from(container.id.to_string()));
+            if self.sweep_container(&container)? {
+                containers.push(container);
             }
         }
         // First, for it may know of a directory that looks like an orphan.
         self.sweep_trash()?;
         for entry in fs::read_dir(self.root.join("containers"))? {
-            let path = entry?.path();
+            let entry = entry?;
+            let path = entry.path();
             match path.extension().is_some_and(|extension| extension == "removed") {
                 true => crate::remove_tree(&path)?,
+                false if known.contains(&entry.file_name()) => {}
                 false => self.remove_orphan(&path)?,
             }
         }
         self.sweep_volumes()?;
         self.images().clear_up()?;
-        self.state.networks()?.iter().try_for_each(|network| self.release_stale(&network.id))
+        self.state.networks()?.iter().try_for_each(|network| self.release_stale(&network.id))?;
+        Ok(containers)
+    }
+
+    /// Whether the container is left.
+    fn sweep_container(&self, container: &Container) -> Result<bool, EngineError> {
+        self.revive(container)?;
+        if !container.config.auto_remove {
+            return Ok(true);
+        }
+        let Some(lock) = self.left_behind(container)? else { return Ok(true) };
+        self.remove_locked(container, lock, Volumes::RemoveAnonymous)?;
+        Ok(false)
     }
 
     /// Removes a container's directory if no container has it and nobody is just making or removing it.

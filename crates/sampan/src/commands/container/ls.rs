@@ -65,13 +65,13 @@ impl Verb for List {
         let columns = if self.size { WITH_SIZE } else { COLUMNS };
         let format = Format::parse(self.format.as_deref(), columns)?;
         let engine = session::open(globals)?;
-        engine.sweep()?;
+        let containers = engine.sweep()?;
         let filters = ContainerFilters::parse(&engine, pairs(&self.filter))?;
         // None is no limit, as docker has it.
         let last = if self.latest { 1 } else { self.last.max(0) };
         let every_state = self.all || last > 0 || filters.are_of_every_state();
         let mut rows = Vec::new();
-        for container in engine.containers()? {
+        for container in containers {
             if last > 0 && rows.len() as i64 == last {
                 break;
             }
