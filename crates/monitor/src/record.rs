@@ -24,6 +24,7 @@ use rustix::{
     io::Errno,
     process::{Pid, PidfdFlags, pidfd_open},
 };
+use sys::process::{boot, start_of};
 
 /// The last thing that was written of a container's process.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -113,7 +114,7 @@ impl Started {
 
     fn is_of_a_process(&self) -> bool {
         boot().is_ok_and(|boot| boot == self.boot)
-            && process_start(self.pid).is_ok_and(|ticks| ticks == self.ticks)
+            && start_of(self.pid).is_ok_and(|ticks| ticks == self.ticks)
     }
 }
 
@@ -158,20 +159,6 @@ impl From<OwnedFd> for Lock {
     }
 }
 
-/// When the kernel made process `pid`, in clock ticks since boot. See proc_pid_stat(5), field 22.
-pub(crate) fn process_start(pid: i32) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name, field 2, may hold anything, but it ends at the last parenthesis.
-    let fields = stat.rsplit_once(") ").map(|(_, fields)| fields).unwrap_or_default();
-    let ticks = fields.split(' ').nth(19).and_then(|field| field.parse().ok());
-    ticks.ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-/// The id of this boot.
-pub(crate) fn boot() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
-}
-
 const STATE: &str = "state.json";
 
 #[cfg(test)]
@@ -181,7 +168,7 @@ mod tests {
     #[test]
     fn a_process_is_recognised_and_a_recycled_number_is_not() {
         let pid = std::process::id() as i32;
-        let ticks = process_start(pid).expect("this process exists");
+        let ticks = start_of(pid).expect("this process exists");
         let boot = boot().expect("the kernel has a boot id");
         let started =
             Started { pid, ticks, boot, at: Timestamp::UNIX_EPOCH, publish: Vec::new(), restarts: 0 };

@@ -23,7 +23,10 @@ use rustix::{
     pipe::{PipeFlags, pipe_with},
     process::Signal,
 };
-use sys::channel::Channel;
+use sys::{
+    channel::Channel,
+    process::{boot, start_of},
+};
 
 use crate::{
     audience::Audience,
@@ -33,7 +36,7 @@ use crate::{
     journal, log,
     order::{Input, Order},
     policy::{self, Backoff, Restart},
-    record::{Ended, Lock, Record, Started, boot, process_start},
+    record::{Ended, Lock, Record, Started},
     watch::{End, Entrance, Output, Watch},
 };
 
@@ -250,7 +253,7 @@ fn start(
     let record = Started {
         pid,
         // A process that has ended already is still ours to collect, so it is still there to be asked.
-        ticks: process_start(pid).map_err(context("reading the process's start"))?,
+        ticks: start_of(pid).map_err(context("reading the process's start"))?,
         boot: boot().map_err(context("reading the boot id"))?,
         at: Timestamp::now(),
         publish: connection.as_ref().map(|connection| connection.published.clone()).unwrap_or_default(),

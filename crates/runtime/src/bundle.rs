@@ -20,6 +20,11 @@ pub const SECCOMP_UNCONFINED: &str = "org.sampan.seccomp.unconfined";
 /// Annotation: groups the process is in besides its own, by name or number, with commas between.
 pub const GROUPS: &str = "org.sampan.groups";
 
+/// Annotation: the specification is another engine's and means what it says, no more. Where it has no seccomp section
+/// there is no filter, users and groups are numbers, and a process gets the five sets of capabilities as they are
+/// listed.
+pub const TO_THE_LETTER: &str = "org.sampan.to-the-letter";
+
 /// Type of a mount: the /dev/shm of the mount namespace that the source names, shared.
 pub const SHARED_MEMORY: &str = "x-sampan.shared-memory";
 
@@ -47,6 +52,11 @@ pub fn store(spec: &Spec, directory: &Path) -> io::Result<()> {
     let temporary = directory.join(".config.json");
     fs::write(&temporary, serde_json::to_vec(spec)?)?;
     fs::rename(temporary, directory.join(CONFIG))
+}
+
+/// Whether the specification means what it says and no more.
+pub(crate) fn is_to_the_letter(spec: &Spec) -> bool {
+    has(spec, TO_THE_LETTER)
 }
 
 /// What the specification says under this annotation.

@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use rustix::{
     fs::{Mode, OFlags},
     thread::ThreadNameSpaceType,
@@ -18,10 +18,10 @@ use sys::{
 use crate::{
     cgroup::{Cgroup, Entry},
     failure::{Context, Failure},
-    init::{leave_the_caller_behind, use_descriptors, use_terminal},
+    init::{become_root_of_the_namespace, leave_the_caller_behind, use_descriptors, use_terminal},
     process::{Place, become_process, fail},
     rootfs::Terminal,
-    start::{Handover, Started, Stdio, TERMINAL, reap},
+    start::{Handover, Listen, Started, Stdio, TERMINAL, is_in_another_namespace, nobody_answers, reap},
 };
 
 /// Starts `process` in the container whose first process `init` stands for, under the rules of `spec`.
@@ -34,12 +34,29 @@ pub fn enter(
     cgroup: &Cgroup,
     stdio: Stdio,
 ) -> Result<Started, Failure> {
+    enter_with(spec, process, init, cgroup, stdio, 0, &mut nobody_answers)
+}
+
+/// As [`enter`], with this many of the caller's descriptors after the standard streams. What the filter notifies of is for
+/// `listen`; see [`Created::go_on`](crate::Created::go_on).
+pub fn enter_with(
+    spec: &Spec,
+    process: &Process,
+    init: BorrowedFd<'_>,
+    cgroup: &Cgroup,
+    stdio: Stdio,
+    preserved: u32,
+    listen: Listen<'_>,
+) -> Result<Started, Failure> {
     let entry = cgroup.entry().context("opening the cgroups")?;
     let (ours, theirs) = Channel::pair().context("socketpair")?;
     match fork(Namespaces::NONE, entry.directory()).context("starting a process")? {
         Fork::Child => {
             drop(ours);
-            match join(process, init, &entry).and_then(|()| fork_sibling().context("starting a process")) {
+            let joined = leave_the_caller_behind(spec, process, preserved)
+                .and_then(|()| join(spec, init, &entry))
+                .and_then(|()| fork_sibling().context("starting a process"));
+            match joined {
                 Ok(Fork::Child) => live(spec, process, stdio, theirs),
                 Ok(Fork::Parent(child)) => {
                     let pid = child.pid.as_raw_nonzero().get().to_ne_bytes();
@@ -52,37 +69,46 @@ pub fn enter(
         }
         Fork::Parent(helper) => {
             drop(theirs);
-            let received = Handover::receive(&ours);
+            let received = Handover::receive(&ours, listen);
             reap(&helper);
-            let Handover { terminal, child } = received?;
+            let Handover { terminal, child, warnings } = received?;
             let child = child.ok_or_else(|| Failure::setup("the process was killed while it started"))?;
-            Ok(Started { child, terminal })
+            Ok(Started { child, terminal, warnings })
         }
     }
 }
 
 /// Moves the helper into the container; its own process id stays outside, that of its children does not.
-fn join(process: &Process, init: BorrowedFd<'_>, entry: &Entry) -> Result<(), Failure> {
-    leave_the_caller_behind(process)?;
+fn join(spec: &Spec, init: BorrowedFd<'_>, entry: &Entry) -> Result<(), Failure> {
     entry.join().context("joining the cgroups")?;
-    let all = ThreadNameSpaceType::MOUNT
+    let mut all = ThreadNameSpaceType::MOUNT
         | ThreadNameSpaceType::PROCESS_ID
         | ThreadNameSpaceType::NETWORK
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::CONTROL_GROUP;
-    rustix::thread::move_into_thread_name_spaces(init, all).context("joining the namespaces")
+    // The kernel refuses to let a process join what it is in already, of these two kinds.
+    for (kind, flag) in [
+        (LinuxNamespaceType::User, ThreadNameSpaceType::USER),
+        (LinuxNamespaceType::Time, ThreadNameSpaceType::TIME),
+    ] {
+        if is_in_another_namespace(spec, kind) {
+            all |= flag;
+        }
+    }
+    rustix::thread::move_into_thread_name_spaces(init, all).context("joining the namespaces")?;
+    if all.contains(ThreadNameSpaceType::USER) { become_root_of_the_namespace() } else { Ok(()) }
 }
 
 /// Lives through the rest of the start, inside.
 fn live(spec: &Spec, process: &Process, stdio: Stdio, report: Channel) -> ! {
-    match connect(stdio, &report) {
+    match connect(process, stdio, &report) {
         Ok(()) => become_process(spec, process, Place::Guest, report),
         Err(failure) => fail(&failure, &report),
     }
 }
 
-fn connect(stdio: Stdio, report: &Channel) -> Result<(), Failure> {
+fn connect(process: &Process, stdio: Stdio, report: &Channel) -> Result<(), Failure> {
     rustix::process::setsid().context("setsid")?;
     match stdio {
         Stdio::Descriptors(descriptors) => use_descriptors(descriptors),
@@ -92,7 +118,7 @@ fn connect(stdio: Stdio, report: &Channel) -> Result<(), Failure> {
                     .context("opening the root")?;
             let terminal = Terminal::open(slash.as_fd(), columns, rows)?;
             report.send(TERMINAL, &[terminal.master.as_fd()]).context("handing over the terminal")?;
-            use_terminal(terminal)
+            use_terminal(terminal, process)
         }
     }
 }

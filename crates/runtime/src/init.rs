@@ -17,12 +17,15 @@ use sys::{
 };
 
 use crate::{
-    bundle, cgroup,
+    bundle,
+    cgroup::{self, Cgroup},
     confidential::Confidential,
     failure::{Context, Failure},
-    process::{Place, become_process, fail},
+    held::{Held, Way},
+    hooks,
+    process::{Place, become_held, become_process, fail},
     rootfs::{self, Terminal},
-    start::{Joined, Stdio, TERMINAL, namespaces},
+    start::{Joined, READY, Stdio, TERMINAL, is_in_another_namespace, namespaces},
 };
 
 /// What the child is given at birth.
@@ -32,63 +35,98 @@ pub struct Birth<'a> {
     pub bundle: &'a Path,
     pub confidential: &'a Confidential,
     pub cgroups: &'a cgroup::Layout,
+    pub cgroup: &'a Cgroup,
     pub entry: &'a cgroup::Entry,
     pub joined: Joined,
     pub stdio: Stdio,
+    /// `None` for a container that is watched by the process that makes it, and started at once.
+    pub held: Option<Held>,
 }
 
 /// Lives through the start in the child. `report` is the way to the parent.
-pub fn live(birth: Birth<'_>, report: Channel) -> ! {
+pub fn live(mut birth: Birth<'_>, report: Channel) -> ! {
     let (spec, process) = (birth.spec, birth.process);
-    match set_up(birth, &report) {
-        Ok(()) => {
+    let held = birth.held.take();
+    match (set_up(birth, held.as_ref(), &report), held) {
+        (Ok(state), Some(held)) => become_held(spec, process, held.gate, &state, report),
+        (Ok(_), None) => {
             let place = if bundle::has(spec, bundle::INIT) { Place::BehindReaper } else { Place::First };
             become_process(spec, process, place, report)
         }
-        Err(failure) => fail(&failure, &report),
+        (Err(failure), _) => fail(&failure, &report),
     }
 }
 
-fn set_up(birth: Birth<'_>, report: &Channel) -> Result<(), Failure> {
-    let Birth { spec, process, bundle, confidential, cgroups, entry, joined, stdio } = birth;
-    leave_the_caller_behind(process)?;
+/// Sets up everything around the process; what its parent said when it was done with its part.
+fn set_up(birth: Birth<'_>, held: Option<&Held>, report: &Channel) -> Result<Vec<u8>, Failure> {
+    let Birth { spec, process, bundle, confidential, cgroups, cgroup, entry, joined, stdio, .. } = birth;
+    leave_the_caller_behind(spec, process, held.map_or(0, |held| held.preserved))?;
+    if namespaces(spec).contains(Namespaces::USER) {
+        // Nobody has a number here until the parent has written the mappings.
+        wait_for_the_parent(report)?;
+        become_root_of_the_namespace()?;
+    }
     entry.join().context("joining the cgroups")?;
     joined.enter()?;
     // Only now: the namespace's root is the cgroup its maker is in.
-    if has_own_cgroup_namespace(spec) {
+    if rootfs::has_own_cgroup_namespace(spec) {
         unshare(Namespaces::CGROUP).context("cgroup namespace")?;
     }
+    if held.is_some() && namespaces(spec).contains(Namespaces::NETWORK) {
+        // Who watches its containers does this from outside.
+        sys::loopback::up().context("setting the loopback interface up")?;
+    }
+    if let Some(name) = held.and_then(|held| held.keyring.as_deref()) {
+        sys::process::join_session_keyring(name).context("session keyring")?;
+    }
 
-    let root = rootfs::set_up(spec, bundle, confidential, cgroups)?;
+    let root = rootfs::set_up(spec, bundle, confidential, cgroups, cgroup)?;
     match stdio {
         Stdio::Descriptors(descriptors) => use_descriptors(descriptors)?,
         Stdio::Terminal { columns, rows } => {
             let terminal = root.open_terminal(columns, rows)?;
             report.send(TERMINAL, &[terminal.master.as_fd()]).context("handing over the terminal")?;
-            use_terminal(terminal)?;
+            use_terminal(terminal, process)?;
         }
     }
     name_the_host(spec)?;
-    write_sysctls(spec)?;
-    wait_for_the_network(report)?;
-    root.enter(spec)
+    if held.is_some() {
+        report.send(READY, &[]).context("waiting for the hooks")?;
+    } else {
+        write_sysctls(spec)?;
+    }
+    let state = wait_for_the_parent(report)?;
+    if held.is_some() {
+        // Only now: some are of network interfaces that the hooks bring.
+        write_sysctls(spec)?;
+    }
+    let hooks = spec.hooks().as_ref();
+    hooks::run("createContainer", hooks.and_then(|hooks| hooks.create_container().as_ref()), &state)?;
+    root.enter(spec, held.map_or(Way::Pivot, |held| held.way))?;
+    Ok(state)
 }
 
-fn has_own_cgroup_namespace(spec: &Spec) -> bool {
-    let linux = spec.linux().as_ref();
-    let mut listed = linux.and_then(|linux| linux.namespaces().as_ref()).into_iter().flatten();
-    listed.any(|namespace| namespace.typ() == LinuxNamespaceType::Cgroup && namespace.path().is_none())
+/// In a new user namespace a process is nobody until it says otherwise.
+pub(crate) fn become_root_of_the_namespace() -> Result<(), Failure> {
+    let (user, group) = (rustix::thread::Uid::ROOT, rustix::thread::Gid::ROOT);
+    rustix::thread::set_thread_res_gid(group, group, group).context("setgid")?;
+    rustix::thread::set_thread_res_uid(user, user, user).context("setuid")?;
+    // Its own /proc files would belong to the host's root, who it is not.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).context("dumpable")
 }
 
 /// Nothing of the process that started the engine reaches the container.
-pub(crate) fn leave_the_caller_behind(process: &Process) -> Result<(), Failure> {
+pub(crate) fn leave_the_caller_behind(spec: &Spec, process: &Process, preserved: u32) -> Result<(), Failure> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).context("dumpable")?;
     signals::reset().context("resetting signals")?;
     rustix::process::setsid().context("setsid")?;
-    close_on_exec_from(3).context("closing descriptors")?;
+    close_on_exec_from(3 + preserved).context("closing descriptors")?;
+    let adjustment = match process.oom_score_adj() {
+        None if bundle::is_to_the_letter(spec) => return Ok(()),
+        adjustment => adjustment.unwrap_or(0).to_string(),
+    };
     // Being nicer than the caller needs no privilege, but being less so does.
     let _ = rustix::process::setpriority_process(None, 0);
-    let adjustment = process.oom_score_adj().unwrap_or(0).to_string();
     // A lower score than the caller's takes a privilege it may not have; a higher one is always allowed.
     match std::fs::write("/proc/self/oom_score_adj", adjustment) {
         Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => {
@@ -105,7 +143,13 @@ pub(crate) fn use_descriptors([input, output, errors]: [OwnedFd; 3]) -> Result<(
 }
 
 /// Makes the terminal the process's standard streams and its controlling terminal.
-pub(crate) fn use_terminal(Terminal { slave, .. }: Terminal) -> Result<(), Failure> {
+pub(crate) fn use_terminal(Terminal { slave, .. }: Terminal, process: &Process) -> Result<(), Failure> {
+    let user = process.user();
+    if user.username().is_none() && user.uid() != 0 {
+        // Who has a number and no name yet has it from a specification, and owns the terminal as by login.
+        let owner = rustix::fs::Uid::from_raw(user.uid());
+        rustix::fs::fchown(&slave, Some(owner), None).context("the terminal's owner")?;
+    }
     rustix::process::ioctl_tiocsctty(&slave).context("controlling terminal")?;
     let copies = [slave.try_clone(), slave.try_clone()];
     let [Ok(output), Ok(errors)] = copies else {
@@ -116,14 +160,17 @@ pub(crate) fn use_terminal(Terminal { slave, .. }: Terminal) -> Result<(), Failu
 
 /// Sets the names of the container's own UTS namespace. Without one they would be the host's.
 fn name_the_host(spec: &Spec) -> Result<(), Failure> {
-    let named = spec.hostname().is_some() || spec.domainname().is_some();
-    if named && !namespaces(spec).contains(Namespaces::UTS) {
+    // Another engine may write a name that is none.
+    let is_given = |name: &&String| !name.is_empty();
+    let (host, domain) =
+        (spec.hostname().as_ref().filter(is_given), spec.domainname().as_ref().filter(is_given));
+    if (host.is_some() || domain.is_some()) && !is_in_another_namespace(spec, LinuxNamespaceType::Uts) {
         return Err(Failure::setup("a hostname takes a UTS namespace of the container's own"));
     }
-    if let Some(name) = spec.hostname() {
+    if let Some(name) = host {
         rustix::system::sethostname(name.as_bytes()).context("setting the hostname")?;
     }
-    if let Some(name) = spec.domainname() {
+    if let Some(name) = domain {
         rustix::system::setdomainname(name.as_bytes()).context("setting the domain name")?;
     }
     Ok(())
@@ -142,10 +189,10 @@ fn write_sysctls(spec: &Spec) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The parent sets up the network meanwhile; it says when that is done, or is gone.
-fn wait_for_the_network(report: &Channel) -> Result<(), Failure> {
+/// The parent does its part meanwhile: the network, mappings, hooks. It says when that is done, or is gone.
+fn wait_for_the_parent(report: &Channel) -> Result<Vec<u8>, Failure> {
     match report.receive().context("waiting for the network")? {
-        Some(_) => Ok(()),
+        Some(message) => Ok(message.bytes),
         None => Err(Failure::setup("the monitor went away during the start")),
     }
 }

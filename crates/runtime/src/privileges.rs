@@ -32,12 +32,7 @@ pub fn bound(allowed: &LinuxCapabilities) -> Result<(), Failure> {
 
 /// Becomes `identity`, with `allowed` capabilities if that is root and with none in effect otherwise.
 pub fn become_user(identity: &Identity, allowed: &LinuxCapabilities) -> Result<(), Failure> {
-    let groups: Vec<_> = identity.groups.iter().map(|gid| rustix::thread::Gid::from_raw(*gid)).collect();
-    let gid = rustix::thread::Gid::from_raw(identity.gid);
-    let uid = rustix::thread::Uid::from_raw(identity.uid);
-    rustix::thread::set_thread_groups(&groups).context("setgroups")?;
-    rustix::thread::set_thread_res_gid(gid, gid, gid).context("setgid")?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid).context("setuid")?;
+    change_user(identity)?;
     // What the engine itself was not given, on a machine that gives root less than all, nobody gets.
     let ours = rustix::thread::capabilities(None).context("reading capabilities")?.permitted;
     let effective = match identity.uid {
@@ -47,6 +42,36 @@ pub fn become_user(identity: &Identity, allowed: &LinuxCapabilities) -> Result<(
     rustix::thread::clear_ambient_capability_set().context("clearing ambient capabilities")?;
     let sets = CapabilitySets { effective, permitted: effective, inheritable: CapabilitySet::empty() };
     rustix::thread::set_capabilities(None, sets).context("setting capabilities")
+}
+
+fn change_user(identity: &Identity) -> Result<(), Failure> {
+    let groups: Vec<_> = identity.groups.iter().map(|gid| rustix::thread::Gid::from_raw(*gid)).collect();
+    let gid = rustix::thread::Gid::from_raw(identity.gid);
+    let uid = rustix::thread::Uid::from_raw(identity.uid);
+    rustix::thread::set_thread_groups(&groups).context("setgroups")?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid).context("setgid")?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).context("setuid")
+}
+
+/// Becomes `identity` with exactly the sets of capabilities that are listed, whoever that is.
+pub fn become_user_with(identity: &Identity, listed: &LinuxCapabilities) -> Result<(), Failure> {
+    rustix::thread::set_keep_capabilities(true).context("keeping capabilities")?;
+    change_user(identity)?;
+    let ours = rustix::thread::capabilities(None).context("reading capabilities")?.permitted;
+    let given = |names: &Option<HashSet<Capability>>| set_of(names.as_ref()) & ours;
+    let sets = CapabilitySets {
+        effective: given(listed.effective()),
+        permitted: given(listed.permitted()),
+        inheritable: given(listed.inheritable()),
+    };
+    rustix::thread::clear_ambient_capability_set().context("clearing ambient capabilities")?;
+    rustix::thread::set_capabilities(None, sets).context("setting capabilities")?;
+    // The kernel wants them in both sets. What is not, a specification may list all the same.
+    for capability in (given(listed.ambient()) & sets.permitted & sets.inheritable).iter() {
+        rustix::thread::configure_capability_in_ambient_set(capability, true)
+            .context("setting ambient capabilities")?;
+    }
+    rustix::thread::set_keep_capabilities(false).context("keeping capabilities")
 }
 
 /// Every capability there is.
@@ -63,6 +88,26 @@ pub fn limit(limits: &[PosixRlimit]) -> Result<(), Failure> {
             .context(format_args!("error setting rlimit {}", limit.typ()))?;
     }
     Ok(())
+}
+
+/// Applies resource limits, and those that take a privilege which is missing as far as they go without. Says which.
+pub fn limit_as_far_as_possible(limits: &[PosixRlimit]) -> Result<Vec<String>, Failure> {
+    let mut warnings = Vec::new();
+    for limit in limits {
+        let Err(failure) = self::limit(std::slice::from_ref(limit)) else { continue };
+        let most = rustix::process::getrlimit(resource(limit.typ())).maximum;
+        let unlimited = u64::MAX;
+        let (soft, hard) = (limit.soft(), limit.hard());
+        if hard <= most.unwrap_or(unlimited) || soft > hard {
+            return Err(failure);
+        }
+        let value = Rlimit { current: most.map(|most| soft.min(most)), maximum: most };
+        rustix::process::setrlimit(resource(limit.typ()), value)
+            .context(format_args!("error setting rlimit {}", limit.typ()))?;
+        let most = most.unwrap_or(unlimited);
+        warnings.push(format!("{failure}; it is {most} at most without CAP_SYS_RESOURCE"));
+    }
+    Ok(warnings)
 }
 
 /// The kernel's resource for a limit of the runtime specification. See getrlimit(2).

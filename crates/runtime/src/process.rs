@@ -2,9 +2,9 @@
 //!
 //! `run` and `exec` end here alike, so what a process may do does not depend on how it was started.
 
-use std::{io, os::fd::AsFd};
+use std::{collections::HashSet, io, os::fd::AsFd};
 
-use oci_spec::runtime::{LinuxCapabilities, Process, Spec};
+use oci_spec::runtime::{LinuxCapabilities, LinuxCapabilitiesBuilder, Process, Spec};
 use rustix::{
     fs::{Mode, OFlags},
     process::Signal,
@@ -14,10 +14,15 @@ use sys::{channel::Channel, root};
 use crate::{
     bundle,
     failure::{Context, Failure, FailureKind},
+    held::Gate,
+    hooks,
     identity::Identity,
-    privileges,
+    labels, privileges,
     program::Program,
-    reaper, seccomp,
+    reaper,
+    scheduling::schedule,
+    seccomp,
+    start::{LISTENER, WARNING},
 };
 
 /// Which process of its container this is going to be.
@@ -27,6 +32,8 @@ pub enum Place {
     First,
     /// The child of a reaper that is PID 1.
     BehindReaper,
+    /// PID 1 of a container that nobody watches: it waits at its gate.
+    Held,
     /// One that joins later; it may outlive whoever started it.
     Guest,
 }
@@ -40,20 +47,58 @@ pub fn become_process(spec: &Spec, process: &Process, place: Place, report: Chan
         match reaper::split() {
             Ok(reaper::Half::Program) => {}
             Ok(reaper::Half::Reaper(child)) => {
-                drop(report);
                 // A reaper that cannot be confined must not go on; the program dies with it.
-                let code = confine(spec, process, place).map_or(255, |_| reaper::reap(&child));
+                let confined = confine(spec, process, place, &report);
+                drop(report);
+                let code = confined.map_or(255, |_| reaper::reap(&child));
                 std::process::exit(code)
             }
             Err(failure) => fail(&failure, &report),
         }
     }
-    let program = confine(spec, process, place).and_then(|identity| find(process, &identity));
-    let failure = match program {
+    let failure = match prepare(spec, process, place, &report) {
         Ok(program) => program.exec(),
         Err(failure) => failure,
     };
     fail(&failure, &report)
+}
+
+/// Turns the calling process, already inside its container, into `process` once somebody opens `gate`. The hooks that
+/// come right before that get `state`.
+///
+/// `report` closes when the process stands at the gate; if it does not come that far, the reason is sent through it.
+/// What goes wrong later is said on the process's own standard error, for want of anybody else to hear it.
+pub fn become_held(spec: &Spec, process: &Process, gate: Gate, state: &[u8], report: Channel) -> ! {
+    let program = match prepare(spec, process, Place::Held, &report) {
+        Ok(program) => program,
+        Err(failure) => fail(&failure, &report),
+    };
+    drop(report);
+    let hooks = spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_ref());
+    let failure = match gate.wait().context("waiting for the start") {
+        Ok(open) => match hooks::run("startContainer", hooks, state) {
+            Ok(()) => {
+                // From here on it counts as started, also if it does not become its program.
+                let failure = program.exec();
+                drop(open);
+                failure
+            }
+            Err(failure) => failure,
+        },
+        Err(failure) => failure,
+    };
+    eprintln!("{failure}");
+    std::process::exit(255)
+}
+
+/// Confines the process and finds its program.
+fn prepare(spec: &Spec, process: &Process, place: Place, report: &Channel) -> Result<Program, Failure> {
+    let Confined { identity, filter } = confine(spec, process, place, report)?;
+    let program = find(process, &identity)?;
+    if let Some(filter) = filter {
+        install(&filter, report)?;
+    }
+    Ok(program)
 }
 
 /// Sends `failure` to the process that waits for the start, and ends.
@@ -64,36 +109,85 @@ pub(crate) fn fail(failure: &Failure, report: &Channel) -> ! {
     std::process::exit(i32::from(failure.kind.exit_code()))
 }
 
+/// A process that has nothing left of what it is not to have.
+struct Confined {
+    identity: Identity,
+    /// Still to be installed, right before the program.
+    filter: Option<seccomp::Filter>,
+}
+
 /// Gives up everything that `process` is not to have, and becomes its user.
-fn confine(spec: &Spec, process: &Process, place: Place) -> Result<Identity, Failure> {
+fn confine(spec: &Spec, process: &Process, place: Place, report: &Channel) -> Result<Confined, Failure> {
     let slash = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .context("opening the root")?;
+    let to_the_letter = bundle::is_to_the_letter(spec);
     let mut identity = identity(&slash, process)?;
+    if to_the_letter {
+        labels::apply(process)?;
+        identity.groups = process.user().additional_gids().clone().unwrap_or_default();
+    }
     if let Some(groups) = bundle::said(spec, bundle::GROUPS) {
         identity.join(slash.as_fd(), groups.split(','))?;
     }
     rustix::process::umask(Mode::from_raw_mode(process.user().umask().unwrap_or(0o022)));
-    privileges::limit(process.rlimits().as_deref().unwrap_or_default())?;
+    let limits = process.rlimits().as_deref().unwrap_or_default();
+    match to_the_letter {
+        true => {
+            for warning in privileges::limit_as_far_as_possible(limits)? {
+                let warning = [WARNING, warning.as_bytes()].concat();
+                report.send(&warning, &[]).context("reporting a warning")?;
+            }
+            schedule(spec, process)?;
+        }
+        false => privileges::limit(limits)?,
+    }
     enter_working_directory(&slash, process, place)?;
 
     let none = LinuxCapabilities::default();
-    let capabilities = process.capabilities().as_ref().unwrap_or(&none);
-    let filter = seccomp_filter(spec, capabilities)?;
+    let none_at_all = LinuxCapabilitiesBuilder::default()
+        .bounding(HashSet::new())
+        .effective(HashSet::new())
+        .permitted(HashSet::new())
+        .inheritable(HashSet::new())
+        .ambient(HashSet::new())
+        .build();
+    let none_at_all = none_at_all.map_err(Failure::setup)?;
+    let unsaid = if to_the_letter { &none_at_all } else { &none };
+    let capabilities = process.capabilities().as_ref().unwrap_or(unsaid);
+    let mut filter = seccomp_filter(spec, capabilities)?;
+    let mut late = None;
     if process.no_new_privileges().unwrap_or(false) {
         rustix::thread::set_no_new_privs(true).context("no_new_privs")?;
+        if to_the_letter {
+            // Another engine's profile may forbid what is left to do here, and takes no privilege to install later.
+            late = filter.take();
+        }
     }
     // Installing a filter without no_new_privs takes CAP_SYS_ADMIN, so it comes before that goes. What is left
     // to do after it (prctl, setuid and their like) every profile has to allow anyway.
     if let Some(filter) = filter {
-        filter.install().context("installing the seccomp filter")?;
+        install(&filter, report)?;
     }
     privileges::bound(capabilities)?;
-    privileges::become_user(&identity, capabilities)?;
-    if place != Place::Guest {
+    match to_the_letter {
+        true => privileges::become_user_with(&identity, capabilities)?,
+        false => privileges::become_user(&identity, capabilities)?,
+    }
+    if matches!(place, Place::First | Place::BehindReaper) {
         // After the change of user, which clears it.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context("death signal")?;
     }
-    Ok(identity)
+    Ok(Confined { identity, filter: late })
+}
+
+/// Puts the process under its filter. Who is to answer for it gets the means through `report`.
+fn install(filter: &seccomp::Filter, report: &Channel) -> Result<(), Failure> {
+    match filter.install().context("installing the seccomp filter")? {
+        Some(listener) => {
+            report.send(LISTENER, &[listener.as_fd()]).context("handing over the seccomp listener")
+        }
+        None => Ok(()),
+    }
 }
 
 fn find(process: &Process, identity: &Identity) -> Result<Program, Failure> {
@@ -155,6 +249,7 @@ fn seccomp_filter(spec: &Spec, capabilities: &LinuxCapabilities) -> Result<Optio
     let given = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     let filter = match given {
         Some(profile) => seccomp::compile(profile),
+        None if bundle::is_to_the_letter(spec) => return Ok(None),
         None => seccomp::compile(&seccomp::default_profile(capabilities.bounding().as_ref())),
     };
     filter.map(Some).map_err(|error| Failure::setup(format_args!("seccomp profile: {error}")))

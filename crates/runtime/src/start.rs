@@ -14,14 +14,16 @@ use rustix::{
 };
 use sys::{
     channel::Channel,
-    process::{Child, Fork, Namespaces, fork, signal},
+    process::{Child, Fork, Namespaces, fork, signal, unshare},
 };
 
 use crate::{
     cgroup::{self, Cgroup},
     confidential::Confidential,
     failure::{Context, Failure},
+    held::Held,
     init::{self, Birth},
+    rootfs::mapping_lines,
 };
 
 /// Where the process's standard streams lead.
@@ -38,6 +40,7 @@ pub enum Stdio {
 pub struct Created {
     child: Child,
     channel: Channel,
+    handover: Handover,
 }
 
 /// A container whose first process is its program.
@@ -46,6 +49,8 @@ pub struct Started {
     pub child: Child,
     /// The master of the terminal, if it has one.
     pub terminal: Option<OwnedFd>,
+    /// What could not be done as asked, and the program runs without.
+    pub warnings: Vec<String>,
 }
 
 /// Makes the container's first process in namespaces of its own and lets it set up its root. The calling
@@ -58,25 +63,84 @@ pub fn create(
     cgroup: &Cgroup,
     stdio: Stdio,
 ) -> Result<Created, Failure> {
+    bear(spec, bundle, confidential, cgroups, cgroup, stdio, None)
+}
+
+/// As [`create`], for a container that waits at its gate once it has been started, whatever becomes of the calling
+/// process.
+pub fn create_held(
+    spec: &Spec,
+    bundle: &Path,
+    cgroups: &cgroup::Layout,
+    cgroup: &Cgroup,
+    stdio: Stdio,
+    held: Held,
+) -> Result<Created, Failure> {
+    bear(spec, bundle, &Confidential::default(), cgroups, cgroup, stdio, Some(held))
+}
+
+fn bear(
+    spec: &Spec,
+    bundle: &Path,
+    confidential: &Confidential,
+    cgroups: &cgroup::Layout,
+    cgroup: &Cgroup,
+    stdio: Stdio,
+    held: Option<Held>,
+) -> Result<Created, Failure> {
     let process =
         spec.process().as_ref().ok_or_else(|| Failure::setup("the specification has no process"))?;
     let entry = cgroup.entry().context("opening the cgroups")?;
     let (ours, theirs) = Channel::pair().context("socketpair")?;
-    let joined = Joined::open(spec)?;
-    let own = joined.children_into_pid_namespace()?;
-    match fork(namespaces(spec), entry.directory()).context("creating the container's process")? {
+    let mut joined = Joined::open(spec)?;
+    let mut own = joined.children_into_pid_namespace()?;
+    own.extend(children_into_new_time(spec)?);
+    let new = namespaces(spec);
+    if new.contains(Namespaces::USER) {
+        // From inside a new user namespace nobody can join what belongs to the host's.
+        own.extend(joined.enter_for_a_while()?);
+    }
+    match fork(new, entry.directory()).context("creating the container's process")? {
         Fork::Child => {
             drop(ours);
-            let birth = Birth { spec, process, bundle, confidential, cgroups, entry: &entry, joined, stdio };
-            init::live(birth, theirs)
+            let entry = &entry;
+            init::live(
+                Birth { spec, process, bundle, confidential, cgroups, cgroup, entry, joined, stdio, held },
+                theirs,
+            )
         }
         Fork::Parent(child) => {
-            if let Some(own) = own {
-                enter_namespace(own.as_fd(), LinkNameSpaceType::ProcessID)?;
+            let created = Created { child, channel: ours, handover: Handover::default() };
+            for (kind, own) in own {
+                enter_namespace(own.as_fd(), kind)?;
             }
-            Ok(Created { child, channel: ours })
+            if new.contains(Namespaces::USER)
+                && let Err(failure) = created.map_users(spec)
+            {
+                return Err(created.abandon().unwrap_or(failure));
+            }
+            Ok(created)
         }
     }
+}
+
+/// Has the next child born into a new time namespace, if the specification asks for one. Gives back our own, to return
+/// to.
+fn children_into_new_time(spec: &Spec) -> Result<Option<(LinkNameSpaceType, OwnedFd)>, Failure> {
+    let linux = spec.linux().as_ref();
+    let listed = linux.and_then(|linux| linux.namespaces().as_ref()).into_iter().flatten();
+    let mut new = listed.filter(|namespace| namespace.path().is_none());
+    if !new.any(|namespace| namespace.typ() == LinuxNamespaceType::Time) {
+        return Ok(None);
+    }
+    let own = File::open("/proc/self/ns/time").context("opening the time namespace")?;
+    unshare(Namespaces::TIME).context("time namespace")?;
+    for (clock, offset) in linux.and_then(|linux| linux.time_offsets().as_ref()).into_iter().flatten() {
+        let (seconds, nanoseconds) = (offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0));
+        std::fs::write("/proc/self/timens_offsets", format!("{clock} {seconds} {nanoseconds}\n"))
+            .context(format_args!("offset of the clock {clock}"))?;
+    }
+    Ok(Some((LinkNameSpaceType::Time, own.into())))
 }
 
 /// The namespaces of others that the specification has the container join, by path.
@@ -97,32 +161,52 @@ impl Joined {
 
     /// Has the next child born in the process namespace that is to be joined, if there is one. Gives back our own, to
     /// return to.
-    fn children_into_pid_namespace(&self) -> Result<Option<OwnedFd>, Failure> {
+    fn children_into_pid_namespace(&self) -> Result<Vec<(LinkNameSpaceType, OwnedFd)>, Failure> {
         let Some((_, theirs)) = self.0.iter().find(|(kind, _)| *kind == LinuxNamespaceType::Pid) else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let own = File::open("/proc/self/ns/pid").context("opening the process namespace")?;
         enter_namespace(theirs.as_fd(), LinkNameSpaceType::ProcessID)?;
-        Ok(Some(own.into()))
+        Ok(vec![(LinkNameSpaceType::ProcessID, own.into())])
+    }
+
+    /// Enters them before the child is born, who then has nothing left to join. Gives back our own, to return to.
+    fn enter_for_a_while(&mut self) -> Result<Vec<(LinkNameSpaceType, OwnedFd)>, Failure> {
+        let mut own = Vec::new();
+        for (kind, _) in &self.0 {
+            let Some(flag) = flag(*kind)? else { continue };
+            let file = File::open(format!("/proc/self/ns/{kind}")).context("opening our own namespaces")?;
+            own.push((flag, file.into()));
+        }
+        self.enter()?;
+        self.0.clear();
+        Ok(own)
     }
 
     /// Moves the calling thread into all of them but the process namespace, which it was born into.
     pub fn enter(&self) -> Result<(), Failure> {
         for (kind, namespace) in &self.0 {
-            let kind = match kind {
-                LinuxNamespaceType::Network => LinkNameSpaceType::Network,
-                LinuxNamespaceType::Ipc => LinkNameSpaceType::InterProcessCommunication,
-                LinuxNamespaceType::Uts => LinkNameSpaceType::HostNameAndNISDomainName,
-                LinuxNamespaceType::Cgroup => LinkNameSpaceType::ControlGroup,
-                LinuxNamespaceType::Pid => continue,
-                other => {
-                    return Err(Failure::setup(format_args!("cannot join a namespace of type {other:?}")));
-                }
-            };
-            enter_namespace(namespace.as_fd(), kind)?;
+            if let Some(kind) = flag(*kind)? {
+                enter_namespace(namespace.as_fd(), kind)?;
+            }
         }
         Ok(())
     }
+}
+
+/// What the kernel calls a kind of namespaces that a process can move into; `None` for the one it is born into.
+fn flag(kind: LinuxNamespaceType) -> Result<Option<LinkNameSpaceType>, Failure> {
+    Ok(Some(match kind {
+        LinuxNamespaceType::Network => LinkNameSpaceType::Network,
+        LinuxNamespaceType::Ipc => LinkNameSpaceType::InterProcessCommunication,
+        LinuxNamespaceType::Uts => LinkNameSpaceType::HostNameAndNISDomainName,
+        LinuxNamespaceType::Cgroup => LinkNameSpaceType::ControlGroup,
+        LinuxNamespaceType::Time => LinkNameSpaceType::Time,
+        LinuxNamespaceType::Pid => return Ok(None),
+        LinuxNamespaceType::Mount | LinuxNamespaceType::User => {
+            return Err(Failure::setup(format_args!("cannot join a namespace of type {kind}")));
+        }
+    }))
 }
 
 fn enter_namespace(namespace: BorrowedFd<'_>, kind: LinkNameSpaceType) -> Result<(), Failure> {
@@ -135,17 +219,55 @@ impl Created {
         Ok(File::open(format!("/proc/{}/ns/net", self.child.pid.as_raw_nonzero()))?.into())
     }
 
+    /// The container's first process.
+    pub fn process(&self) -> &Child {
+        &self.child
+    }
+
+    /// Waits until a held container has set up its root and waits for the hooks of its making.
+    pub fn set_up(&mut self) -> Result<(), Failure> {
+        match self.handover.collect(&self.channel, &mut nobody_answers)? {
+            true => Ok(()),
+            false => Err(Failure::setup("the process was killed while it started")),
+        }
+    }
+
     /// Says that the network is ready and waits until the program runs.
     pub fn start(self) -> Result<Started, Failure> {
+        self.go_on(GO, &mut nobody_answers)
+    }
+
+    /// Lets a held container go on to its gate, and waits until it is there. Its own hooks get `state`; `listen` gets the
+    /// means to answer the system calls that its filter notifies of, at once: the next may be one.
+    pub fn go_on(mut self, state: &[u8], listen: Listen<'_>) -> Result<Started, Failure> {
         // If the child is gone already, what it left to say is read below.
-        let _ = self.channel.send(GO, &[]);
-        match Handover::receive(&self.channel) {
-            Ok(handover) => Ok(Started { child: self.child, terminal: handover.terminal }),
+        let _ = self.channel.send(state, &[]);
+        match self.handover.collect(&self.channel, listen) {
+            Ok(_) => {
+                let Handover { terminal, warnings, .. } = self.handover;
+                Ok(Started { child: self.child, terminal, warnings })
+            }
             Err(failure) => {
+                // It ends by itself, unless it is our side that failed.
+                let _ = signal(self.child.pidfd.as_fd(), Signal::KILL.as_raw());
                 reap(&self.child);
                 Err(failure)
             }
         }
+    }
+
+    /// Says which of the host's users and groups are which in the container's user namespace.
+    fn map_users(&self, spec: &Spec) -> Result<(), Failure> {
+        let linux = spec.linux().as_ref();
+        let users = linux.and_then(|linux| linux.uid_mappings().as_deref()).unwrap_or_default();
+        let groups = linux.and_then(|linux| linux.gid_mappings().as_deref()).unwrap_or_default();
+        if users.is_empty() || groups.is_empty() {
+            return Err(Failure::setup("user namespaces enabled, but no user mappings found"));
+        }
+        let process = format!("/proc/{}", self.child.pid.as_raw_nonzero());
+        std::fs::write(format!("{process}/uid_map"), mapping_lines(users)).context("mapping users")?;
+        std::fs::write(format!("{process}/gid_map"), mapping_lines(groups)).context("mapping groups")?;
+        self.channel.send(GO, &[]).context("mapping users")
     }
 
     /// Ends a container that is not to start after all. If it has failed by itself before, that is why.
@@ -153,28 +275,48 @@ impl Created {
         // It fails only if the process is gone, which is what is wanted.
         let _ = signal(self.child.pidfd.as_fd(), Signal::KILL.as_raw());
         reap(&self.child);
-        Handover::receive(&self.channel).err()
+        Handover::receive(&self.channel, &mut nobody_answers).err()
     }
 }
 
+/// What is done with the descriptor through which another process answers system calls. See seccomp_unotify(2).
+pub type Listen<'a> = &'a mut dyn FnMut(OwnedFd) -> Result<(), Failure>;
+
+/// For starts that nobody is named for to answer.
+pub(crate) fn nobody_answers(_: OwnedFd) -> Result<(), Failure> {
+    Err(Failure::setup("the seccomp profile has calls to notify of, and nobody to answer"))
+}
+
 /// What a starting process hands to the one that waits for it.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Handover {
     pub terminal: Option<OwnedFd>,
     pub child: Option<Child>,
+    pub warnings: Vec<String>,
 }
 
 impl Handover {
     /// Collects what comes through `channel` until the program runs, or the reason why it does not.
-    pub fn receive(channel: &Channel) -> Result<Handover, Failure> {
+    pub fn receive(channel: &Channel, listen: Listen<'_>) -> Result<Handover, Failure> {
         let mut handover = Handover::default();
+        handover.collect(channel, listen)?;
+        Ok(handover)
+    }
+
+    /// The same, or until the process is ready for hooks: `true`.
+    fn collect(&mut self, channel: &Channel, listen: Listen<'_>) -> Result<bool, Failure> {
         while let Some(message) = channel.receive().context("waiting for the start")? {
             let descriptor = message.descriptors.into_iter().next();
             match (message.bytes.as_slice(), descriptor) {
-                (TERMINAL, Some(master)) => handover.terminal = Some(master),
+                (TERMINAL, Some(master)) => self.terminal = Some(master),
+                (LISTENER, Some(listener)) => listen(listener)?,
+                (READY, None) => return Ok(true),
                 (pid, Some(pidfd)) => {
                     let pid = pid.try_into().ok().map(i32::from_ne_bytes).and_then(Pid::from_raw);
-                    handover.child = pid.map(|pid| Child { pid, pidfd });
+                    self.child = pid.map(|pid| Child { pid, pidfd });
+                }
+                (warning, None) if warning.starts_with(WARNING) => {
+                    self.warnings.push(String::from_utf8_lossy(&warning[WARNING.len()..]).into_owned());
                 }
                 (failure, None) => {
                     let failure = serde_json::from_slice(failure).map_err(io::Error::from);
@@ -182,7 +324,7 @@ impl Handover {
                 }
             }
         }
-        Ok(handover)
+        Ok(false)
     }
 }
 
@@ -190,6 +332,13 @@ impl Handover {
 pub(crate) fn reap(child: &Child) {
     // It is ours and has not been waited for, so this cannot fail.
     let _ = child.wait();
+}
+
+/// Whether the specification has the container in a namespace of this kind that is not the host's.
+pub(crate) fn is_in_another_namespace(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    let linux = spec.linux().as_ref();
+    let mut listed = linux.and_then(|linux| linux.namespaces().as_ref()).into_iter().flatten();
+    listed.any(|namespace| namespace.typ() == kind)
 }
 
 /// The namespaces the specification gives the container anew. The cgroup namespace is made by the child, once
@@ -212,5 +361,11 @@ pub(crate) fn namespaces(spec: &Spec) -> Namespaces {
 
 /// The child's message that comes with the terminal's master.
 pub(crate) const TERMINAL: &[u8] = b"terminal";
-/// The parent's message that the network is ready.
+/// The child's message that comes with the listener of its filter.
+pub(crate) const LISTENER: &[u8] = b"listener";
+/// The child's message that it waits for the hooks.
+pub(crate) const READY: &[u8] = b"ready";
+/// What the child's messages begin with that tell of something it does without.
+pub(crate) const WARNING: &[u8] = b"warning: ";
+/// The parent's message that it has done its part.
 const GO: &[u8] = b"go";

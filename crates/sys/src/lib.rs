@@ -5,10 +5,12 @@
 
 pub mod bpf;
 pub mod channel;
+pub mod loopback;
 pub mod mounts;
 pub mod process;
 pub mod quota;
 pub mod root;
+pub mod scheduling;
 pub mod sealed;
 pub mod seccomp;
 pub mod signals;

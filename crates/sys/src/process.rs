@@ -23,6 +23,8 @@ impl Namespaces {
     pub const UTS: Namespaces = Namespaces(libc::CLONE_NEWUTS as u64);
     pub const CGROUP: Namespaces = Namespaces(libc::CLONE_NEWCGROUP as u64);
     pub const USER: Namespaces = Namespaces(libc::CLONE_NEWUSER as u64);
+    /// Cannot be given to a child at birth: see [`unshare`], which gives it to the children that follow.
+    pub const TIME: Namespaces = Namespaces(libc::CLONE_NEWTIME as u64);
 
     pub fn contains(self, other: Namespaces) -> bool {
         self.0 & other.0 == other.0
@@ -185,6 +187,19 @@ pub fn exec_file(file: BorrowedFd<'_>, arguments: &Strings, environment: &String
     io::Error::last_os_error()
 }
 
+/// Gives the calling thread a new session keyring of this name. Where the kernel has no keyrings there is nothing to
+/// do. See keyctl(2).
+pub fn join_session_keyring(name: &str) -> io::Result<()> {
+    let name = CString::new(name)?;
+    // SAFETY: the kernel reads the name, which lives through the call.
+    let joined =
+        check(unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) });
+    match joined {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 /// Sends signal `number` to the process `pidfd` stands for. See pidfd_send_signal(2).
 pub fn signal(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
     // SAFETY: passes two integers and a null siginfo, which the kernel then fills in by itself.
@@ -205,6 +220,21 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     // SAFETY: with CLOSE_RANGE_CLOEXEC nothing is closed now, so no owner loses its descriptor.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })
         .map(drop)
+}
+
+/// When the kernel made process `pid`, in clock ticks since boot: tells it from a later one of that number. See
+/// proc_pid_stat(5), field 22.
+pub fn start_of(pid: i32) -> io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, field 2, may hold anything, but it ends at the last parenthesis.
+    let fields = stat.rsplit_once(") ").map(|(_, fields)| fields).unwrap_or_default();
+    let ticks = fields.split(' ').nth(19).and_then(|field| field.parse().ok());
+    ticks.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The id of this boot: no process survives it.
+pub fn boot() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
 }
 
 /// Whether the process has more threads than this one.

@@ -1,6 +1,9 @@
 //! Installing system call filters: seccomp(2).
 
-use std::io;
+use std::{
+    io,
+    os::fd::{FromRawFd, OwnedFd},
+};
 
 use crate::process::check;
 
@@ -29,6 +32,9 @@ impl Flags {
     /// The filter does not turn on the mitigation of speculative store bypass.
     pub const ALLOW_SPECULATION: Flags = Flags(libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW);
 
+    /// A process that waits for the answer to a notification can only be killed. Linux 5.19.
+    pub const WAIT_KILLABLE: Flags = Flags(libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+
     pub fn contains(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
     }
@@ -47,19 +53,30 @@ impl std::ops::BitOr for Flags {
 /// Fails with `EACCES` without no_new_privs or CAP_SYS_ADMIN, and with `EINVAL` for a program the kernel
 /// does not take.
 pub fn install(program: &[Instruction], flags: Flags) -> io::Result<()> {
+    match load(program, flags.0)? {
+        0 => Ok(()),
+        // With ALL_THREADS the kernel names the thread that already has a filter of its own.
+        _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+    }
+}
+
+/// As [`install`], and returns the descriptor through which the calls that the program notifies of are answered. See
+/// seccomp_unotify(2).
+pub fn install_with_listener(program: &[Instruction], flags: Flags) -> io::Result<OwnedFd> {
+    let listener = load(program, flags.0 | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
+    // SAFETY: with that flag the result is a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(listener as i32) })
+}
+
+fn load(program: &[Instruction], flags: libc::c_ulong) -> io::Result<libc::c_long> {
     let length = program.len().try_into().map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     let program =
         libc::sock_fprog { len: length, filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut() };
     // SAFETY: `program` describes a live slice of instructions laid out like sock_filter, which the kernel
     // copies and never writes to.
-    let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags.0, &raw const program)
-    };
-    match check(result)? {
-        0 => Ok(()),
-        // With ALL_THREADS the kernel names the thread that already has a filter of its own.
-        _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),
-    }
+    check(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    })
 }
 
 const _: () = assert!(size_of::<Instruction>() == size_of::<libc::sock_filter>());

@@ -228,6 +228,12 @@ impl Cgroup {
         v2.chain(self.v1.iter().map(|group| group.directory.as_path()))
     }
 
+    /// The group's directories in the trees that a container sees, in the order of [`Layout::mounts`].
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &Path> {
+        let v2 = self.v2.iter().filter(|_| self.v1.is_empty()).map(|group| group.directory.as_path());
+        self.v1.iter().map(|group| group.directory.as_path()).chain(v2)
+    }
+
     fn wait_until(
         &self,
         state: &'static str,

@@ -174,10 +174,12 @@ fn settings(limits: &LinuxResources) -> Result<Vec<Setting>, CgroupError> {
 fn memory_settings(memory: &LinuxMemory, settings: &mut Vec<Setting>) {
     let mut set =
         |file: &str, value: Option<i64>| settings.extend(value.map(|value| Setting::new(file, value)));
-    set(MEMORY, memory.limit());
-    set(MEMORY_AND_SWAP, memory.swap());
-    set("memory.soft_limit_in_bytes", memory.reservation());
-    set("memory.kmem.tcp.limit_in_bytes", memory.kernel_tcp());
+    // Other engines say 0 for what they do not limit.
+    let said = |value: Option<i64>| value.filter(|value| *value != 0);
+    set(MEMORY, said(memory.limit()));
+    set(MEMORY_AND_SWAP, said(memory.swap()));
+    set("memory.soft_limit_in_bytes", said(memory.reservation()));
+    set("memory.kmem.tcp.limit_in_bytes", said(memory.kernel_tcp()));
     set("memory.swappiness", memory.swappiness().map(|swappiness| swappiness as i64));
     set("memory.oom_control", memory.disable_oom_killer().filter(|disable| *disable).map(i64::from));
 }

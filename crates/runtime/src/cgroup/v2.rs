@@ -160,15 +160,18 @@ fn memory_settings(memory: &LinuxMemory, settings: &mut Vec<Setting>) -> Result<
     if memory.swappiness().is_some() {
         return unsupported("the memory swappiness");
     }
-    if memory.kernel_tcp().is_some() {
+    // Other engines say 0 for what they do not limit.
+    let said = |value: Option<i64>| value.filter(|value| *value != 0);
+    let (limit, swap) = (said(memory.limit()), said(memory.swap()));
+    if said(memory.kernel_tcp()).is_some() {
         return unsupported("the kernel's memory for TCP");
     }
     if memory.disable_oom_killer() == Some(true) {
         return unsupported("disabling the OOM killer");
     }
-    settings.extend(memory.limit().map(|limit| Setting::new("memory.max", or_max(limit))));
+    settings.extend(limit.map(|limit| Setting::new("memory.max", or_max(limit))));
     // Here swap is counted by itself; in the specification, as in v1, together with memory.
-    let swap = match (memory.swap(), memory.limit()) {
+    let swap = match (swap, limit) {
         (Some(total), Some(limit)) if total > 0 && limit > 0 => Some(or_max((total - limit).max(0))),
         (Some(total), _) if total > 0 => {
             return unsupported("a limit of memory and swap without one of memory");
@@ -176,7 +179,8 @@ fn memory_settings(memory: &LinuxMemory, settings: &mut Vec<Setting>) -> Result<
         (swap, _) => swap.map(or_max),
     };
     settings.extend(swap.map(|swap| Setting::new("memory.swap.max", swap)));
-    settings.extend(memory.reservation().map(|reservation| Setting::new("memory.low", or_max(reservation))));
+    let reservation = said(memory.reservation());
+    settings.extend(reservation.map(|reservation| Setting::new("memory.low", or_max(reservation))));
     Ok(())
 }
 

@@ -7,9 +7,9 @@ use std::{
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Spec};
 use rustix::{
-    fs::{FileType, Mode, OFlags, makedev, mkdirat, mknodat, symlinkat},
+    fs::{AtFlags, FileType, Mode, OFlags, makedev, mkdirat, mknodat, symlinkat},
     io::Errno,
-    mount::OpenTreeFlags,
+    mount::{MoveMountFlags, OpenTreeFlags},
     pty::OpenptFlags,
     termios::Winsize,
 };
@@ -18,20 +18,37 @@ use sys::root;
 use super::attach;
 use crate::failure::{Context, Failure};
 
-/// Fills the freshly mounted tmpfs `dev`, which nobody else can see yet.
+/// Adds what every container has to the /dev of `root`, whatever that is.
+pub(super) fn add_usual(root: BorrowedFd<'_>) -> Result<(), Failure> {
+    let dev = root::open_or_create_directory(root, Path::new("/dev"), Mode::from_raw_mode(0o755))
+        .context("making /dev")?;
+    // It may be the image's, and opened to be looked through only.
+    let dev =
+        rustix::fs::openat(&dev, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .context("opening /dev")?;
+    populate(dev.as_fd())
+}
+
+/// Fills the directory `dev`, usually a fresh tmpfs that nobody else can see yet. What is there stays.
 pub(super) fn populate(dev: BorrowedFd<'_>) -> Result<(), Failure> {
     for (name, major, minor) in DEVICES {
-        make(dev, Path::new(name), FileType::CharacterDevice, 0o666, (major, minor))?;
+        let path = Path::new("/dev").join(name);
+        make(dev, &path, FileType::CharacterDevice, 0o666, (major, minor))?;
     }
     // Kernels may be without it, and a link to nothing helps nobody.
     let is_there = |target: &str| target != "/proc/kcore" || Path::new(target).exists();
     for (name, target) in LINKS.into_iter().filter(|(_, target)| is_there(target)) {
-        symlinkat(target, dev, name).context(format_args!("linking /dev/{name}"))?;
+        unless_there(symlinkat(target, dev, name)).context(format_args!("linking /dev/{name}"))?;
     }
     for name in ["pts", "mqueue"] {
-        mkdirat(dev, name, Mode::from_raw_mode(0o755)).context(format_args!("making /dev/{name}"))?;
+        unless_there(mkdirat(dev, name, Mode::from_raw_mode(0o755)))
+            .context(format_args!("making /dev/{name}"))?;
     }
     Ok(())
+}
+
+fn unless_there(made: rustix::io::Result<()>) -> rustix::io::Result<()> {
+    if made == Err(Errno::EXIST) { Ok(()) } else { made }
 }
 
 /// Makes the devices that the specification lists.
@@ -45,13 +62,8 @@ pub(super) fn add_requested(root: BorrowedFd<'_>, spec: &Spec) -> Result<(), Fai
         let name =
             path.file_name().ok_or_else(|| Failure::setup(format_args!("no device {}", path.display())))?;
         let mode = device.file_mode().unwrap_or(0o666);
-        make(
-            directory.as_fd(),
-            Path::new(name),
-            kind(device),
-            mode,
-            (device.major() as u32, device.minor() as u32),
-        )?;
+        let number = (device.major() as u32, device.minor() as u32);
+        make(directory.as_fd(), path, kind(device), mode, number)?;
         let (uid, gid) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));
         let owner = (Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)));
         rustix::fs::chownat(&directory, name, owner.0, owner.1, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
@@ -104,20 +116,41 @@ pub(super) fn mount_console(root: BorrowedFd<'_>, terminal: &Terminal) -> Result
 
 fn make(
     directory: BorrowedFd<'_>,
-    name: &Path,
+    path: &Path,
     kind: FileType,
     mode: u32,
     (major, minor): (u32, u32),
 ) -> Result<(), Failure> {
-    let describe = || format!("making device {}", name.display());
+    let describe = || format!("making device {}", path.display());
+    let name = path.file_name().unwrap_or_default();
     match mknodat(directory, name, kind, Mode::from_raw_mode(mode), makedev(major, minor)) {
         Ok(()) => {}
         Err(Errno::EXIST) => return Ok(()),
+        // In a user namespace no device can be made, but the host's may be lent.
+        Err(Errno::PERM) => return lend(directory, path, makedev(major, minor)).context(describe()),
         Err(error) => return Err(error).context(describe()),
     }
     // mknod obeys the umask, which is not what a device's mode should depend on.
     rustix::fs::chmodat(directory, name, Mode::from_raw_mode(mode), rustix::fs::AtFlags::empty())
         .context(describe())
+}
+
+/// Mounts the host's device at `path`, if it has this number, in `directory`, where it has the same name.
+fn lend(directory: BorrowedFd<'_>, path: &Path, number: u64) -> rustix::io::Result<()> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let device = rustix::mount::open_tree(rustix::fs::CWD, path, flags)?;
+    if rustix::fs::statat(&device, "", AtFlags::EMPTY_PATH)?.st_rdev != number {
+        return Err(Errno::NODEV);
+    }
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let place = rustix::fs::openat(
+        directory,
+        path.file_name().unwrap_or_default(),
+        flags,
+        Mode::from_raw_mode(0o644),
+    )?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(&device, "", &place, "", flags)
 }
 
 fn kind(device: &LinuxDevice) -> FileType {

@@ -17,7 +17,7 @@ use std::{
     path::Path,
 };
 
-use oci_spec::runtime::{Mount, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use rustix::{
     fs::{CWD, Mode, OFlags},
     mount::{
@@ -26,15 +26,15 @@ use rustix::{
     },
 };
 use sys::{
-    mounts::{Attributes, Depth, set_attributes},
+    mounts::{Attributes, Depth, Propagation, exchange_attributes, set_attributes},
     root,
 };
 
 use self::options::Options;
-pub use self::{devices::Terminal, overlay::join as join_layers};
+pub use self::{devices::Terminal, overlay::join as join_layers, owners::lines as mapping_lines};
 use crate::{
-    bundle::{COPY_UP, MAP_OWNER, SECRET, SHARED_MEMORY},
-    cgroup,
+    bundle::{COPY_UP, MAP_OWNER, SECRET, SHARED_MEMORY, is_to_the_letter},
+    cgroup::{self, Cgroup},
     confidential::Confidential,
     failure::{Context, Failure},
 };
@@ -45,16 +45,44 @@ pub fn set_up(
     bundle: &Path,
     confidential: &Confidential,
     cgroups: &cgroup::Layout,
+    cgroup: &Cgroup,
 ) -> Result<Root, Failure> {
     let (root, rest) = mount_root(spec, bundle)?;
     // On top of the bundle, which nothing else needs now by its name.
     let user = user_of(spec);
-    let sources = Sources { aside: bundle, confidential, cgroups, user: Some(user) };
+    let shared_group = (!has_own_cgroup_namespace(spec)).then_some(cgroup);
+    let to_the_letter = is_to_the_letter(spec);
+    let sources =
+        Sources { aside: bundle, confidential, cgroups, shared_group, user: Some(user), to_the_letter };
     for entry in rest {
         mount_named(root.as_fd(), entry, &sources)?;
     }
+    if to_the_letter && !has_foreign_devices(rest) {
+        devices::add_usual(root.as_fd())?;
+    }
     devices::add_requested(root.as_fd(), spec)?;
     Ok(Root { directory: root })
+}
+
+/// Whether the devices are those of another directory, to which nothing may be added.
+fn has_foreign_devices(mounts: &[Mount]) -> bool {
+    let is_bind = |mount: &Mount| {
+        let options = mount.options().as_deref().unwrap_or_default();
+        mount.typ().as_deref() == Some("bind") || Options::parse(options).bind.is_some()
+    };
+    mounts.iter().any(|mount| is_at_dev(mount) && is_bind(mount))
+}
+
+/// Whether this is the mount of all devices. A trailing slash makes no difference.
+fn is_at_dev(mount: &Mount) -> bool {
+    mount.destination().components().eq(Path::new("/dev").components())
+}
+
+/// Whether the container is in a cgroup namespace of its own.
+pub(crate) fn has_own_cgroup_namespace(spec: &Spec) -> bool {
+    let linux = spec.linux().as_ref();
+    let mut listed = linux.and_then(|linux| linux.namespaces().as_ref()).into_iter().flatten();
+    listed.any(|namespace| namespace.typ() == LinuxNamespaceType::Cgroup && namespace.path().is_none())
 }
 
 /// Sets up what is on disk of the root directory that `spec` describes: the root, and the files and directories that are
@@ -62,7 +90,14 @@ pub fn set_up(
 pub fn set_up_files(spec: &Spec, bundle: &Path) -> Result<OwnedFd, Failure> {
     let (root, rest) = mount_root(spec, bundle)?;
     let (confidential, cgroups) = (Confidential::default(), cgroup::Layout::detect().context("cgroups")?);
-    let sources = Sources { aside: bundle, confidential: &confidential, cgroups: &cgroups, user: None };
+    let sources = Sources {
+        aside: bundle,
+        confidential: &confidential,
+        cgroups: &cgroups,
+        shared_group: None,
+        user: None,
+        to_the_letter: false,
+    };
     for entry in rest.iter().filter(|entry| entry.typ().as_deref() == Some("bind")) {
         mount_named(root.as_fd(), entry, &sources)?;
     }
@@ -116,19 +151,53 @@ impl Root {
     }
 
     /// Hides and write-protects what `spec` says, makes this the root directory, and forgets the host's.
-    pub fn enter(self, spec: &Spec) -> Result<(), Failure> {
+    pub fn enter(self, spec: &Spec, way: Way) -> Result<(), Failure> {
         masks::apply(self.directory.as_fd(), spec)?;
+        if let Some(process) = spec.process().as_ref().filter(|_| is_to_the_letter(spec)) {
+            // While it can be written to. Where that fails, entering the directory tells why.
+            let mode = Mode::from_raw_mode(0o755);
+            let _ = root::open_or_create_directory(self.directory.as_fd(), process.cwd(), mode);
+        }
         rustix::process::fchdir(&self.directory).context("entering the root")?;
-        rustix::process::pivot_root(".", ".").context("pivot_root")?;
-        // The old root is now stacked on the new one, at the same path.
-        rustix::mount::unmount(".", UnmountFlags::DETACH).context("leaving the host's root")?;
+        match way {
+            Way::Pivot => {
+                rustix::process::pivot_root(".", ".").context("pivot_root")?;
+                // The old root is now stacked on the new one, at the same path.
+                rustix::mount::unmount(".", UnmountFlags::DETACH).context("leaving the host's root")?;
+            }
+            Way::Move => {
+                let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+                rustix::mount::move_mount(&self.directory, "", CWD, "/", flags).context("moving the root")?;
+                rustix::process::chroot(".").context("chroot")?;
+            }
+        }
         rustix::process::chdir("/").context("entering the root")?;
         if spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false) {
             set_attributes(self.directory.as_fd(), Attributes::READ_ONLY, None, Depth::This)
                 .context("making the root read-only")?;
         }
-        Ok(())
+        let said = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref());
+        match said.filter(|said| !said.is_empty() && is_to_the_letter(spec)) {
+            Some(said) => {
+                let depth = if said.starts_with('r') { Depth::WithThoseBelow } else { Depth::This };
+                let option = [said.to_owned()];
+                let propagation = Options::parse(&option).propagation.ok_or_else(|| {
+                    Failure::setup(format_args!("rootfsPropagation={said} is not supported"))
+                })?;
+                set_attributes(self.directory.as_fd(), Attributes::NONE, Some(propagation), depth)
+                    .context("setting the root's propagation")
+            }
+            None => Ok(()),
+        }
     }
+}
+
+/// How a process gets into a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Pivot,
+    /// Where the host's root is the kernel's first file system in memory, which cannot be pivoted away from.
+    Move,
 }
 
 /// What mounts are made of, besides what they say themselves.
@@ -137,14 +206,17 @@ struct Sources<'a> {
     aside: &'a Path,
     confidential: &'a Confidential,
     cgroups: &'a cgroup::Layout,
+    /// The group to show where the container sees the host's cgroups.
+    shared_group: Option<&'a Cgroup>,
     /// Who is to own what is mounted with another owner; nobody, where owners stay as they are.
     user: Option<&'a str>,
+    to_the_letter: bool,
 }
 
 fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(), Failure> {
     let options = Options::parse(entry.options().as_deref().unwrap_or_default());
     match entry.typ().as_deref() {
-        Some("cgroup") => mount_cgroups(root, entry, &options, sources.cgroups),
+        Some("cgroup") => mount_cgroups(root, entry, &options, sources),
         Some("overlay") => {
             let tree = aside::layers(sources.aside, entry, &options)?;
             attach_tree(root, entry, &options, Depth::This, tree.as_fd())
@@ -162,14 +234,43 @@ fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(
         _ if options.bind.is_some() => bind(root, entry, &options, sources.user),
         Some(filesystem) => {
             let source = entry.source().as_deref().unwrap_or(Path::new(filesystem));
-            let mounted = new_filesystem(filesystem, source, &options.data, options.set)?;
-            if entry.destination() == Path::new("/dev") {
+            let data = match filesystem {
+                "tmpfs" => with_the_mode_of_what_it_hides(root, entry.destination(), &options.data)?,
+                _ => options.data.clone(),
+            };
+            let mounted = new_filesystem(filesystem, source, &data, options.of_new_mount())?;
+            if is_at_dev(entry) && !sources.to_the_letter {
                 devices::populate(mounted.as_fd())?;
+            }
+            if options.copy_up {
+                copy::fill_if_empty(root, entry.destination(), mounted.as_fd())?;
+            }
+            if options.propagation.is_some() {
+                set_attributes(mounted.as_fd(), Attributes::NONE, options.propagation, Depth::This)
+                    .context("setting the propagation")?;
             }
             attach_directory(root, entry.destination(), mounted.as_fd())
         }
         None => Err(Failure::setup("neither a type nor a bind option is given")),
     }
+}
+
+/// The options of a file system in memory, which is as open as the directory it hides, unless they say otherwise.
+fn with_the_mode_of_what_it_hides(
+    root: BorrowedFd<'_>,
+    destination: &Path,
+    data: &[(String, Option<String>)],
+) -> Result<Vec<(String, Option<String>)>, Failure> {
+    let mut data = data.to_vec();
+    if data.iter().all(|(key, _)| key != "mode") {
+        // Where nothing is hidden it is for everybody. What else may be wrong with the place shows when it is mounted there.
+        let hidden = root::open(root, destination, OFlags::PATH | OFlags::DIRECTORY, Mode::empty());
+        if let Ok(hidden) = hidden {
+            let mode = rustix::fs::fstat(&hidden).context("reading the mount point")?.st_mode & 0o7777;
+            data.push(("mode".to_owned(), Some(format!("{mode:o}"))));
+        }
+    }
+    Ok(data)
 }
 
 fn bind(
@@ -197,6 +298,11 @@ fn bind(
     if let Some(user) = user.filter(|_| options.ours.contains(&MAP_OWNER)) {
         owners::map(root, tree.as_fd(), user)?;
     }
+    let (users, groups) = (entry.uid_mappings().as_deref(), entry.gid_mappings().as_deref());
+    if options.map.is_some() || users.or(groups).is_some_and(|mappings| !mappings.is_empty()) {
+        let depth = options.map.unwrap_or(Depth::This);
+        owners::map_as(tree.as_fd(), users.unwrap_or_default(), groups.unwrap_or_default(), depth)?;
+    }
     attach_tree(root, entry, options, depth, tree.as_fd())
 }
 
@@ -208,11 +314,11 @@ fn attach_tree(
     depth: Depth,
     tree: BorrowedFd<'_>,
 ) -> Result<(), Failure> {
-    let propagation = options.propagation.or(Some(sys::mounts::Propagation::Private));
+    let propagation = options.propagation.or(Some(Propagation::Private));
     set_attributes(tree, Attributes::NONE, propagation, depth).context("setting the propagation")?;
     // A recursive clone brings mounts of the host along: they stay writable below a read-only one unless it says more.
-    let flagged = if options.set_below { depth } else { Depth::This };
-    set_attributes(tree, options.set, None, flagged).context("setting mount options")?;
+    exchange(tree, options.clear_below, options.set_below, depth)?;
+    exchange(tree, Attributes::NONE, options.set, Depth::This)?;
     if root::is_directory(tree).context("reading the source")? {
         attach_directory(root, entry.destination(), tree)
     } else {
@@ -222,21 +328,43 @@ fn attach_tree(
     }
 }
 
+/// Clears flags of mounts and then sets flags.
+fn exchange(tree: BorrowedFd<'_>, clear: Attributes, set: Attributes, depth: Depth) -> Result<(), Failure> {
+    if (clear, set) == (Attributes::NONE, Attributes::NONE) {
+        return Ok(());
+    }
+    // Of the ways to keep access times a mount has one: the kernel wants all cleared before one is set.
+    let times = set.without(set.without(Attributes::ACCESS_TIMES)) != Attributes::NONE;
+    let clear = if times { clear | Attributes::ACCESS_TIMES } else { clear };
+    exchange_attributes(tree, clear, set, depth).context("setting mount options")
+}
+
 /// Mounts what the container may see of the cgroups: its own part of each hierarchy, below one small directory
 /// if there are several.
 fn mount_cgroups(
     root: BorrowedFd<'_>,
     entry: &Mount,
     options: &Options<'_>,
-    cgroups: &cgroup::Layout,
+    sources: &Sources<'_>,
 ) -> Result<(), Failure> {
-    let cgroup::View { mounts, links } = cgroups.mounts();
+    let cgroup::View { mounts, links } = sources.cgroups.mounts();
+    let set = options.of_new_mount();
+    let mut shared = sources.shared_group.map(Cgroup::shown);
     let mut directory = None;
     for mount in &mounts {
         // The directory itself stays writable until everything is in it.
-        let attributes = if mount.name.is_empty() { Attributes::NONE } else { options.set };
-        let filesystem =
-            new_filesystem(mount.filesystem, Path::new(mount.filesystem), &mount.data(), attributes)?;
+        let attributes = if mount.name.is_empty() { Attributes::NONE } else { set };
+        let group = shared.as_mut().filter(|_| mount.filesystem != "tmpfs").and_then(Iterator::next);
+        let filesystem = match group {
+            Some(group) => {
+                let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+                let tree = rustix::mount::open_tree(CWD, group, flags).context("cloning the cgroup")?;
+                set_attributes(tree.as_fd(), attributes, Some(Propagation::Private), Depth::This)
+                    .context("setting mount options")?;
+                tree
+            }
+            None => new_filesystem(mount.filesystem, Path::new(mount.filesystem), &mount.data(), attributes)?,
+        };
         attach_directory(root, &entry.destination().join(&mount.name), filesystem.as_fd())?;
         directory.get_or_insert(filesystem);
     }
@@ -245,7 +373,7 @@ fn mount_cgroups(
         rustix::fs::symlinkat(target.as_str(), &directory, name.as_str())
             .context(format_args!("linking {name}"))?;
     }
-    set_attributes(directory.as_fd(), options.set, None, Depth::This).context("setting mount options")
+    exchange(directory.as_fd(), Attributes::NONE, set, Depth::This)
 }
 
 /// Makes a mount of a new `filesystem` instance that is not attached anywhere yet.

@@ -11,11 +11,16 @@ use crate::bundle::BELOW;
 pub struct Options<'a> {
     /// Flags of the mount itself.
     pub set: Attributes,
-    /// Whether they are for the mounts below it too.
-    pub set_below: bool,
+    /// Flags of the mount and of those below it, and which of them are cleared first.
+    pub set_below: Attributes,
+    pub clear_below: Attributes,
     pub propagation: Option<Propagation>,
     /// Whether this is a bind mount, and of how much.
     pub bind: Option<Depth>,
+    /// Whether files appear to be of other owners, and at which mounts.
+    pub map: Option<Depth>,
+    /// Whether a file system in memory starts with what lies at the destination.
+    pub copy_up: bool,
     /// Options the filesystem takes: `key` or `key=value`.
     pub data: Vec<(String, Option<String>)>,
     /// Options that only the engine knows.
@@ -28,22 +33,19 @@ impl<'a> Options<'a> {
         let mut parsed = Options::default();
         for option in options {
             match option.as_str() {
-                "ro" => parsed.set |= Attributes::READ_ONLY,
-                "rro" => {
-                    parsed.set |= Attributes::READ_ONLY;
-                    parsed.set_below = true;
-                }
-                "nosuid" => parsed.set |= Attributes::NO_SUID,
-                "nodev" => parsed.set |= Attributes::NO_DEVICES,
-                "noexec" => parsed.set |= Attributes::NO_EXEC,
                 "bind" => parsed.bind = Some(Depth::This),
                 "rbind" => parsed.bind = Some(Depth::WithThoseBelow),
                 "private" | "rprivate" => parsed.propagation = Some(Propagation::Private),
                 "slave" | "rslave" => parsed.propagation = Some(Propagation::Slave),
                 "shared" | "rshared" => parsed.propagation = Some(Propagation::Shared),
-                // What a mount has unless told otherwise. A bind mount keeps what its source has.
-                "defaults" | "rw" | "suid" | "dev" | "exec" | "relatime" | "strictatime" => {}
+                "unbindable" | "runbindable" => parsed.propagation = Some(Propagation::Unbindable),
+                "idmap" => parsed.map = Some(Depth::This),
+                "ridmap" => parsed.map = Some(Depth::WithThoseBelow),
+                "tmpcopyup" => parsed.copy_up = true,
+                // What a mount has unless told otherwise, or what has had no effect for long.
+                "defaults" | "silent" | "loud" | "iversion" | "noiversion" | "acl" | "noacl" => {}
                 ours if ours.starts_with("x-sampan.") => parsed.ours.push(ours),
+                other if parsed.take_flag(other) => {}
                 other => parsed.data.push(match other.split_once('=') {
                     Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
                     None => (other.to_owned(), None),
@@ -53,11 +55,58 @@ impl<'a> Options<'a> {
         parsed
     }
 
+    /// Takes what is a flag; whether it is one.
+    fn take_flag(&mut self, option: &str) -> bool {
+        if let Some((_, clear, set)) = FLAGS.iter().find(|(name, ..)| *name == option) {
+            // A bind mount keeps what its source has, so nothing is cleared; a new mount has nothing to clear.
+            self.set = self.set.without(*clear) | *set;
+            return true;
+        }
+        let for_those_below = option.strip_prefix('r');
+        let Some((_, clear, set)) = FLAGS.iter().find(|(name, ..)| Some(*name) == for_those_below) else {
+            return false;
+        };
+        self.set_below = self.set_below.without(*clear) | *set;
+        self.clear_below |= *clear;
+        true
+    }
+
+    /// All flags of a new mount, which has none below it.
+    pub fn of_new_mount(&self) -> Attributes {
+        self.set | self.set_below
+    }
+
     /// The path of what is mounted, below the source; empty for all of it.
     pub fn below(&self) -> &'a Path {
         Path::new(self.ours.iter().find_map(|option| option.strip_prefix(BELOW)).unwrap_or_default())
     }
 }
+
+/// Flags of mounts: the option, what it clears, and what it sets then. With an `r` before it, the option is for the mounts
+/// below as well.
+const FLAGS: [(&str, Attributes, Attributes); 18] = {
+    use Attributes as A;
+    [
+        ("ro", A::READ_ONLY, A::READ_ONLY),
+        ("rw", A::READ_ONLY, A::NONE),
+        ("nosuid", A::NO_SUID, A::NO_SUID),
+        ("suid", A::NO_SUID, A::NONE),
+        ("nodev", A::NO_DEVICES, A::NO_DEVICES),
+        ("dev", A::NO_DEVICES, A::NONE),
+        ("noexec", A::NO_EXEC, A::NO_EXEC),
+        ("exec", A::NO_EXEC, A::NONE),
+        ("nosymfollow", A::NO_SYMLINKS, A::NO_SYMLINKS),
+        ("symfollow", A::NO_SYMLINKS, A::NONE),
+        ("nodiratime", A::NO_DIRECTORY_ACCESS_TIMES, A::NO_DIRECTORY_ACCESS_TIMES),
+        ("diratime", A::NO_DIRECTORY_ACCESS_TIMES, A::NONE),
+        ("noatime", A::ACCESS_TIMES, A::NO_ACCESS_TIMES),
+        ("atime", A::ACCESS_TIMES, A::NONE),
+        ("strictatime", A::ACCESS_TIMES, A::STRICT_ACCESS_TIMES),
+        ("nostrictatime", A::ACCESS_TIMES, A::NONE),
+        ("relatime", A::ACCESS_TIMES, A::NONE),
+        ("norelatime", A::ACCESS_TIMES, A::STRICT_ACCESS_TIMES),
+    ]
+};
 
 #[cfg(test)]
 mod tests {
@@ -81,11 +130,23 @@ mod tests {
 
     #[test]
     fn what_is_below_a_read_only_mount_is_meant_if_it_says_so() {
-        for (option, below) in [("ro", false), ("rro", true)] {
+        let (ro, none) = (Attributes::READ_ONLY, Attributes::NONE);
+        for (option, own, below, cleared) in
+            [("ro", ro, none, none), ("rro", none, ro, ro), ("rrw", none, none, ro), ("rw", none, none, none)]
+        {
             let options = [option.to_owned()];
             let parsed = Options::parse(&options);
-            assert_eq!((parsed.set, parsed.set_below), (Attributes::READ_ONLY, below), "{option}");
+            assert_eq!((parsed.set, parsed.set_below, parsed.clear_below), (own, below, cleared), "{option}");
+            assert_eq!(parsed.of_new_mount(), own | below, "{option}");
         }
+    }
+
+    #[test]
+    fn the_last_of_the_ways_to_keep_access_times_holds() {
+        let options = ["noatime", "nodiratime", "strictatime"].map(str::to_owned);
+        let parsed = Options::parse(&options);
+        assert_eq!(parsed.set, Attributes::NO_DIRECTORY_ACCESS_TIMES | Attributes::STRICT_ACCESS_TIMES);
+        assert_eq!(Options::parse(&["relatime".to_owned()]), Options::default());
     }
 
     #[test]

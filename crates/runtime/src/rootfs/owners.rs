@@ -10,12 +10,13 @@ use std::{
     time::Duration,
 };
 
+use oci_spec::runtime::LinuxIdMapping;
 use rustix::{
     fs::AtFlags,
     process::{Signal, pidfd_send_signal},
 };
 use sys::{
-    mounts::map_owners,
+    mounts::{Depth, map_owners},
     process::{Fork, Namespaces, fork},
 };
 
@@ -32,7 +33,30 @@ pub fn map(root: BorrowedFd<'_>, tree: BorrowedFd<'_>, user: &str) -> Result<(),
         return Ok(());
     }
     let users = namespace(&exchange(stat.st_uid, identity.uid), &exchange(stat.st_gid, identity.gid))?;
-    map_owners(tree, users.as_fd()).context("mapping owners, which not every file system can")
+    map_owners(tree, users.as_fd(), Depth::WithThoseBelow)
+        .context("mapping owners, which not every file system can")
+}
+
+/// Has owners appear at the detached mount `tree` as the mappings of the specification say.
+pub fn map_as(
+    tree: BorrowedFd<'_>,
+    users: &[LinuxIdMapping],
+    groups: &[LinuxIdMapping],
+    depth: Depth,
+) -> Result<(), Failure> {
+    if users.is_empty() || groups.is_empty() {
+        return Err(Failure::setup("an idmap mount needs mappings of users and of groups"));
+    }
+    let namespace = namespace(&lines(users), &lines(groups))?;
+    map_owners(tree, namespace.as_fd(), depth).context("mapping owners, which not every file system can")
+}
+
+/// Mappings in lines of uid_map(5).
+pub fn lines(mappings: &[LinuxIdMapping]) -> String {
+    let line = |mapping: &LinuxIdMapping| {
+        format!("{} {} {}\n", mapping.container_id(), mapping.host_id(), mapping.size())
+    };
+    mappings.iter().map(line).collect()
 }
 
 /// A user namespace with these maps. It takes a process to make one, which is gone afterwards.

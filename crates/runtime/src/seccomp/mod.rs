@@ -15,9 +15,9 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::{io, os::fd::OwnedFd};
 
-use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompFilterFlag};
+use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag, LinuxSyscall};
 use sys::seccomp::{Flags, Instruction};
 
 use abi::Abi;
@@ -29,6 +29,8 @@ pub use default::default_profile;
 pub struct Filter {
     program: Vec<Instruction>,
     flags: Flags,
+    /// Whether some calls are for another process to decide about.
+    notifies: bool,
 }
 
 /// Why a profile is no filter.
@@ -36,18 +38,22 @@ pub struct Filter {
 pub enum SeccompError {
     #[error("{call} has no argument {index}: there are 0 to 5")]
     Argument { call: String, index: usize },
-    #[error("notifying another process of system calls is not supported")]
-    Notify,
-    #[error("the flag {0} is not supported")]
-    Flag(&'static str),
+    #[error("SCMP_ACT_NOTIFY cannot be used as default action")]
+    NotifyOfAll,
+    #[error("SCMP_ACT_NOTIFY cannot be used for the {0} syscall")]
+    NotifyOf(&'static str),
     #[error("the filter has {0} instructions; the kernel takes 4096")]
     TooLong(usize),
 }
 
 impl Filter {
-    /// Puts the calling thread under the filter for good. Takes no_new_privs or CAP_SYS_ADMIN.
-    pub fn install(&self) -> io::Result<()> {
-        sys::seccomp::install(&self.program, self.flags)
+    /// Puts the calling thread under the filter for good. Takes no_new_privs or CAP_SYS_ADMIN. What comes back is for
+    /// whoever is to be notified of calls, if the profile has such.
+    pub fn install(&self) -> io::Result<Option<OwnedFd>> {
+        match self.notifies {
+            true => sys::seccomp::install_with_listener(&self.program, self.flags).map(Some),
+            false => sys::seccomp::install(&self.program, self.flags).map(|()| None),
+        }
     }
 
     /// The number of instructions.
@@ -71,7 +77,21 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Filter, SeccompError> {
     };
     let abis: Vec<Abi> = Abi::of_this_machine().iter().filter(is_named).copied().collect();
     let program = assemble(profile, &abis)?;
-    Ok(Filter { program, flags: flags(profile)? })
+    Ok(Filter { program, flags: flags(profile), notifies: notifies(profile)? })
+}
+
+/// Whether the profile has another process decide about calls. Not about those that a start still takes under it: it would
+/// wait for an answer of somebody who does not know of it yet.
+fn notifies(profile: &LinuxSeccomp) -> Result<bool, SeccompError> {
+    if profile.default_action() == LinuxSeccompAction::ScmpActNotify {
+        return Err(SeccompError::NotifyOfAll);
+    }
+    let is_notified = |rule: &&LinuxSyscall| rule.action() == LinuxSeccompAction::ScmpActNotify;
+    let mut notified =
+        profile.syscalls().iter().flatten().filter(is_notified).flat_map(LinuxSyscall::names).peekable();
+    let any = notified.peek().is_some();
+    let needed = notified.find_map(|name| NEEDED.into_iter().find(|needed| needed == name));
+    needed.map_or(Ok(any), |needed| Err(SeccompError::NotifyOf(needed)))
 }
 
 fn assemble(profile: &LinuxSeccomp, abis: &[Abi]) -> Result<Vec<Instruction>, SeccompError> {
@@ -108,24 +128,25 @@ fn architectures(abis: &[Abi]) -> Vec<u32> {
     architectures
 }
 
-fn flags(profile: &LinuxSeccomp) -> Result<Flags, SeccompError> {
+fn flags(profile: &LinuxSeccomp) -> Flags {
     use LinuxSeccompFilterFlag::*;
     let Some(flags) = profile.flags() else {
         // As the other runtimes: without it, kernels before 5.16 make every process under a filter slower.
-        return Ok(Flags::ALLOW_SPECULATION);
+        return Flags::ALLOW_SPECULATION;
     };
-    flags.iter().try_fold(Flags::NONE, |all, flag| {
-        Ok(all
-            | match flag {
-                SeccompFilterFlagLog => Flags::LOG,
-                SeccompFilterFlagTsync => Flags::ALL_THREADS,
-                SeccompFilterFlagSpecAllow => Flags::ALLOW_SPECULATION,
-                SeccompFilterFlagWaitKillableRecv => {
-                    return Err(SeccompError::Flag("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"));
-                }
-            })
+    flags.iter().fold(Flags::NONE, |all, flag| {
+        all | match flag {
+            SeccompFilterFlagLog => Flags::LOG,
+            // There is one thread, and a listener cannot be had for several.
+            SeccompFilterFlagTsync => Flags::NONE,
+            SeccompFilterFlagSpecAllow => Flags::ALLOW_SPECULATION,
+            SeccompFilterFlagWaitKillableRecv => Flags::WAIT_KILLABLE,
+        }
     })
 }
+
+/// Calls that a start takes while the filter is there already.
+const NEEDED: [&str; 4] = ["sendmsg", "write", "read", "close"];
 
 const NATIVE: Arch = Arch::ScmpArchNative;
 /// The most instructions that a filter may have (BPF_MAXINSNS).

@@ -25,7 +25,7 @@ struct Rule<'a> {
 }
 
 pub fn read(profile: &LinuxSeccomp) -> Result<Rules<'_>, SeccompError> {
-    let default = verdict(profile.default_action(), profile.default_errno_ret())?;
+    let default = verdict(profile.default_action(), profile.default_errno_ret());
     // Who allows or only watches what the profile does not name means newer calls as well.
     let newer = match profile.default_action() {
         LinuxSeccompAction::ScmpActAllow
@@ -44,7 +44,7 @@ fn read_rule(rule: &LinuxSyscall) -> Result<Rule<'_>, SeccompError> {
         return Err(SeccompError::Argument { call, index: wrong.index() });
     }
     let alternatives = (!arguments.is_empty()).then(|| alternatives(arguments));
-    Ok(Rule { names: rule.names(), verdict: verdict(rule.action(), rule.errno_ret())?, alternatives })
+    Ok(Rule { names: rule.names(), verdict: verdict(rule.action(), rule.errno_ret()), alternatives })
 }
 
 /// Conditions hold together, unless two are about one argument: then, as in the other runtimes, each is enough
@@ -127,10 +127,10 @@ impl Ranges {
     }
 }
 
-fn verdict(action: LinuxSeccompAction, errno: Option<u32>) -> Result<u32, SeccompError> {
+fn verdict(action: LinuxSeccompAction, errno: Option<u32>) -> u32 {
     use LinuxSeccompAction::*;
     let data = errno.unwrap_or(EPERM) & 0xffff;
-    Ok(match action {
+    match action {
         ScmpActKill | ScmpActKillThread => 0,
         ScmpActKillProcess => super::KILL_PROCESS,
         ScmpActTrap => 0x0003_0000,
@@ -138,8 +138,8 @@ fn verdict(action: LinuxSeccompAction, errno: Option<u32>) -> Result<u32, Seccom
         ScmpActTrace => 0x7ff0_0000 | data,
         ScmpActLog => 0x7ffc_0000,
         ScmpActAllow => 0x7fff_0000,
-        ScmpActNotify => return Err(SeccompError::Notify),
-    })
+        ScmpActNotify => 0x7fc0_0000,
+    }
 }
 
 const RET_ERRNO: u32 = 0x0005_0000;

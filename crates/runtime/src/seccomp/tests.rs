@@ -201,7 +201,13 @@ fn profiles_that_cannot_be_kept_are_refused() {
     );
     assert_eq!(
         refused(r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#),
-        "notifying another process of system calls is not supported"
+        "SCMP_ACT_NOTIFY cannot be used as default action"
+    );
+    assert_eq!(
+        refused(
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["chmod", "write"], "action": "SCMP_ACT_NOTIFY"}]}"#
+        ),
+        "SCMP_ACT_NOTIFY cannot be used for the write syscall"
     );
 }
 
