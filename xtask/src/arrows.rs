@@ -10,7 +10,8 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 /// Each crate, and whom it may use besides `types`, which everyone may.
 const ALLOWED: &[(&str, &[&str])] = &[
     // Of the lower ones: `monitor` for its role, `sys` for signals and the terminal of a foreground container,
-    // `image` for the configuration it inspects and imports, `distribution` to log in and to copy between registries.
+    // `image` for the configuration it inspects and imports, `distribution` to log in and to copy between registries,
+    // `oci` to be a runtime for other engines.
     (
         "sampan",
         &[
@@ -23,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "monitor",
             "runtime",
             "image",
+            "oci",
             "sys",
         ],
     ),
@@ -39,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("distribution", &["image"]),
     ("image", &["sys"]),
     ("network", &["sys"]),
+    ("oci", &["runtime", "sys"]),
     ("runtime", &["sys"]),
     ("sys", &[]),
     ("types", &[]),

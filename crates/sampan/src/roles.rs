@@ -8,6 +8,8 @@ use engine::{
 };
 use monitor::log::{CARRIER_ROLE, COMPRESSION_ROLE};
 
+use crate::commands::runtime;
+
 /// A part this program plays for itself. Told by the name it was started by, which no user would type.
 pub enum Role {
     /// Watches one container; see the `monitor` crate.
@@ -18,6 +20,8 @@ pub enum Role {
     Compression,
     /// Removes a container that has ended with nobody waiting for it.
     Removal,
+    /// Runs containers for another engine, which calls its runtime by a file's name. The one name for users.
+    Runtime,
 }
 
 impl Role {
@@ -28,6 +32,7 @@ impl Role {
             CARRIER_ROLE => Some(Role::Carrier),
             COMPRESSION_ROLE => Some(Role::Compression),
             REMOVAL_ROLE => Some(Role::Removal),
+            path if Path::new(path).file_name() == Some(runtime::NAME.as_ref()) => Some(Role::Runtime),
             _ => None,
         }
     }
@@ -38,6 +43,7 @@ impl Role {
             Role::Carrier => with_path(monitor::log::carry),
             Role::Compression => with_path(monitor::log::detach_and_compress),
             Role::Removal => remove(),
+            Role::Runtime => runtime::play(env::args_os().skip(1).collect()),
         }
     }
 }

@@ -93,6 +93,11 @@ impl Sandbox {
         &self.root
     }
 
+    /// The cgroup that everything of the sandbox is in, from the root of each tree.
+    pub fn cgroup(&self) -> &str {
+        &self.cgroup
+    }
+
     /// Where the engine looks for credentials and certificates. There is no such directory until somebody makes it.
     pub fn configuration(&self) -> PathBuf {
         self.directory().join("docker")

@@ -7,6 +7,7 @@ mod image;
 mod manifest;
 mod network;
 mod registry;
+pub mod runtime;
 mod serve;
 mod system;
 mod trash;
@@ -93,6 +94,7 @@ pub const ALL: &[Command] = &[
     Command::of::<boot::Status>(),
     Command::of::<boot::Start>(),
     Command::of::<serve::registry::Registry>(),
+    Command::of::<runtime::Runtime>(),
     Command::of::<system::inspect::Inspect>(),
     Command::of::<system::version::Version>(),
     Command::of::<system::info::Info>(),

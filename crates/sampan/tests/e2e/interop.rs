@@ -12,6 +12,7 @@ use std::{
 use testkit::{Outcome, Process, Registry, Sandbox, eventually};
 
 use crate::{
+    PROGRAM,
     login::{guarded_with_tls, login},
     push::image,
     sandbox,
@@ -184,6 +185,121 @@ fn podman_takes_images_from_us_and_gives_us_its_own() {
     podman("rmi --all --force");
     podman("load --signature-policy policy.json -i ours.tar").says(&name);
     podman(&format!("image inspect {name} --format {{{{.Config.Cmd}}}}")).says("[cat /data/7]");
+}
+
+#[test]
+fn docker_runs_containers_with_our_runtime() {
+    if installed("dockerd").is_none() || installed("docker").is_none() || installed("containerd").is_none() {
+        return;
+    }
+    let Some(sandbox) = sandbox() else { return };
+    std::os::unix::fs::symlink(PROGRAM, sandbox.directory().join("sampan-runtime")).unwrap();
+    sandbox.sampan(["save", "-o", &path(&sandbox, "busybox.tar"), "busybox"]).ok();
+    // The daemon, its sockets and whatever it mounts are in namespaces that end with the script.
+    let stage = format!(
+        r#"
+        mount -t tmpfs tmpfs /run && mkdir /run/docker
+        export DOCKER_HOST=unix:///run/docker.sock DOCKER_CONFIG=$PWD/config
+        dockerd --host $DOCKER_HOST --pidfile /run/docker.pid --exec-root /run/docker --data-root $PWD/docker \
+            --storage-driver vfs --iptables=false --ip6tables=false --bridge=none --cgroup-parent /{} \
+            --add-runtime sampan=$PWD/sampan-runtime --default-runtime sampan >dockerd.log 2>&1 &
+        until docker version >/dev/null 2>&1; do
+            sleep 0.1; kill -0 $! || {{ cat dockerd.log >&2; exit 1; }}
+        done
+        docker load --quiet -i busybox.tar >/dev/null
+        set -x
+        docker run --rm busybox echo hello
+        docker run --rm busybox sh -c 'exit 7' || echo code $?
+        docker run --rm busybox nope || echo code $?
+        echo input | docker run -i --rm busybox cat
+        docker run --rm --user 7:8 --workdir /new --env A=b --hostname name --read-only --tmpfs /scratch busybox \
+            sh -c 'echo $(id -u):$(id -g) $PWD $A $(hostname); touch /x 2>&1; touch /scratch/x && echo writable'
+        docker run --rm --memory 64m --pids-limit 99 --cap-drop ALL --security-opt no-new-privileges busybox \
+            sh -c 'cat /sys/fs/cgroup/memory*/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; grep -E "CapEff|NoNew|Seccomp:" /proc/self/status'
+        docker run -d --name idle busybox sh -c 'trap "echo bye; exit 3" TERM; echo ready; while :; do sleep 0.1; done' >/dev/null
+        until docker logs idle | grep ready; do sleep 0.1; done
+        docker exec --env B=c --user 5 idle sh -c 'echo exec $(id -u) $B; exit 9' || echo code $?
+        docker exec idle nope || echo not there
+        docker top idle -o pid,args | grep -c trap
+        docker pause idle && docker inspect --format '{{{{.State.Status}}}}' idle && docker unpause idle
+        docker update --pids-limit 77 idle
+        docker stop idle; docker logs idle; docker inspect --format '{{{{.State.ExitCode}}}}' idle
+        docker start idle && docker kill idle && docker wait idle
+        docker rm -f idle
+        script -qec "docker run -it --rm busybox sh -c 'tty; stty size'" /dev/null </dev/null
+        docker run --rm --privileged --pid host --ipc host --uts host busybox sh -c 'ls /dev/loop-control; echo privileged'
+        docker run --rm -v $PWD/config:/mnt:ro busybox sh -c 'touch /mnt/x 2>&1 | grep -o Read-only'
+        docker run --rm --init --oom-score-adj 200 --ulimit nofile=99:199 --shm-size 1m --sysctl kernel.msgmax=4000 busybox \
+            sh -c 'cat /proc/self/oom_score_adj; ulimit -n; cat /proc/sys/kernel/msgmax'
+        "#,
+        sandbox.cgroup()
+    );
+    let mut command = sandbox.program_named(Path::new("unshare"));
+    command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", &stage]);
+    command.env("HOME", sandbox.directory()).env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    command.current_dir(sandbox.directory());
+    let ran = sandbox.start(command).finish();
+    for expected in [
+        "hello\n",
+        "code 7\n",
+        "code 127\n",
+        "input\n",
+        "7:8 /new b name\n",
+        "writable\n",
+        "Read-only file system",
+        "67108864\n",
+        "CapEff:\t0000000000000000\n",
+        "NoNewPrivs:\t1\n",
+        "Seccomp:\t2\n",
+        "ready\n",
+        "exec 5 c\ncode 9\n",
+        "not there\n1\n",
+        "paused\n",
+        "bye\n3\n",
+        "137\n",
+        "/dev/pts/0\r\n",
+        "/dev/loop-control\nprivileged\n",
+        "Read-only\n200\n99\n4000\n",
+    ] {
+        assert!(ran.stdout.contains(expected), "{expected:?}\n{ran}");
+    }
+    assert!(ran.stderr.contains("executable file not found in $PATH"), "{ran}");
+}
+
+#[test]
+fn podman_runs_containers_with_our_runtime() {
+    if installed("podman").is_none() || installed("conmon").is_none() {
+        return;
+    }
+    let Some(sandbox) = sandbox() else { return };
+    std::os::unix::fs::symlink(PROGRAM, sandbox.directory().join("sampan-runtime")).unwrap();
+    sandbox.sampan(["save", "-o", &path(&sandbox, "busybox.tar"), "busybox"]).ok();
+    sandbox.file("policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#);
+    let podman = |command: &str| {
+        let places = "--root $PWD/podman --runroot $PWD/podman-run --tmpdir $PWD/podman-tmp";
+        let managers = "--storage-driver vfs --cgroup-manager cgroupfs --events-backend none --runtime $PWD/sampan-runtime";
+        run(&sandbox, &format!("podman {places} {managers} {command}"))
+    };
+    let usual = format!("--network none --cgroup-parent /{} --log-driver k8s-file", sandbox.cgroup());
+    podman("load --signature-policy policy.json -i busybox.tar").ok();
+    podman(&format!("run --rm {usual} busybox echo hello")).ok().prints("hello\n");
+    podman(&format!("run --rm {usual} busybox sh -c 'exit 7'")).fails(7);
+    podman(&format!("run --rm {usual} busybox nope")).fails(127);
+    podman(&format!("run -d --name idle {usual} busybox tail -f /dev/null")).ok();
+    podman("exec --user 5 idle id -u").ok().prints("5\n");
+    podman("exec idle sh -c 'exit 9'").fails(9);
+    podman("pause idle").ok();
+    podman("inspect --format {{.State.Status}} idle").ok().prints("paused\n");
+    podman("unpause idle").ok();
+    podman("top idle args").ok().says("tail -f /dev/null");
+    podman("kill idle").ok();
+    podman("wait idle").ok().prints("137\n");
+    podman("rm --force idle").ok();
+    podman("rmi --all --force").ok();
+    // Podman leaves the cgroup that its monitors were in.
+    let parent = sandbox.cgroup();
+    let theirs = format!("/sys/fs/cgroup/{parent}/conmon /sys/fs/cgroup/*/{parent}/conmon");
+    run(&sandbox, &format!("for group in {theirs}; do rmdir $group; done 2>/dev/null; true")).ok();
 }
 
 #[test]

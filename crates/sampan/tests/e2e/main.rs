@@ -54,6 +54,7 @@ mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod runtime;
 mod start;
 mod stats;
 mod stop;

@@ -1,0 +1,217 @@
+//! Another engine's specification, made one that the `runtime` crate carries out to the letter.
+
+use std::path::Path;
+
+use oci_spec::runtime::{
+    LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxNamespaceType, LinuxResources, Spec,
+};
+use runtime::bundle::{OURS, TO_THE_LETTER};
+
+use crate::OciError;
+
+/// Takes out of `spec` what only our own engine may say, adds what other runtimes add, and refuses what cannot be carried
+/// out.
+pub fn adopt(mut spec: Spec, bundle: &Path) -> Result<Spec, OciError> {
+    let refuse = |why: &str| Err(OciError::Config(why.to_owned()));
+    if !spec.version().is_empty() && !spec.version().starts_with("1.") {
+        return refuse(&format!("unsupported version of the runtime specification: {}", spec.version()));
+    }
+    let Some(process) = spec.process_mut() else { return refuse("process property must not be empty") };
+    if process.args().as_ref().is_none_or(Vec::is_empty) {
+        return refuse("args must not be empty");
+    }
+    if !process.cwd().is_absolute() {
+        return refuse("Cwd must be an absolute path");
+    }
+    // A word of Windows' specifications, and of our own.
+    process.user_mut().set_username(None);
+    let Some(root) = spec.root_mut() else { return refuse("root filesystem is not specified") };
+    let path = bundle.join(root.path());
+    if !path.is_dir() {
+        return refuse(&format!("invalid rootfs: {} is not a directory", path.display()));
+    }
+    root.set_path(path);
+    for mount in spec.mounts().iter().flatten() {
+        let options = mount.options().iter().flatten();
+        let words = mount.typ().iter().chain(options);
+        if words.into_iter().any(|word| word.starts_with("x-sampan."))
+            || mount.destination() == Path::new("/")
+        {
+            return refuse(&format!("invalid mount at {}", mount.destination().display()));
+        }
+    }
+    let mut annotations = spec.annotations().clone().unwrap_or_default();
+    annotations.retain(|name, _| !name.starts_with(OURS));
+    annotations.insert(TO_THE_LETTER.to_owned(), String::new());
+    spec.set_annotations(Some(annotations));
+    let Some(linux) = spec.linux_mut() else { return refuse("the linux property must not be empty") };
+    if linux.intel_rdt().is_some() {
+        return refuse("intelRdt is not supported");
+    }
+    if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
+        return refuse("netDevices are not supported");
+    }
+    if linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()) && !runtime::labels::has_selinux()
+    {
+        return refuse("selinux label is specified in config, but selinux is disabled or not supported");
+    }
+    let namespaces = linux.namespaces().as_deref().unwrap_or_default();
+    let own = |kind| namespaces.iter().any(|one| one.typ() == kind && one.path().is_none());
+    if !own(LinuxNamespaceType::Mount) {
+        return refuse("a container without a mount namespace of its own is not supported");
+    }
+    for (position, namespace) in namespaces.iter().enumerate() {
+        if namespaces[..position].iter().any(|earlier| earlier.typ() == namespace.typ()) {
+            return refuse(&format!("malformed spec file: duplicated ns {:?}", namespace.typ()));
+        }
+    }
+    let has_mappings = linux.uid_mappings().as_ref().is_some_and(|mappings| !mappings.is_empty());
+    if has_mappings && !own(LinuxNamespaceType::User) {
+        return refuse("user namespace mappings specified, but user namespace isn't enabled in the config");
+    }
+    let resources = linux.resources().clone().unwrap_or_default();
+    linux.set_resources(Some(with_usual_devices(resources)));
+    Ok(spec)
+}
+
+/// Adds the devices that every container may use, after all rules. What no rule allows is refused.
+fn with_usual_devices(mut resources: LinuxResources) -> LinuxResources {
+    let given = resources.devices().clone().unwrap_or_default();
+    let rules = [rule(false, LinuxDeviceType::A, None, None, "rwm")].into_iter().chain(given);
+    let usual = USUAL.iter().map(|(kind, major, minor, access)| rule(true, *kind, *major, *minor, access));
+    resources.set_devices(Some(rules.chain(usual).collect()));
+    resources
+}
+
+fn rule(
+    allow: bool,
+    kind: LinuxDeviceType,
+    major: Option<i64>,
+    minor: Option<i64>,
+    access: &str,
+) -> LinuxDeviceCgroup {
+    let rule = LinuxDeviceCgroupBuilder::default().allow(allow).typ(kind).access(access);
+    let rule = if let Some(major) = major { rule.major(major) } else { rule };
+    let rule = if let Some(minor) = minor { rule.minor(minor) } else { rule };
+    rule.build().expect("every field is optional")
+}
+
+/// Kind, numbers, access: making any device, and using the harmless ones, terminals, and tunnels of the container's own
+/// network.
+const USUAL: [(LinuxDeviceType, Option<i64>, Option<i64>, &str); 12] = {
+    use LinuxDeviceType::{B, C};
+    [
+        (C, None, None, "m"),
+        (B, None, None, "m"),
+        (C, Some(1), Some(3), "rwm"),
+        (C, Some(1), Some(8), "rwm"),
+        (C, Some(1), Some(7), "rwm"),
+        (C, Some(5), Some(0), "rwm"),
+        (C, Some(1), Some(5), "rwm"),
+        (C, Some(1), Some(9), "rwm"),
+        (C, Some(5), Some(1), "rwm"),
+        (C, Some(136), None, "rwm"),
+        (C, Some(5), Some(2), "rwm"),
+        (C, Some(10), Some(200), "rwm"),
+    ]
+};
+
+/// The container's cgroup, from the root of each tree.
+pub fn cgroup(spec: &Spec, id: &str) -> Result<String, OciError> {
+    let linux = spec.linux().as_ref();
+    let path =
+        linux.and_then(|linux| linux.cgroups_path().as_deref()).and_then(Path::to_str).unwrap_or_default();
+    match path {
+        "" => Ok(id.to_owned()),
+        "/" => Err(OciError::Config("the root cgroup cannot be a container's own".to_owned())),
+        path if path.contains(':') && !path.contains('/') => {
+            Err(OciError::Config(format!("systemd's cgroups are not supported: {path}")))
+        }
+        path => Ok(path.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn spec(change: impl FnOnce(&mut Value)) -> Spec {
+        let mut spec = crate::template(false);
+        spec["root"]["path"] = json!("/");
+        change(&mut spec);
+        serde_json::from_value(spec).expect("a specification")
+    }
+
+    fn check_refused(change: impl FnOnce(&mut Value), why: &str) {
+        let error = adopt(spec(change), Path::new("/")).expect_err(why);
+        assert_eq!(error.to_string(), why);
+    }
+
+    #[test]
+    fn what_is_for_our_own_engine_is_not_heard_from_others() {
+        let adopted = adopt(
+            spec(|spec| {
+                spec["annotations"] = json!({"org.sampan.init": "", "a": "b"});
+                spec["process"]["user"]["username"] = json!("root");
+            }),
+            Path::new("/"),
+        );
+        let adopted = adopted.expect("adopted");
+        let annotations = adopted.annotations().clone().expect("there are some");
+        assert_eq!(annotations.len(), 2, "{annotations:?}");
+        assert!(annotations.contains_key("a") && annotations.contains_key(TO_THE_LETTER));
+        assert_eq!(adopted.process().as_ref().expect("there is one").user().username(), &None);
+        check_refused(
+            |spec| spec["mounts"] = json!([{"destination": "/x", "type": "x-sampan.secret"}]),
+            "invalid mount at /x",
+        );
+        check_refused(
+            |spec| spec["mounts"] = json!([{"destination": "/", "type": "overlay"}]),
+            "invalid mount at /",
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_carried_out_is_refused() {
+        check_refused(
+            |spec| drop(spec.as_object_mut().expect("one").remove("process")),
+            "process property must not be empty",
+        );
+        check_refused(|spec| spec["process"]["args"] = json!([]), "args must not be empty");
+        check_refused(|spec| spec["process"]["cwd"] = json!("x"), "Cwd must be an absolute path");
+        check_refused(
+            |spec| spec["ociVersion"] = json!("2.0.0"),
+            "unsupported version of the runtime specification: 2.0.0",
+        );
+        check_refused(
+            |spec| spec["linux"]["namespaces"] = json!([{"type": "pid"}]),
+            "a container without a mount namespace of its own is not supported",
+        );
+        check_refused(
+            |spec| spec["linux"]["namespaces"] = json!([{"type": "mount"}, {"type": "mount"}]),
+            "malformed spec file: duplicated ns Mount",
+        );
+    }
+
+    #[test]
+    fn all_devices_are_refused_but_the_usual_and_those_that_are_allowed() {
+        let adopted = adopt(spec(|_| {}), Path::new("/")).expect("adopted");
+        let rules =
+            adopted.linux().as_ref().and_then(|linux| linux.resources().clone()).expect("there are some");
+        let rules = rules.devices().clone().expect("there are some");
+        assert_eq!(rules.len(), 2 + USUAL.len());
+        assert!(
+            rules[..2].iter().all(|rule| !rule.allow()) && rules[2..].iter().all(LinuxDeviceCgroup::allow)
+        );
+    }
+
+    #[test]
+    fn a_cgroup_is_where_the_specification_says_or_called_like_the_container() {
+        let path = |path: &str| cgroup(&spec(|spec| spec["linux"]["cgroupsPath"] = json!(path)), "id").ok();
+        assert_eq!(path("").as_deref(), Some("id"));
+        assert_eq!(path("/docker/abc").as_deref(), Some("/docker/abc"));
+        assert_eq!(path("system.slice:docker:abc"), None);
+    }
+}

@@ -1,0 +1,43 @@
+//! What a runtime does while a process of a container has the caller's terminal or streams.
+
+use std::{io, os::fd::AsFd};
+
+use oci::Started;
+use rustix::termios::tcsetwinsize;
+
+use crate::terminal::{self, Conversation, Raw};
+
+/// Passes keys, output and signals on until the process has ended; its exit code.
+pub fn hold(process: &Started) -> io::Result<u8> {
+    let signals = terminal::signals()?;
+    let raw = match &process.terminal {
+        Some(master) => {
+            if let Some(size) = terminal::size() {
+                let size = rustix::termios::Winsize {
+                    ws_row: size.rows,
+                    ws_col: size.columns,
+                    ws_xpixel: 0,
+                    ws_ypixel: 0,
+                };
+                tcsetwinsize(master, size)?;
+            }
+            Raw::enter()?
+        }
+        None => None,
+    };
+    let pidfd = process.child.pidfd.as_fd();
+    let conversation = Conversation {
+        ended: pidfd,
+        input: process.terminal.as_ref().map(|master| master.try_clone()).transpose()?,
+        input_ended: &|| Ok(()),
+        terminal: process.terminal.as_ref(),
+        print: process.terminal.is_some(),
+        // One that has just ended wants no signal any more.
+        forward: Some(&|number| drop(sys::process::signal(pidfd, number))),
+        detach: None,
+    };
+    let parting = conversation.hold(&signals);
+    drop(raw);
+    parting?;
+    process.child.wait()
+}
