@@ -15,8 +15,8 @@ use crate::{
 /// The configuration that instructions make of `base`. Those that would change files are refused.
 pub fn change(base: &Configuration, instructions: &[String]) -> Result<Configuration, Problem> {
     for instruction in instructions {
-        let keyword = instruction.split_whitespace().next().unwrap_or_default().to_lowercase();
-        if !ALLOWED.contains(&keyword.as_str()) {
+        let keyword = instruction.split_whitespace().next().unwrap_or_default();
+        if !ALLOWED.contains(&keyword.to_lowercase().as_str()) {
             return Err(Problem::new(format!("{keyword} is not a valid change command"), 0..0));
         }
     }
@@ -99,8 +99,8 @@ mod tests {
 
     #[test]
     fn what_would_change_files_is_refused() {
-        assert_eq!(changed(&["RUN true"]).unwrap_err(), "run is not a valid change command");
-        assert_eq!(changed(&["COPY a b"]).unwrap_err(), "copy is not a valid change command");
-        assert_eq!(changed(&["NOSUCH x"]).unwrap_err(), "nosuch is not a valid change command");
+        assert_eq!(changed(&["RUN true"]).unwrap_err(), "RUN is not a valid change command");
+        assert_eq!(changed(&["COPY a b"]).unwrap_err(), "COPY is not a valid change command");
+        assert_eq!(changed(&["NOSUCH x"]).unwrap_err(), "NOSUCH is not a valid change command");
     }
 }

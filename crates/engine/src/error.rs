@@ -91,6 +91,8 @@ pub enum EngineError {
     NotRunningToKill { reference: String, id: ContainerId },
     #[error("container {0} is not running")]
     NotRunning(String),
+    #[error("failed to set up container networking")]
+    Join(#[source] Box<EngineError>),
     #[error("Error when allocating new name")]
     Rename(#[source] Box<EngineError>),
     #[error("Cannot update container {container}")]
@@ -108,10 +110,10 @@ pub enum EngineError {
     #[error("Container {0} is not paused")]
     NotPaused(ContainerId),
     #[error("Container {0} is paused, unpause the container before exec")]
-    PausedForExec(ContainerId),
+    PausedForExec(Name),
     #[error("cannot start a paused container, try unpause instead")]
     StartOfPaused(Name),
-    #[error("cannot remove container \"/{0}\": container is paused and must be unpaused first")]
+    #[error("cannot remove container \"{0}\": container is paused and must be unpaused first")]
     Paused(Name),
     #[error(
         "cannot remove container \"{0}\": container is running: stop the container before removing or force remove"
@@ -278,12 +280,14 @@ impl EngineError {
                 Some("`sampan network inspect` shows who has which address; without --ip a free one is found".into())
             }
             EngineError::NotJoinable(name) | EngineError::NotLinkable { name, .. } => Some(format!("`sampan start {name}` starts it")),
-            EngineError::Rename(error) => error.hint(),
+            EngineError::Rename(error) | EngineError::Join(error) => error.hint(),
             EngineError::Paused(name) => Some(format!(
                 "`sampan unpause {name}` lets it go on, `sampan rm -f {name}` kills and removes it"
             )),
-            EngineError::StartOfPaused(name) => Some(format!("`sampan unpause {name}` lets it go on")),
-            EngineError::AlreadyPaused(id) | EngineError::PausedForExec(id) => {
+            EngineError::StartOfPaused(name) | EngineError::PausedForExec(name) => {
+                Some(format!("`sampan unpause {name}` lets it go on"))
+            }
+            EngineError::AlreadyPaused(id) => {
                 Some(format!("`sampan unpause {}` lets it go on", id.short()))
             }
             EngineError::NotRunning(name) => Some(format!("`sampan start {name}` starts it")),

@@ -119,7 +119,9 @@ impl<'a> Cli<'a> {
         let mut globals =
             Globals::from_arg_matches_mut(&mut matches).expect("what clap accepted fits the struct");
         if globals.version {
-            return Err(Page::answer(format!("{name} version {}\n", program.version)));
+            // Docker's has a capital, and those who ask for it look for that.
+            let title = if name == "docker" { "Docker" } else { name };
+            return Err(Page::answer(format!("{title} version {}\n", program.version)));
         }
         let words = std::mem::take(&mut globals.words);
         let (command, path, rest) = program.find(name, &words)?;

@@ -71,7 +71,7 @@ impl Engine {
         let not_running = || EngineError::NotRunning(container.id.to_string());
         let started = match container.status()? {
             Status::Running(started) => started,
-            Status::Paused(_) => return Err(EngineError::PausedForExec(container.id)),
+            Status::Paused(_) => return Err(EngineError::PausedForExec(container.name.clone())),
             Status::Restarting(_) => return Err(EngineError::Restarting(container.id)),
             Status::Created | Status::Exited(_) => return Err(not_running()),
         };

@@ -279,6 +279,7 @@ impl Files<'_> {
     fn failed(&self, path: &str, error: io::Error) -> EngineError {
         match error.kind() {
             io::ErrorKind::NotFound => {
+                let path = if path == "/" { path } else { path.trim_end_matches('/') };
                 EngineError::NoFile { path: path.to_owned(), container: self.reference.to_owned() }
             }
             io::ErrorKind::NotADirectory => EngineError::Invalid(format!("lstat {path}: not a directory")),

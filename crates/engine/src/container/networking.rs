@@ -144,6 +144,14 @@ impl Container {
 }
 
 impl Engine {
+    /// The network that a new container is to be in.
+    fn network_to_join(&self, reference: &str) -> Result<Network, EngineError> {
+        self.network(reference).map_err(|error| match error {
+            EngineError::NoNetwork(_) => EngineError::Join(Box::new(error)),
+            error => error,
+        })
+    }
+
     /// How a container is to be connected, once what `request` says of it is found to make sense.
     pub(super) fn networking(&self, request: &Create) -> Result<Networking, EngineError> {
         let Some((first, settings)) = request.networks.first() else {
@@ -159,7 +167,7 @@ impl Engine {
                     return Err(EngineError::Invalid(text.to_owned()));
                 }
                 Some(container) => NetworkMode::Container(self.container(container)?.id),
-                None => NetworkMode::User(self.network(other)?.name),
+                None => NetworkMode::User(self.network_to_join(other)?.name),
             },
         };
         check_mode(&mode, request, settings)?;
@@ -170,7 +178,7 @@ impl Engine {
                     check_settings(reference, None, settings)?;
                     continue;
                 }
-                first => self.network(first.as_deref().unwrap_or(reference))?,
+                first => self.network_to_join(first.as_deref().unwrap_or(reference))?,
             };
             check_settings(reference, Some(&network), settings)?;
             if networking.membership(&network.name).is_some() {

@@ -21,15 +21,14 @@ use crate::{Engine, error::EngineError, network::DEFAULT, state::Durability};
 impl Engine {
     /// Gives a container another name.
     pub fn rename(&self, container: &Container, name: &str) -> Result<(), EngineError> {
-        if name.is_empty() {
-            return Err(EngineError::Invalid("Neither old nor new names may be empty".to_owned()));
-        }
         let refused = |error| EngineError::Rename(Box::new(error));
-        let name: Name = name
-            .strip_prefix('/')
-            .unwrap_or(name)
-            .parse()
-            .map_err(|error: types::InvalidName| refused(error.into()))?;
+        let name = name.strip_prefix('/').unwrap_or(name);
+        let name: Name = name.parse().map_err(|_: types::InvalidName| {
+            // With the slash that docker has before names.
+            let text =
+                format!("Invalid container name (/{name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+            refused(EngineError::Invalid(text))
+        })?;
         if name == container.name {
             return Err(EngineError::Invalid(
                 "Renaming a container with the same name as its current name".to_owned(),

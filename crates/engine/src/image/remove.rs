@@ -32,7 +32,8 @@ impl Engine {
         let goes = self.state.write(Durability::Synced, |state| {
             let (row, name) = self.image_and_name(reference)?;
             let known = state.names_of(&row.manifest)?;
-            let Going { names, image } = decide(row.id, name, known, &Users::of(self, &row.id)?, force)?;
+            let users = Users::of(self, &row.id)?;
+            let Going { names, image } = decide(row.id, reference, name, known, &users, force)?;
             untag(state, names.clone(), &mut removed)?;
             if image {
                 state.delete_image(&row.manifest)?;
@@ -63,7 +64,8 @@ impl Engine {
     pub fn would_remove_image(&self, reference: &str, force: bool) -> Result<Vec<TrashItem>, EngineError> {
         let (row, name) = self.image_and_name(reference)?;
         let known = self.state.names_of(&row.manifest)?;
-        let Going { names, image } = decide(row.id, name, known, &Users::of(self, &row.id)?, force)?;
+        let users = Users::of(self, &row.id)?;
+        let Going { names, image } = decide(row.id, reference, name, known, &users, force)?;
         let item = |name: String, bytes| TrashItem::planned("image", name, bytes);
         let mut items: Vec<TrashItem> = names.iter().map(|name| item(name.familiar(), 0)).collect();
         if image {
@@ -93,9 +95,10 @@ struct Going {
     image: bool,
 }
 
-/// What goes when the image `id` is to be removed by one of the names it is known by, or by its id.
+/// What goes when the image `id`, called `reference`, is to be removed by one of the names it is known by, or by its id.
 fn decide(
     id: Digest,
+    reference: &str,
     name: Option<Reference>,
     known: Vec<Reference>,
     users: &Users,
@@ -119,7 +122,7 @@ fn decide(
     };
     if let Some(user) = users.running.as_ref().or(users.stopped.as_ref()).filter(|_| is_single && !force) {
         let (container, image) = (user.clone(), id.short());
-        return Err(EngineError::ReferenceInUse { reference: name.familiar(), container, image });
+        return Err(EngineError::ReferenceInUse { reference: reference.to_owned(), container, image });
     }
     let (names, rest) = with_name(&name, known);
     let is_needed = running.is_some() || (stopped.is_some() && !force);
@@ -211,8 +214,9 @@ mod tests {
         let stopped = Users { stopped: Some("s".to_owned()), ..Users::default() };
         let running = Users { running: Some("r".to_owned()), ..Users::default() };
         let check = |name: &str, known: &[&str], users: &Users, force: bool, expected: &str| {
+            let called = name;
             let name = Some(name).filter(|name| !name.is_empty()).map(|name| names(&[name]).remove(0));
-            let decided = match decide(Digest::of(b""), name, names(known), users, force) {
+            let decided = match decide(Digest::of(b""), called, name, names(known), users, force) {
                 Ok(Going { names, image }) => format!("{} names, image {image}", names.len()),
                 Err(error) => error.to_string(),
             };

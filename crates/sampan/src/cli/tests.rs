@@ -437,7 +437,7 @@ fn an_unknown_command_is_refused() {
 #[test]
 fn version_names_the_program_as_it_was_called() {
     for flag in ["--version", "-v"] {
-        assert_eq!(answer(&[flag]), Err(Page::answer("docker version 1.2.3\n".to_owned())));
+        assert_eq!(answer(&[flag]), Err(Page::answer("Docker version 1.2.3\n".to_owned())));
     }
 }
 

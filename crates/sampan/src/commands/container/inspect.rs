@@ -61,6 +61,8 @@ pub fn describe(engine: &Engine, container: &Container) -> Result<Value, EngineE
     host_config["Links"] = links(engine, container);
     // Written at the first start.
     let file = |name: &str| if matches!(status, Status::Created) { String::new() } else { path_of(name) };
+    let log_path = container.log_file().filter(|_| !matches!(status, Status::Created));
+    let log_path = log_path.map(|file| file.display().to_string()).unwrap_or_default();
     Ok(json!({
         "Id": container.id,
         "Created": container.created,
@@ -71,7 +73,7 @@ pub fn describe(engine: &Engine, container: &Container) -> Result<Value, EngineE
         "ResolvConfPath": file("resolv.conf"),
         "HostnamePath": file("hostname"),
         "HostsPath": file("hosts"),
-        "LogPath": container.log_file().map(|file| file.display().to_string()).unwrap_or_default(),
+        "LogPath": log_path,
         "Name": format!("/{}", container.name),
         "RestartCount": restarts,
         "Driver": "overlay2",

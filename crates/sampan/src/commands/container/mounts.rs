@@ -17,7 +17,7 @@ pub fn volume(text: &str) -> anyhow::Result<Mount> {
         [destination] => ("", *destination, ""),
         [source, destination] => (*source, *destination, ""),
         [source, destination, options] => (*source, *destination, *options),
-        _ => anyhow::bail!("invalid spec: {text}: too many colons"),
+        _ => return Err(refused(format!("invalid volume specification: '{text}'"))),
     };
     if destination.is_empty() || (parts.len() > 1 && source.is_empty()) {
         anyhow::bail!("invalid spec: {text}: empty section between colons");
@@ -29,13 +29,20 @@ pub fn volume(text: &str) -> anyhow::Result<Mount> {
     } else {
         MountSource::Volume(source.to_owned())
     };
-    if destination.trim_end_matches('/').is_empty() {
-        let kind = if matches!(source, MountSource::Volume(_)) { "volume" } else { "bind" };
-        return Err(refused(format!(
-            "invalid volume specification: '{text}': invalid mount config for type {kind:?}: {ROOT_IS_TAKEN}"
-        )));
-    }
     let is_volume = matches!(source, MountSource::Volume(_));
+    let unusable = |why: &str| {
+        let kind = if is_volume { "volume" } else { "bind" };
+        refused(format!(
+            "invalid volume specification: '{text}': invalid mount config for type {kind:?}: {why}"
+        ))
+    };
+    if !destination.starts_with('/') {
+        let why = format!("invalid mount path: '{destination}' mount path must be absolute");
+        return Err(unusable(&why));
+    }
+    if destination.trim_end_matches('/').is_empty() {
+        return Err(unusable(ROOT_IS_TAKEN));
+    }
     let mut mount = Mount { copy_up: is_volume, ..Mount::new(source, destination) };
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
@@ -355,7 +362,7 @@ mod tests {
         check_volume("db:/data:nocopy", "Volume(\"db\") /data ro=false copy=false");
         check_volume("/srv:/data:ro,z", "Bind(\"/srv\") /data ro=true copy=false");
         check_volume(":/data", "invalid spec: :/data: empty section between colons");
-        check_volume("a:b:c:d", "invalid spec: a:b:c:d: too many colons");
+        check_volume("a:b:c:d", "invalid volume specification: 'a:b:c:d'");
         check_volume("/a:/b:what", "invalid mode: what");
         check_volume(
             "/srv:/",

@@ -181,8 +181,11 @@ impl Options {
         let attach = self.streams();
         let health = self.health()?;
         let mut mounts = Vec::new();
-        for text in &self.volume {
-            mounts.push(mounts::volume(text)?);
+        for (index, text) in self.volume.iter().enumerate() {
+            // The same twice is no conflict.
+            if !self.volume[..index].contains(text) {
+                mounts.push(mounts::volume(text)?);
+            }
         }
         for fields in self.mount {
             mounts.push(fields.into_mount()?);
@@ -216,6 +219,10 @@ impl Options {
             let ports = Port::parse_range(text).map_err(|error| expose_error(text, &error))?;
             expose.extend(ports);
         }
+        let networks = self.networks.memberships()?;
+        if !publish.is_empty() && networks.first().is_some_and(|(network, _)| network == "host") {
+            eprintln!("WARNING: Published ports are discarded when using host network mode");
+        }
         if let Some(signal) = &self.stop_signal {
             let parsed = signal.parse::<types::Signal>();
             parsed.map_err(|error| EngineError::Invalid(error.to_string()))?;
@@ -242,7 +249,7 @@ impl Options {
             volumes_from,
             volume_driver: self.volume_driver.unwrap_or_default(),
             naming: self.networks.naming(),
-            networks: self.networks.memberships()?,
+            networks,
             limits: Limits { storage, ..self.limits.into_limits()? },
             ulimits: self.ulimit,
             cap_add: self.cap_add,

@@ -23,6 +23,9 @@ impl Verb for Rename {
     const USAGE: &'static str = "CONTAINER NEW_NAME";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        if self.container.trim().is_empty() || self.new_name.trim().is_empty() {
+            anyhow::bail!("Error: Neither old nor new names may be empty");
+        }
         let engine = session::open(globals)?;
         let renamed = engine
             .container(self.container.trim())
@@ -31,7 +34,7 @@ impl Verb for Rename {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error) => {
                 let code = report::failure(&error.into());
-                eprintln!("failed to rename container named {}", self.container);
+                eprintln!("Error: failed to rename container named {}", self.container);
                 Ok(code)
             }
         }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use engine::Removed;
+use engine::{EngineError, Removed};
 use types::Platform;
 
 use crate::{
@@ -48,7 +48,15 @@ impl Verb for Remove {
                 planned.extend(engine.would_remove_image(name, self.force)?);
                 return Ok(None);
             }
-            for removed in engine.remove_image(name, self.force)? {
+            let removed = match engine.remove_image(name, self.force) {
+                // What is not there need not be removed by force; that it is not is told all the same.
+                Err(error @ EngineError::NoImage(_)) if self.force => {
+                    report::failure(&error.into());
+                    return Ok(None);
+                }
+                removed => removed?,
+            };
+            for removed in removed {
                 match removed {
                     Removed::Name(name) => println!("Untagged: {}", name.familiar()),
                     Removed::Image(id) | Removed::Layer(id) => println!("Deleted: {id}"),

@@ -21,10 +21,12 @@ impl Verb for Tag {
     const USAGE: &'static str = "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let target = self
-            .target
-            .parse()
-            .map_err(|error| anyhow::anyhow!("{:?} is not a valid repository/tag: {error}", self.target))?;
+        let target = self.target.parse().map_err(|error| {
+            anyhow::anyhow!(
+                "Error parsing reference: {:?} is not a valid repository/tag: {error}",
+                self.target
+            )
+        })?;
         session::open(globals)?.tag(&self.source, &target)?;
         Ok(ExitCode::SUCCESS)
     }
