@@ -158,8 +158,10 @@ pub enum EngineError {
     Start(runtime::Failure),
     #[error("the container's monitor was killed")]
     MonitorLost,
-    #[error("no address is left in network {0}")]
-    NoAddress(NetworkName),
+    #[error(
+        "failed to set up container networking: no available IPv4 addresses on this network's address pools: {name} ({id})"
+    )]
+    NoAddress { name: NetworkName, id: types::NetworkId },
     #[error("all predefined address pools have been fully subnetted")]
     NoSubnet,
     #[error(

@@ -41,6 +41,9 @@ pub struct NetworkConfig {
     pub driver: Driver,
     pub subnet: Ipv4Net,
     pub gateway: Ipv4Addr,
+    /// Whether the user named the gateway.
+    #[serde(default)]
+    pub names_gateway: bool,
     /// The part of the subnet that addresses are taken from, if not all of it.
     #[serde(default)]
     pub range: Option<Ipv4Net>,
@@ -72,6 +75,11 @@ pub struct NetworkConfig {
 }
 
 impl NetworkConfig {
+    /// The addresses that can be had: of the whole subnet, or the part of it that is to be used.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
+        create::addresses(self.subnet, self.range)
+    }
+
     /// How far the network reaches, in docker's words.
     pub fn scope(&self) -> &str {
         self.scope.as_deref().unwrap_or(LOCAL)
@@ -83,6 +91,9 @@ impl NetworkConfig {
 pub struct Ipv6Pool {
     pub subnet: Ipv6Net,
     pub gateway: Ipv6Addr,
+    /// Whether the user named the gateway.
+    #[serde(default)]
+    pub names_gateway: bool,
     pub range: Option<Ipv6Net>,
 }
 

@@ -88,7 +88,7 @@ impl Engine {
                 None => self.reclaim_any(network, &used)?,
             },
         };
-        let IpAddr::V4(address) = address else { return Err(EngineError::NoAddress(network.name.clone())) };
+        let IpAddr::V4(address) = address else { return Err(no_address(network)) };
         let address6 = match (settings.ip6, &network.config.ipv6) {
             (_, None) => None,
             (Some(address), _) if used.contains(&address.into()) => {
@@ -98,7 +98,7 @@ impl Engine {
             (Some(address), _) => Some(address),
             (None, Some(pool)) => {
                 let free = free6(pool, &network.config.auxiliary, &used);
-                Some(free.ok_or_else(|| EngineError::NoAddress(network.name.clone()))?)
+                Some(free.ok_or_else(|| no_address(network))?)
             }
         };
         let mac = settings.mac.unwrap_or(Mac::of(address));
@@ -161,7 +161,7 @@ impl Engine {
             let claim = directory.join("addresses").join(address.to_string());
             address.is_ipv4() && !held.contains(address) && read_claim(&claim).is_ok()
         };
-        let stale = used.iter().find(is_stale).ok_or_else(|| EngineError::NoAddress(network.name.clone()))?;
+        let stale = used.iter().find(is_stale).ok_or_else(|| no_address(network))?;
         release(&directory, &stale.to_string())?;
         Ok(*stale)
     }
@@ -175,16 +175,19 @@ impl Engine {
     }
 }
 
+fn no_address(network: &Network) -> EngineError {
+    EngineError::NoAddress { name: network.name.clone(), id: network.id }
+}
+
 /// The first address of a network's that nobody has.
 fn free(config: &NetworkConfig, used: &HashSet<IpAddr>) -> Option<Ipv4Addr> {
-    let NetworkConfig { subnet, gateway, range, auxiliary, .. } = config;
-    let pool = range.unwrap_or(*subnet);
+    let NetworkConfig { gateway, auxiliary, .. } = config;
     let is_free = |address: &Ipv4Addr| {
         address != gateway
             && !used.contains(&IpAddr::V4(*address))
             && !auxiliary.iter().any(|(_, other)| *other == IpAddr::V4(*address))
     };
-    pool.hosts().find(is_free)
+    config.addresses().find(is_free)
 }
 
 /// The first IPv6 address of a network's that nobody has.
@@ -254,6 +257,7 @@ mod tests {
             driver: Default::default(),
             subnet,
             gateway: subnet.hosts().next().expect("not empty"),
+            names_gateway: false,
             range: range.map(|range| range.parse().expect("valid")),
             ipv6: None,
             auxiliary: vec![("router".to_owned(), "10.1.0.3".parse().expect("valid"))],
@@ -280,10 +284,17 @@ mod tests {
         assert_eq!(first(&whole, &["10.1.0.2"]).as_deref(), Some("10.1.0.4"), "after the router's");
         assert_eq!(first(&whole, &["10.1.0.2", "10.1.0.4", "10.1.0.5", "10.1.0.6"]), None);
         let subnet = "fd00::/64".parse().expect("valid");
-        let pool = Ipv6Pool { subnet, gateway: "fd00::1".parse().expect("valid"), range: None };
+        let pool = Ipv6Pool {
+            subnet,
+            gateway: "fd00::1".parse().expect("valid"),
+            names_gateway: false,
+            range: None,
+        };
         let next = free6(&pool, &[], &used(&["fd00::2"]));
         assert_eq!(next.map(|address| address.to_string()).as_deref(), Some("fd00::3"));
         let part = config("10.1.0.0/16", Some("10.1.4.0/24"));
-        assert_eq!(first(&part, &[]).as_deref(), Some("10.1.4.1"));
+        assert_eq!(first(&part, &[]).as_deref(), Some("10.1.4.0"));
+        let end = config("10.1.0.0/24", Some("10.1.0.254/31"));
+        assert_eq!(first(&end, &["10.1.0.254"]), None);
     }
 }

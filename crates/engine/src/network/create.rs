@@ -137,7 +137,7 @@ impl Engine {
             |address: &Ipv4Addr| !asked.auxiliary.iter().any(|(_, other)| *other == IpAddr::V4(*address));
         let gateway = match asked.gateway {
             Some(gateway) => gateway,
-            None => asked.range.unwrap_or(subnet).hosts().find(is_free).ok_or(EngineError::NoSubnet)?,
+            None => addresses(subnet, asked.range).find(is_free).ok_or(EngineError::NoSubnet)?,
         };
         let ipv6 = self.ipv6_pool(&name, &request, &asked)?;
         let id = crate::names::random_id()?;
@@ -146,6 +146,7 @@ impl Engine {
             driver: request.driver,
             subnet,
             gateway,
+            names_gateway: asked.gateway.is_some(),
             range: asked.range,
             ipv6,
             auxiliary: asked.auxiliary,
@@ -206,7 +207,12 @@ impl Engine {
             None => subnets::unique_local()?,
         };
         let first = (subnet.network().to_bits() + 1).into();
-        Ok(Some(Ipv6Pool { subnet, gateway: asked.gateway6.unwrap_or(first), range: asked.range6 }))
+        Ok(Some(Ipv6Pool {
+            subnet,
+            gateway: asked.gateway6.unwrap_or(first),
+            names_gateway: asked.gateway6.is_some(),
+            range: asked.range6,
+        }))
     }
 
     fn record(&self, network: &Network) -> Result<(), EngineError> {
@@ -243,6 +249,17 @@ impl Engine {
         }
         bridge.parse().map_err(|error: network::InvalidInterfaceName| EngineError::Invalid(error.to_string()))
     }
+}
+
+/// The addresses of a subnet, or of a part of it. The first and the last of the subnet are not for anybody; those of a part
+/// are, as with docker.
+pub(super) fn addresses(subnet: Ipv4Net, part: Option<Ipv4Net>) -> impl Iterator<Item = Ipv4Addr> {
+    let pool = part.unwrap_or(subnet);
+    let (first, last) = (pool.network().to_bits(), pool.broadcast().to_bits());
+    let is_usable = move |address: &Ipv4Addr| {
+        subnet.prefix_len() >= 31 || (*address != subnet.network() && *address != subnet.broadcast())
+    };
+    (first..=last).map(Ipv4Addr::from_bits).filter(is_usable)
 }
 
 /// A network is this machine's, which is no cluster's.

@@ -299,7 +299,7 @@ fn a_network_is_as_its_options_say() {
     sandbox.sampan(command).ok();
     let script = "ip -4 -o addr show eth0 | grep -o 'inet [^ ]*'; ip route | head -n 1 | cut -d' ' -f3; \
                   cat /sys/class/net/eth0/mtu";
-    shell(&sandbox, &["--network", "blue"], script).ok().prints("inet 10.99.4.2/16\n10.99.0.254\n1400\n");
+    shell(&sandbox, &["--network", "blue"], script).ok().prints("inet 10.99.4.0/16\n10.99.0.254\n1400\n");
     let template =
         "{{json .IPAM.Config}} {{.Labels.tier}} {{index .Options \"com.docker.network.bridge.name\"}}";
     sandbox.sampan(["network", "inspect", "-f", template, "blue"]).ok().prints(

@@ -69,15 +69,18 @@ pub fn describe(engine: &Engine, reference: &str) -> Result<Value, EngineError> 
         let of_family = config.auxiliary.iter().filter(|(_, address)| address.is_ipv6() == ipv6);
         of_family.map(|(name, address)| (name.clone(), json!(address.to_string()))).collect::<Map<_, _>>()
     };
+    // Of a subnet that the user named, docker tells what he has said of it.
+    let shown = |is_named: bool| is_named || !config.chosen_by_user;
     let mut pools = vec![pool(
         config.subnet.to_string(),
         config.range.map(|range| range.to_string()),
-        Some(config.gateway.to_string()),
+        shown(config.names_gateway).then(|| config.gateway.to_string()),
         auxiliary(false),
     )];
     pools.extend(config.ipv6.as_ref().map(|ipv6| {
         let range = ipv6.range.map(|range| range.to_string());
-        pool(ipv6.subnet.to_string(), range, Some(ipv6.gateway.to_string()), auxiliary(true))
+        let gateway = shown(ipv6.names_gateway).then(|| ipv6.gateway.to_string());
+        pool(ipv6.subnet.to_string(), range, gateway, auxiliary(true))
     }));
     let is_default = *network.name == *DEFAULT;
     let mut options: Map<String, Value> =

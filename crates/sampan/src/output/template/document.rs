@@ -61,7 +61,7 @@ fn of_type(parent: &str, name: &str, json: &Json) -> Value {
             let fields =
                 fields.iter().map(|(key, field)| (go_name(key).into_owned(), of_type(name, key, field)));
             let mut object: HashMap<_, _> = fields.chain([(ORDER.to_owned(), Value::Array(order))]).collect();
-            for (unsent, zero) in unsent(name, &object) {
+            for (unsent, zero) in unsent(parent, name, &object) {
                 object.entry(unsent.to_owned()).or_insert(zero);
             }
             Value::Object(object)
@@ -71,8 +71,9 @@ fn of_type(parent: &str, name: &str, json: &Json) -> Value {
 }
 
 /// Fields that docker's structs have and that the JSON of some lacks, each with what it is then.
-fn unsent(name: &str, object: &HashMap<String, Value>) -> Vec<(&'static str, Value)> {
+fn unsent(parent: &str, name: &str, object: &HashMap<String, Value>) -> Vec<(&'static str, Value)> {
     let nothing: &[&'static str] = match name {
+        "Config" if parent == "IPAM" => &["AuxAddress"],
         "Config" => &[
             "Cmd",
             "Entrypoint",
@@ -89,7 +90,11 @@ fn unsent(name: &str, object: &HashMap<String, Value>) -> Vec<(&'static str, Val
         "" if object.contains_key("Mountpoint") => &["ClusterVolume", "Status", "UsageData"],
         _ => &[],
     };
-    let text: &[&'static str] = if name == "Config" { &["StopSignal", "User", "WorkingDir"] } else { &[] };
+    let text: &[&'static str] = match name {
+        "Config" if parent == "IPAM" => &["Gateway", "IPRange", "Subnet"],
+        "Config" => &["StopSignal", "User", "WorkingDir"],
+        _ => &[],
+    };
     let nothing = nothing.iter().map(|name| (*name, Value::Nil));
     nothing.chain(text.iter().map(|name| (*name, Value::from("")))).collect()
 }
