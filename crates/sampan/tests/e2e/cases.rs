@@ -75,6 +75,16 @@ fn things() {
     check("things");
 }
 
+#[test]
+fn templates() {
+    check("templates");
+}
+
+#[test]
+fn networks() {
+    check("networks");
+}
+
 /// Runs the commands of a recording, and compares. Or records, if that is what is wanted.
 fn check(name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/e2e/cases/{name}.txt"));
