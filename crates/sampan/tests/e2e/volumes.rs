@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::{background, idle, sandbox, shell};
+use testkit::{Outcome, Sandbox, base_image};
+
+use crate::{PROGRAM, background, idle, sandbox, shell};
 
 #[test]
 fn a_volume_is_made_listed_looked_at_and_removed() {
@@ -268,3 +270,88 @@ fn sizes_are_refused_where_no_file_system_keeps_them() {
         .complains("create small: quota size requested but no quota support");
     sandbox.sampan(["volume", "ls", "-q"]).ok().prints("");
 }
+
+/// Runs a script where the engine's root is on a disk with quotas, in a namespace that ends with it. `None`, and why on
+/// standard error, where this machine cannot have one.
+fn with_quotas(script: &str) -> Option<Outcome> {
+    let sandbox = Sandbox::empty(PROGRAM)?;
+    let archive = base_image("busybox:latest")?;
+    let script = format!(
+        "truncate -s 256M disk && mkfs.ext4 -q -O quota,project -E quotatype=prjquota disk && mkdir $SAMPAN_ROOT &&
+         mount -o loop,prjquota disk $SAMPAN_ROOT || exit {NO_DISK}
+         $SAMPAN load -q -i {} >&2
+         run() {{ $SAMPAN run --rm --network none \"$@\"; }}
+         fill() {{ echo \"dd if=/dev/zero of=$1 bs=1M count=$2 2>&1 | grep -o 'quota exceeded'\"; }}
+         {script}",
+        archive.display()
+    );
+    let mut command = sandbox.program_named("/usr/bin/unshare".as_ref());
+    command.args(["--mount", "/bin/sh", "-c", &script]).env("SAMPAN", PROGRAM);
+    command.current_dir(sandbox.directory());
+    let outcome = sandbox.start(command).finish();
+    if outcome.code == NO_DISK {
+        eprintln!("skipped: no disk with quotas\n{outcome}");
+        return None;
+    }
+    Some(outcome)
+}
+
+#[test]
+fn a_volume_holds_no_more_than_it_may() {
+    let Some(outcome) = with_quotas(
+        r#"
+        $SAMPAN volume create -o size=8m small
+        run -v small:/data busybox sh -c "$(fill /data/file 4)"
+        run -v small:/data busybox sh -c "$(fill /data/file 20)"
+        echo 'made with its container; what the image has there counts'
+        run --mount type=volume,source=other,target=/etc,volume-opt=size=1m busybox sh -c "$(fill /etc/file 4)"
+        run -v other:/data busybox grep -c root /data/passwd
+        echo 'others have as much as there is, also one of the same name that comes later'
+        $SAMPAN volume create large
+        run -v large:/data busybox sh -c "$(fill /data/file 20)"
+        $SAMPAN volume rm small other large
+        run -v small:/data busybox sh -c "$(fill /data/file 20)"
+        "#,
+    ) else {
+        return;
+    };
+    outcome.prints(
+        "small\nquota exceeded\nmade with its container; what the image has there counts\nquota exceeded\n1\n\
+         others have as much as there is, also one of the same name that comes later\nlarge\nsmall\nother\nlarge\n",
+    );
+}
+
+#[test]
+fn a_limited_volume_that_is_imported_is_still_limited() {
+    let Some(outcome) = with_quotas(
+        r#"
+        $SAMPAN volume create -o size=8m small
+        run -v small:/data busybox sh -c 'echo x > /data/file'
+        $SAMPAN volume export small > archive && $SAMPAN volume import --force small archive
+        run -v small:/data busybox sh -c "cat /data/file; $(fill /data/large 20)"
+        "#,
+    ) else {
+        return;
+    };
+    outcome.prints("small\nx\nquota exceeded\n");
+}
+
+#[test]
+fn a_containers_own_files_take_no_more_than_they_may() {
+    let Some(outcome) = with_quotas(
+        r#"
+        $SAMPAN create --network none --name small --storage-opt size=8m busybox \
+            sh -c "mv /etc/passwd /passwd && echo moved; $(fill /file 20)" >&2
+        $SAMPAN start -a small
+        $SAMPAN inspect -f '{{json .HostConfig.StorageOpt}}' small
+        $SAMPAN rm small
+        run busybox sh -c "$(fill /file 20)"
+        "#,
+    ) else {
+        return;
+    };
+    outcome.prints("moved\nquota exceeded\n{\"size\":\"8m\"}\nsmall\n");
+}
+
+/// The exit code of a script that found no disk with quotas.
+const NO_DISK: i32 = 77;
