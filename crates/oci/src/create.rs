@@ -64,12 +64,13 @@ pub fn create(store: &Store, id: &str, options: &Options) -> Result<(Container, 
     let bundle = fs::canonicalize(&options.bundle).context(format!("bundle {}", options.bundle.display()))?;
     // What the specification says by relative paths is meant from there.
     rustix::process::chdir(&bundle).context(format!("bundle {}", bundle.display()))?;
-    let spec = match runtime::bundle::load(&bundle) {
+    let text = match fs::read(bundle.join(runtime::bundle::CONFIG)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(OciError::NoConfig { path: runtime::bundle::CONFIG.into() });
         }
         other => other.context("reading config.json")?,
     };
+    let (spec, mut warnings) = foreign::parse(&text)?;
     let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
     let spec = foreign::adopt(spec, &bundle)?;
     check_terminal(&spec, &options.terminal)?;
@@ -101,7 +102,10 @@ pub fn create(store: &Store, id: &str, options: &Options) -> Result<(Container, 
         made
     });
     match made {
-        Ok(foreground) => Ok((container, foreground)),
+        Ok(mut foreground) => {
+            warnings.append(&mut foreground.warnings);
+            Ok((container, Foreground { warnings, ..foreground }))
+        }
         Err(error) => {
             // Why it failed matters more than what the clearing up may meet.
             let _ = remove(&container.directory);
@@ -159,10 +163,11 @@ fn start(
     if let Err(error) = prepared {
         return Err(created.abandon().map_or(error, OciError::Start));
     }
+    let creating = container.state(Status::Creating).to_string();
     let state = container.state(Status::Created);
     let pid = created.process().pid.as_raw_nonzero().get();
     let mut listen = |listener| notify::hand_over(spec, pid, &state, listener);
-    let started = created.go_on(state.to_string().as_bytes(), &mut listen).map_err(OciError::Start)?;
+    let started = created.go_on(&creating, &state.to_string(), &mut listen).map_err(OciError::Start)?;
     hand_over(started, &options.terminal, options.pid_file.as_deref())
 }
 

@@ -1,13 +1,48 @@
 //! Another engine's specification, made one that the `runtime` crate carries out to the letter.
 
-use std::path::Path;
+use std::{collections::BTreeSet, os::unix::fs::MetadataExt, path::Path};
 
 use oci_spec::runtime::{
-    LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxNamespaceType, LinuxResources, Spec,
+    Capability, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxNamespace,
+    LinuxNamespaceType, LinuxNetwork, LinuxResources, Process, Spec,
 };
 use runtime::bundle::{OURS, TO_THE_LETTER};
+use serde_json::{Map, Value};
 
-use crate::OciError;
+use crate::{OciError, error::Context};
+
+/// Reads a specification. Capabilities that nobody knows are left out; that is what the warnings say.
+pub fn parse(text: &[u8]) -> Result<(Spec, Vec<String>), OciError> {
+    let mut spec: Value = serde_json::from_slice(text).context("reading config.json")?;
+    let warnings = spec.get_mut("process").map(without_unknown_capabilities).unwrap_or_default();
+    Ok((serde_json::from_value(spec).context("reading config.json")?, warnings))
+}
+
+/// Reads the process section of a specification, in the same way.
+pub fn parse_process(text: &[u8]) -> Result<(Process, Vec<String>), OciError> {
+    let mut process: Value = serde_json::from_slice(text).context("reading the process")?;
+    let warnings = without_unknown_capabilities(&mut process);
+    Ok((serde_json::from_value(process).context("reading the process")?, warnings))
+}
+
+fn without_unknown_capabilities(process: &mut Value) -> Vec<String> {
+    let mut unknown = BTreeSet::new();
+    let sets = process.get_mut("capabilities").and_then(Value::as_object_mut);
+    for set in sets.into_iter().flat_map(Map::values_mut).filter_map(Value::as_array_mut) {
+        set.retain(|name| {
+            let is_known = serde_json::from_value::<Capability>(name.clone()).is_ok();
+            if !is_known {
+                unknown.insert(name.as_str().unwrap_or_default().to_owned());
+            }
+            is_known
+        });
+    }
+    let names: Vec<String> = unknown.into_iter().collect();
+    match names.is_empty() {
+        true => Vec::new(),
+        false => vec![format!("ignoring unknown or unavailable capabilities: [{}]", names.join(" "))],
+    }
+}
 
 /// Takes out of `spec` what only our own engine may say, adds what other runtimes add, and refuses what cannot be carried
 /// out.
@@ -65,13 +100,70 @@ pub fn adopt(mut spec: Spec, bundle: &Path) -> Result<Spec, OciError> {
             return refuse(&format!("malformed spec file: duplicated ns {:?}", namespace.typ()));
         }
     }
+    for name in linux.sysctl().iter().flat_map(|sysctl| sysctl.keys()) {
+        check_sysctl(name, namespaces)?;
+    }
+    let resources = linux.resources().clone().unwrap_or_default();
+    let network = resources.network().as_ref();
+    let has_priorities = |network: &LinuxNetwork| {
+        network.class_id().is_some_and(|class| class != 0)
+            || network.priorities().as_ref().is_some_and(|all| !all.is_empty())
+    };
+    if network.is_some_and(has_priorities) || resources.rdma().as_ref().is_some_and(|rdma| !rdma.is_empty()) {
+        return refuse("limits of network classes, network priorities and rdma are not supported");
+    }
     let has_mappings = linux.uid_mappings().as_ref().is_some_and(|mappings| !mappings.is_empty());
     if has_mappings && !own(LinuxNamespaceType::User) {
         return refuse("user namespace mappings specified, but user namespace isn't enabled in the config");
     }
-    let resources = linux.resources().clone().unwrap_or_default();
     linux.set_resources(Some(with_usual_devices(resources)));
     Ok(spec)
+}
+
+/// Refuses kernel parameters that are not the container's own.
+fn check_sysctl(name: &str, namespaces: &[LinuxNamespace]) -> Result<(), OciError> {
+    let refuse = |why: String| Err(OciError::Config(why));
+    let is_apart = |kind| namespaces.iter().any(|one| one.typ() == kind && !is_the_hosts(one));
+    let dotted = name.replace('/', ".");
+    let kind = match dotted.as_str() {
+        "kernel.hostname" => {
+            return refuse(format!(
+                "sysctl {name:?} is not allowed as it conflicts with the OCI \"hostname\" field"
+            ));
+        }
+        "kernel.domainname" => LinuxNamespaceType::Uts,
+        "kernel.msgmax"
+        | "kernel.msgmnb"
+        | "kernel.msgmni"
+        | "kernel.sem"
+        | "kernel.shmall"
+        | "kernel.shmmax"
+        | "kernel.shmmni"
+        | "kernel.shm_rmid_forced" => LinuxNamespaceType::Ipc,
+        other if other.starts_with("fs.mqueue.") => LinuxNamespaceType::Ipc,
+        other if other.starts_with("user.") => LinuxNamespaceType::User,
+        other if other.starts_with("net.") => {
+            return match is_apart(LinuxNamespaceType::Network) {
+                true => Ok(()),
+                false => refuse(format!("sysctl {name:?} not allowed in host network namespace")),
+            };
+        }
+        _ => return refuse(format!("sysctl {name:?} is not in a separate kernel namespace")),
+    };
+    match is_apart(kind) {
+        true => Ok(()),
+        false => refuse(format!("sysctl {name:?} is not allowed in the hosts {kind} namespace")),
+    }
+}
+
+/// Whether this is the namespace that the calling process is in.
+fn is_the_hosts(namespace: &LinuxNamespace) -> bool {
+    let file = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let own = format!("/proc/self/ns/{}", namespace.typ());
+    namespace
+        .path()
+        .as_ref()
+        .is_some_and(|path| file(path).is_some_and(|joined| file(Path::new(&own)) == Some(joined)))
 }
 
 /// Adds the devices that every container may use, after all rules. What no rule allows is refused.
@@ -98,7 +190,7 @@ fn rule(
 
 /// Kind, numbers, access: making any device, and using the harmless ones, terminals, and tunnels of the container's own
 /// network.
-const USUAL: [(LinuxDeviceType, Option<i64>, Option<i64>, &str); 12] = {
+const USUAL: [(LinuxDeviceType, Option<i64>, Option<i64>, &str); 11] = {
     use LinuxDeviceType::{B, C};
     [
         (C, None, None, "m"),
@@ -109,7 +201,6 @@ const USUAL: [(LinuxDeviceType, Option<i64>, Option<i64>, &str); 12] = {
         (C, Some(5), Some(0), "rwm"),
         (C, Some(1), Some(5), "rwm"),
         (C, Some(1), Some(9), "rwm"),
-        (C, Some(5), Some(1), "rwm"),
         (C, Some(136), None, "rwm"),
         (C, Some(5), Some(2), "rwm"),
         (C, Some(10), Some(200), "rwm"),
@@ -133,7 +224,7 @@ pub fn cgroup(spec: &Spec, id: &str) -> Result<String, OciError> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -193,6 +284,43 @@ mod tests {
             |spec| spec["linux"]["namespaces"] = json!([{"type": "mount"}, {"type": "mount"}]),
             "malformed spec file: duplicated ns Mount",
         );
+    }
+
+    #[test]
+    fn parameters_of_the_host_are_not_the_containers() {
+        let sysctl = |name: &str| {
+            adopt(spec(|spec| spec["linux"]["sysctl"] = json!({ name: "1" })), Path::new("/")).map(drop)
+        };
+        for own in [
+            "net.ipv4.ip_forward",
+            "kernel.msgmax",
+            "fs.mqueue.msg_max",
+            "kernel.domainname",
+            "net/core/somaxconn",
+        ] {
+            assert!(sysctl(own).is_ok(), "{own}");
+        }
+        let error = sysctl("kernel.pid_max").expect_err("the host's").to_string();
+        assert_eq!(error, "sysctl \"kernel.pid_max\" is not in a separate kernel namespace");
+        assert!(sysctl("kernel.hostname").is_err() && sysctl("user.max_user_namespaces").is_err());
+        let shared = |spec: &mut Value| {
+            spec["linux"]["sysctl"] = json!({"net.ipv4.ip_forward": "1"});
+            spec["linux"]["namespaces"] =
+                json!([{"type": "mount"}, {"type": "network", "path": "/proc/self/ns/net"}]);
+        };
+        check_refused(shared, "sysctl \"net.ipv4.ip_forward\" not allowed in host network namespace");
+    }
+
+    #[test]
+    fn capabilities_that_nobody_knows_are_left_out_with_a_warning() {
+        let text = r#"{"process": {"user": {}, "cwd": "/", "args": ["a"],
+            "capabilities": {"bounding": ["CAP_KILL", "CAP_NONSENSE"], "ambient": ["CAP_NONSENSE"]}}}"#;
+        let (spec, warnings) = parse(text.as_bytes()).expect("a specification");
+        assert_eq!(warnings, ["ignoring unknown or unavailable capabilities: [CAP_NONSENSE]"]);
+        let capabilities = spec.process().as_ref().and_then(|process| process.capabilities().clone());
+        let capabilities = capabilities.expect("they are there");
+        assert_eq!(capabilities.bounding(), &Some([Capability::Kill].into()));
+        assert_eq!(capabilities.ambient().as_ref().map(|set| set.len()), Some(0));
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub fn live(mut birth: Birth<'_>, report: Channel) -> ! {
     }
 }
 
-/// Sets up everything around the process; what its parent said when it was done with its part.
+/// Sets up everything around the process; the state for the hooks that come right before it.
 fn set_up(birth: Birth<'_>, held: Option<&Held>, report: &Channel) -> Result<Vec<u8>, Failure> {
     let Birth { spec, process, bundle, confidential, cgroups, cgroup, entry, joined, stdio, .. } = birth;
     leave_the_caller_behind(spec, process, held.map_or(0, |held| held.preserved))?;
@@ -95,15 +95,17 @@ fn set_up(birth: Birth<'_>, held: Option<&Held>, report: &Channel) -> Result<Vec
     } else {
         write_sysctls(spec)?;
     }
-    let state = wait_for_the_parent(report)?;
+    let states = wait_for_the_parent(report)?;
+    let mut states = states.splitn(2, |byte| *byte == 0).map(<[u8]>::to_vec);
+    let (creating, created) = (states.next().unwrap_or_default(), states.next().unwrap_or_default());
     if held.is_some() {
         // Only now: some are of network interfaces that the hooks bring.
         write_sysctls(spec)?;
     }
     let hooks = spec.hooks().as_ref();
-    hooks::run("createContainer", hooks.and_then(|hooks| hooks.create_container().as_ref()), &state)?;
+    hooks::run("createContainer", hooks.and_then(|hooks| hooks.create_container().as_ref()), &creating)?;
     root.enter(spec, held.map_or(Way::Pivot, |held| held.way))?;
-    Ok(state)
+    Ok(created)
 }
 
 /// In a new user namespace a process is nobody until it says otherwise.

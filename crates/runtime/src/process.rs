@@ -75,19 +75,13 @@ pub fn become_held(spec: &Spec, process: &Process, gate: Gate, state: &[u8], rep
     };
     drop(report);
     let hooks = spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_ref());
-    let failure = match gate.wait().context("waiting for the start") {
-        Ok(open) => match hooks::run("startContainer", hooks, state) {
-            Ok(()) => {
-                // From here on it counts as started, also if it does not become its program.
-                let failure = program.exec();
-                drop(open);
-                failure
-            }
-            Err(failure) => failure,
-        },
-        Err(failure) => failure,
-    };
-    eprintln!("{failure}");
+    // Whoever opens the gate waits until it is closed, which it is by becoming the program or by ending.
+    let opened = gate.wait().context("waiting for the start");
+    let failed = opened.and_then(|open| hooks::run("startContainer", hooks, state).map(|()| open));
+    match failed {
+        Ok(_open) => eprintln!("{}", program.exec_or_say_why()),
+        Err(failure) => eprintln!("{failure}"),
+    }
     std::process::exit(255)
 }
 
@@ -121,7 +115,16 @@ fn confine(spec: &Spec, process: &Process, place: Place, report: &Channel) -> Re
     let slash = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .context("opening the root")?;
     let to_the_letter = bundle::is_to_the_letter(spec);
-    let mut identity = identity(&slash, process)?;
+    let mut identity = match identity(&slash, process) {
+        // A list of users that is none, or hidden, has no names and homes, but the numbers are given.
+        Err(_) if to_the_letter => Identity {
+            uid: process.user().uid(),
+            gid: process.user().gid(),
+            groups: Vec::new(),
+            home: "/".to_owned(),
+        },
+        other => other?,
+    };
     if to_the_letter {
         labels::apply(process)?;
         identity.groups = process.user().additional_gids().clone().unwrap_or_default();

@@ -39,13 +39,23 @@ impl Program {
 
     /// Becomes the program; returns only on failure.
     pub fn exec(&self) -> Failure {
+        let (kind, why) = self.try_exec();
+        Failure { kind, message: format!("exec: {:?}: {why}", self.name) }
+    }
+
+    /// As [`Program::exec`], with a failure in the words that the program's own output gets.
+    pub fn exec_or_say_why(&self) -> String {
+        format!("exec {}: {}", self.path.to_string_lossy(), self.try_exec().1)
+    }
+
+    fn try_exec(&self) -> (FailureKind, String) {
         let error = process::exec(&self.path, &self.arguments, &self.environment);
         match error.raw_os_error().map(Errno::from_raw_os_error) {
             // The file was there a moment ago: it is its interpreter that is missing.
-            Some(Errno::NOENT) => not_found(&self.name, "no such file or directory"),
-            Some(Errno::NOEXEC) => not_executable(&self.name, "exec format error"),
-            Some(Errno::ACCESS) => not_executable(&self.name, "permission denied"),
-            _ => not_executable(&self.name, &error.to_string()),
+            Some(Errno::NOENT) => (FailureKind::NotFound, "no such file or directory".to_owned()),
+            Some(Errno::NOEXEC) => (FailureKind::NotExecutable, "exec format error".to_owned()),
+            Some(Errno::ACCESS) => (FailureKind::NotExecutable, "permission denied".to_owned()),
+            _ => (FailureKind::NotExecutable, error.to_string()),
         }
     }
 }

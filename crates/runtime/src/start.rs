@@ -234,14 +234,19 @@ impl Created {
 
     /// Says that the network is ready and waits until the program runs.
     pub fn start(self) -> Result<Started, Failure> {
-        self.go_on(GO, &mut nobody_answers)
+        self.tell(GO, &mut nobody_answers)
     }
 
-    /// Lets a held container go on to its gate, and waits until it is there. Its own hooks get `state`; `listen` gets the
-    /// means to answer the system calls that its filter notifies of, at once: the next may be one.
-    pub fn go_on(mut self, state: &[u8], listen: Listen<'_>) -> Result<Started, Failure> {
+    /// Lets a held container go on to its gate, and waits until it is there. The hooks before it is made get the state
+    /// `creating`, those before it is started `created`; `listen` gets the means to answer the system calls that its filter
+    /// notifies of, at once: the next may be one.
+    pub fn go_on(self, creating: &str, created: &str, listen: Listen<'_>) -> Result<Started, Failure> {
+        self.tell(format!("{creating}\0{created}").as_bytes(), listen)
+    }
+
+    fn tell(mut self, message: &[u8], listen: Listen<'_>) -> Result<Started, Failure> {
         // If the child is gone already, what it left to say is read below.
-        let _ = self.channel.send(state, &[]);
+        let _ = self.channel.send(message, &[]);
         match self.handover.collect(&self.channel, listen) {
             Ok(_) => {
                 let Handover { terminal, warnings, .. } = self.handover;

@@ -118,6 +118,7 @@ fn mistakes_are_told_as_others_tell_them() {
         (json!({"process": {"args": ["nope"]}}), "exec: \"nope\": executable file not found in $PATH"),
         (json!({"process": {"args": ["/etc"]}}), "exec: \"/etc\": is a directory: permission denied"),
         (json!({"root": {"path": "nowhere"}}), "is not a directory"),
+        (json!({"linux": {"sysctl": {"kernel.pid_max": "1000"}}}), "is not in a separate kernel namespace"),
         (json!({"mounts": [{"destination": "/x", "type": "bind", "source": "/nowhere"}]}), "/nowhere"),
         (json!({"process": {"terminal": true}}), "cannot allocate tty if"),
     ] {
@@ -310,7 +311,7 @@ fn hooks_run_in_their_order_and_place() {
         [
             ("prestart", "creating"),
             ("createRuntime", "creating"),
-            ("createContainer", "created"),
+            ("createContainer", "creating"),
             ("poststart", "running"),
             ("poststop", "stopped")
         ]

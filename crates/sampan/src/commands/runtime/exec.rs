@@ -1,6 +1,6 @@
 //! `runtime exec`: one more process in a container.
 
-use std::{fs::File, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::Args;
@@ -79,8 +79,10 @@ impl Exec {
         };
         let process = match &self.process {
             Some(path) => {
-                let file = File::open(path).context(path.display().to_string())?;
-                Some(serde_json::from_reader(file).context("reading the process")?)
+                let text = fs::read(path).context(path.display().to_string())?;
+                let (process, warnings) = oci::parse_process(&text)?;
+                log.warn_all(&warnings);
+                Some(process)
             }
             None => None,
         };
