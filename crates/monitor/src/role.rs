@@ -242,7 +242,14 @@ fn start(
             return Err(created.abandon().unwrap_or(failure));
         }
     };
-    let process = match created.start() {
+    let started = match spec.hooks() {
+        None => created.start(),
+        Some(_) => {
+            let state = state_for_hooks(order, bundle, spec, &created);
+            created.start_with(&state.to_string())
+        }
+    };
+    let process = match started {
         Ok(process) => process,
         Err(failure) => {
             drop(connection.map(Connection::close));
@@ -262,6 +269,22 @@ fn start(
     let root =
         rustix::fs::open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
     Ok(Container { process, record, connection, outputs, entrance, root })
+}
+
+/// What the hooks of a container's making are told of it.
+fn state_for_hooks(
+    order: &Order,
+    bundle: &Path,
+    spec: &Spec,
+    created: &runtime::Created,
+) -> serde_json::Value {
+    serde_json::json!({
+        "ociVersion": spec.version(),
+        "id": order.id,
+        "status": "creating",
+        "pid": created.process().pid.as_raw_nonzero().get(),
+        "bundle": bundle,
+    })
 }
 
 /// The network namespace that the container is to share, if that is not the host's.

@@ -237,6 +237,11 @@ impl Created {
         self.tell(GO, &mut nobody_answers)
     }
 
+    /// The same of a container that has hooks, which get `state`.
+    pub fn start_with(self, state: &str) -> Result<Started, Failure> {
+        self.go_on(state, state, &mut nobody_answers)
+    }
+
     /// Lets a held container go on to its gate, and waits until it is there. The hooks before it is made get the state
     /// `creating`, those before it is started `created`; `listen` gets the means to answer the system calls that its filter
     /// notifies of, at once: the next may be one.

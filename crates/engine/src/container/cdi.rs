@@ -1,12 +1,14 @@
 //! Devices by name, as the Container Device Interface has them: a vendor's file says what a device takes.
 //!
 //! See github.com/cncf-tags/container-device-interface. Specifications are JSON or YAML; one that cannot be read counts for
-//! nothing, and is told of only when a device is not found. Hooks are refused, for nothing of the host is run on a
-//! container's behalf, and so is what the runtime does not have.
+//! nothing, and is told of only when a device is not found. Of hooks, those of the container's making are run, which is what
+//! vendors have; others are refused, and so is what the runtime does not have.
 
 use std::{collections::HashSet, fs, io, path::Path};
 
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Mount, MountBuilder};
+use oci_spec::runtime::{
+    Hook, HookBuilder, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Mount, MountBuilder,
+};
 use serde::Deserialize;
 
 use super::{
@@ -25,6 +27,8 @@ pub(super) struct Edits {
     pub mounts: Vec<Mount>,
     /// Groups that its first process is in as well.
     pub groups: Vec<u32>,
+    /// Run when its root is there, before it is entered.
+    pub hooks: Vec<Hook>,
 }
 
 /// Whether this is a device's full name: `vendor.example/class=name`.
@@ -79,13 +83,26 @@ pub(super) fn find(requests: &[DeviceRequest], directories: &[&str]) -> Result<E
 impl Edits {
     fn add(&mut self, given: &ContainerEdits, name: &str) -> Result<(), EngineError> {
         let beyond = [
-            (!given.hooks.is_empty(), "hooks, which are not run"),
+            (
+                given.hooks.iter().any(|hook| hook.hook_name != CREATE_CONTAINER),
+                "hooks of another moment than createContainer, which are not run",
+            ),
             (given.intel_rdt.is_some(), "settings of Intel RDT, which are not supported"),
             (!given.net_devices.is_empty(), "network devices, which are not supported"),
         ];
         if let Some((_, what)) = beyond.iter().find(|(has, _)| *has) {
             let text = format!("CDI device injection failed: {name} has {what}");
             return Err(EngineError::Invalid(text));
+        }
+        for hook in &given.hooks {
+            let mut built = HookBuilder::default().path(&hook.path).env(hook.env.clone());
+            if !hook.args.is_empty() {
+                built = built.args(hook.args.clone());
+            }
+            if let Some(timeout) = hook.timeout {
+                built = built.timeout(timeout);
+            }
+            self.hooks.push(built.build().map_err(invalid)?);
         }
         self.env.extend(given.env.iter().cloned());
         for gid in given.additional_gids.iter().filter(|gid| **gid != 0) {
@@ -200,6 +217,8 @@ fn read(file: &Path) -> Option<Result<Specification, String>> {
 
 /// Where vendors put their files, the more transient place last.
 pub(super) const DIRECTORIES: &[&str] = &["/etc/cdi", "/var/run/cdi"];
+/// The moment of a container's making at which hooks are run.
+const CREATE_CONTAINER: &str = "createContainer";
 /// The kind of devices that `--gpus` is about.
 const PROCESSORS: &str = "nvidia.com/gpu";
 
@@ -233,7 +252,7 @@ struct ContainerEdits {
     device_nodes: Vec<Node>,
     mounts: Vec<HostMount>,
     additional_gids: Vec<u32>,
-    hooks: Vec<serde::de::IgnoredAny>,
+    hooks: Vec<GivenHook>,
     intel_rdt: Option<serde::de::IgnoredAny>,
     net_devices: Vec<serde::de::IgnoredAny>,
 }
@@ -251,6 +270,19 @@ struct Node {
     permissions: Option<String>,
     uid: Option<u32>,
     gid: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GivenHook {
+    hook_name: String,
+    path: String,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    env: Vec<String>,
+    /// Seconds.
+    timeout: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -321,6 +353,9 @@ mod tests {
             }},
             { "name": "other", "containerEdits": { "env": ["OTHER=1"] } },
             { "name": "hooked", "containerEdits": { "hooks": [{ "hookName": "prestart", "path": "/bin/true" }] }},
+            { "name": "linked", "containerEdits": { "hooks": [
+                { "hookName": "createContainer", "path": "/bin/link", "args": ["link", "a"], "env": ["A=1"], "timeout": 5 }
+            ]}},
             { "name": "cached", "containerEdits": { "intelRdt": { "closID": "x" } } }
         ]
     }"#;
@@ -363,7 +398,9 @@ containerEdits:
             refusal(&files, &named(&["vendor.example/thing=nosuch", "vendor.example/thing=null", "a/b=c"])),
             "CDI device injection failed: unresolvable CDI devices vendor.example/thing=nosuch, a/b=c"
         );
-        assert!(refusal(&files, &named(&["vendor.example/thing=hooked"])).contains("hooks"));
+        assert!(refusal(&files, &named(&["vendor.example/thing=hooked"])).contains("createContainer"));
+        let edits = check(&files, &named(&["vendor.example/thing=linked"])).unwrap();
+        assert_eq!((edits.hooks[0].path().to_str(), edits.hooks[0].timeout()), (Some("/bin/link"), Some(5)));
         assert!(refusal(&files, &named(&["vendor.example/thing=cached"])).contains("Intel RDT"));
     }
 

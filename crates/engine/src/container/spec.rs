@@ -6,11 +6,12 @@ use std::{
 };
 
 use oci_spec::runtime::{
-    Capabilities, Capability, LinuxBlockIo, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpu, LinuxDevice,
-    LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemory, LinuxMemoryBuilder,
-    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources,
-    LinuxResourcesBuilder, LinuxThrottleDeviceBuilder, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder,
-    PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    Capabilities, Capability, HooksBuilder, LinuxBlockIo, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpu,
+    LinuxDevice, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemory,
+    LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder,
+    LinuxResources, LinuxResourcesBuilder, LinuxThrottleDeviceBuilder, Mount, MountBuilder, PosixRlimit,
+    PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    UserBuilder,
 };
 use runtime::bundle;
 use types::{Bytes, Digest};
@@ -78,7 +79,7 @@ pub(super) fn build(config: &Config, places: &Places<'_>) -> Result<Spec, Engine
     linux.set_masked_paths(Some(hidden.0));
     linux.set_readonly_paths(Some(hidden.1));
     linux.set_sysctl(sysctls(config)?);
-    let cdi::Edits { env, nodes, mounts: further, groups } =
+    let cdi::Edits { env, nodes, mounts: further, groups, hooks } =
         cdi::find(&isolation.device_requests, cdi::DIRECTORIES)?;
     let (devices, rules) = requested_devices(config, nodes)?;
     linux.set_devices(Some(devices));
@@ -109,6 +110,9 @@ pub(super) fn build(config: &Config, places: &Places<'_>) -> Result<Spec, Engine
         .annotations(annotations)
         .build()
         .map_err(invalid)?;
+    if !hooks.is_empty() {
+        spec.set_hooks(Some(HooksBuilder::default().create_container(hooks).build().map_err(invalid)?));
+    }
     if !config.naming.domain.is_empty() && config.network.mode != NetworkMode::Host && !isolation.host_names {
         spec.set_domainname(Some(config.naming.domain.clone()));
     }

@@ -38,11 +38,23 @@ devices:
       containerPath: /of-the-host
       options: [ro, rbind]
     additionalGids: [4242]
+- name: late
+  containerEdits:
+    hooks:
+    - hookName: poststop
+      path: /bin/true
 - name: hooked
   containerEdits:
     hooks:
     - hookName: createContainer
-      path: /bin/true
+      path: /bin/sh
+      args: [sh, -c, "echo $WORD > $(sed 's/.*\"bundle\":\"\\([^\"]*\\).*/\\1/')/rootfs/by-the-vendor"]
+      env: [WORD=made, "PATH=/usr/bin:/bin"]
+- name: broken
+  containerEdits:
+    hooks:
+    - hookName: createContainer
+      path: /bin/false
 "#;
 
 const PROCESSORS: &str = r#"{
@@ -65,7 +77,13 @@ fn a_device_is_given_as_its_vendor_says() {
     run(&sandbox, &files, "--device vendor.example/thing=nosuch", "true").fails(125).complains(
         "Error response from daemon: CDI device injection failed: unresolvable CDI devices vendor.example/thing=nosuch\n",
     );
-    run(&sandbox, &files, "--device vendor.example/thing=hooked", "true").fails(125).complains("has hooks");
+    run(&sandbox, &files, "--device vendor.example/thing=hooked", "cat /by-the-vendor").ok().prints("made\n");
+    run(&sandbox, &files, "--device vendor.example/thing=broken", "true")
+        .fails(125)
+        .complains("error running createContainer hook #0: exit status 1");
+    run(&sandbox, &files, "--device vendor.example/thing=late", "true")
+        .fails(125)
+        .complains("which are not run");
 }
 
 #[test]
