@@ -35,11 +35,12 @@ fn a_name_must_be_valid_new_and_free() {
         ),
     );
     fails("one", "one", "Renaming a container with the same name as its current name\n");
-    fails("one", "", "Neither old nor new names may be empty\n");
+    let empty = "Error: Neither old nor new names may be empty\n";
+    sandbox.sampan(["rename", "one", ""]).fails(1).complains(empty);
     fails(
         "one",
         "a/b",
-        "Error when allocating new name: Invalid container name (a/b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed\n",
+        "Error when allocating new name: Invalid container name (/a/b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed\n",
     );
     fails("nosuch", "three", "No such container: nosuch\n");
     sandbox.sampan(["rename", "one"]).fails(1).complains("requires 2 arguments");
