@@ -41,7 +41,7 @@ use types::Digest;
 
 pub use budget::{Budget, InvalidBudget, Space, bound};
 pub use filter::{Filters, InvalidFilter};
-pub use prune::{Limits, Pruned, Pruning, prune};
+pub use prune::{Limits, Pruned, Pruning, plan, prune};
 pub use usage::{Entry, Kind, Usage, usage};
 
 /// The directory of the cache, as one build uses it.

@@ -13,6 +13,7 @@ pub mod image;
 mod moment;
 mod names;
 pub mod network;
+pub mod plan;
 mod quota;
 mod state;
 mod sweep;

@@ -158,6 +158,11 @@ impl Network {
         Network { id: row.id, name: row.name, created: crate::timestamp(row.created), config: row.config }
     }
 
+    fn row(&self) -> NetworkRow {
+        let Network { id, name, created, config } = self.clone();
+        NetworkRow { id, name, created: created.as_nanosecond() as i64, config }
+    }
+
     /// The bridge that carries the network.
     pub fn bridge(&self) -> Bridge {
         let config = &self.config;
@@ -269,30 +274,49 @@ impl Engine {
         Ok(self.state.networks()?.into_iter().map(Network::of).collect())
     }
 
-    /// Removes a network that no container is in, or a configuration that no network is like.
-    pub fn remove_network(&self, reference: &str) -> Result<(), EngineError> {
+    /// A network that may be removed: one that a user made and no container is in.
+    pub(crate) fn removable_network(&self, reference: &str) -> Result<Network, EngineError> {
         if let Some(predefined) = Predefined::find(reference) {
             return Err(EngineError::PredefinedNetwork(predefined.name().to_owned()));
-        }
-        if let Some(template) = self.network_template(reference)? {
-            return self.remove_template(&template);
         }
         let network = self.network(reference)?;
         if PREDEFINED.contains(&&*network.name) {
             return Err(EngineError::PredefinedNetwork(network.name.to_string()));
         }
-        // Held as long as it takes, so that nobody takes the subnet before the bridge is gone.
-        let _lock = HostLock::acquire()?;
-        let endpoints = self.endpoints(&network)?;
+        self.check_unused(&network)?;
+        Ok(network)
+    }
+
+    /// Fails if a container is in `network`.
+    fn check_unused(&self, network: &Network) -> Result<(), EngineError> {
+        let endpoints = self.endpoints(network)?;
         if !endpoints.is_empty() {
             let describe = |one: &Endpoint| {
                 format!("name:\"{}\" id:\"{}\"", one.name, &network.endpoint_id(&one.container)[..12])
             };
             let endpoints: Vec<_> = endpoints.iter().map(describe).collect();
-            let Network { name, id, .. } = network;
+            let Network { name, id, .. } = network.clone();
             return Err(EngineError::NetworkInUse { name, id, endpoints: endpoints.join(", ") });
         }
-        self.state.write(Durability::Synced, |state| state.delete_network(&network.id))?;
+        Ok(())
+    }
+
+    /// Removes a network that no container is in, or a configuration that no network is like.
+    pub fn remove_network(&self, reference: &str) -> Result<(), EngineError> {
+        if Predefined::find(reference).is_none()
+            && let Some(template) = self.network_template(reference)?
+        {
+            return self.remove_template(&template);
+        }
+        let network = self.removable_network(reference)?;
+        // Held as long as it takes, so that nobody takes the subnet before the bridge is gone.
+        let _lock = HostLock::acquire()?;
+        // Somebody may have joined it before.
+        self.check_unused(&network)?;
+        self.state.write(Durability::Synced, |state| {
+            state.delete_network(&network.id)?;
+            self.throw_network_away(state, network.row())
+        })?;
         network.take_down(&self.firewall()?)?;
         crate::remove_tree(&self.network_directory(&network.id))?;
         self.note_network(&network, "destroy");

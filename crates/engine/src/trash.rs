@@ -3,7 +3,8 @@
 //! Removing a container or a volume is, for one who keeps a trash: its row is deleted, a row in the trash is written, and its
 //! directory is renamed to `trash/<id>`, all in one transaction. Getting it back is the same the other way round. If
 //! either is interrupted, the rows say what did happen, and the directory follows them; see [`Engine::sweep_trash`].
-//! Images have no directory of their own: what they stand on stays in the store as long as the trash names them.
+//! Images have no directory of their own: what they stand on stays in the store as long as the trash names them. Networks are
+//! their rows.
 //!
 //! The trash has a budget. What exceeds it goes for good, the oldest first, and so does everything if the disk gets full.
 
@@ -22,7 +23,7 @@ use crate::{
     container::Container,
     error::EngineError,
     names,
-    state::{ContainerRow, Durability, ImageRow, State, TrashRow, VolumeRow},
+    state::{ContainerRow, Durability, ImageRow, NetworkRow, State, TrashRow, VolumeRow},
     usage::Measure,
 };
 
@@ -33,6 +34,7 @@ pub enum Removal {
     Container(Box<ContainerRow>),
     Volume(VolumeRow),
     Image(RemovedImage),
+    Network(Box<NetworkRow>),
 }
 
 /// Names that were taken from an image, and perhaps the image itself.
@@ -55,7 +57,7 @@ pub enum Disposal {
 pub struct TrashItem {
     /// What [`Engine::restore`] takes; empty for what is not in the trash yet.
     pub id: String,
-    /// `container`, `volume` or `image`.
+    /// `container`, `volume`, `image` or `network`; of what is not in the trash yet, also something that never will be.
     pub kind: &'static str,
     pub name: String,
     pub deleted: Timestamp,
@@ -82,6 +84,7 @@ impl Removal {
             Removal::Container(_) => "container",
             Removal::Volume(_) => "volume",
             Removal::Image(_) => "image",
+            Removal::Network(_) => "network",
         }
     }
 
@@ -89,6 +92,7 @@ impl Removal {
         match self {
             Removal::Container(row) => row.name.to_string(),
             Removal::Volume(row) => row.name.clone(),
+            Removal::Network(row) => row.name.to_string(),
             Removal::Image(image) => {
                 let familiar = |name: &String| {
                     name.parse::<Reference>().map_or_else(|_| name.clone(), |name| name.familiar())
@@ -129,8 +133,9 @@ impl Engine {
         // First what others stand on.
         batch.sort_by_key(|row| match row.what {
             Removal::Image(_) => 0,
-            Removal::Volume(_) => 1,
-            Removal::Container(_) => 2,
+            Removal::Network(_) => 1,
+            Removal::Volume(_) => 2,
+            Removal::Container(_) => 3,
         });
         let (mut back, mut failures) = (Vec::new(), Vec::new());
         for row in batch {
@@ -175,6 +180,10 @@ impl Engine {
                     false => Err(EngineError::VolumeExists(volume.name.clone())),
                 })?;
             }
+            Removal::Network(network) => self.remake_network(*network, |state| match state.delete_trash(&row.id)? {
+                true => Ok(()),
+                false => Err(EngineError::NotInTrash(row.id.clone())),
+            })?,
             Removal::Image(image) => {
                 self.state.write(Durability::Synced, |state| {
                     state.insert_image(&image.row)?;
@@ -259,6 +268,13 @@ impl Engine {
         fs::create_dir_all(self.root.join("trash"))?;
         moved(directory, &place)?;
         Ok(Some(()))
+    }
+
+    /// Remembers a network that is being removed, in a transaction of the caller's.
+    pub(crate) fn throw_network_away(&self, state: &State, row: NetworkRow) -> Result<(), EngineError> {
+        let Some(batch) = &self.trash else { return Ok(()) };
+        let random = getrandom::u64().map_err(io::Error::other)?;
+        state.insert_trash(&batch.row(format!("{:012x}", random >> 16), 0, Removal::Network(Box::new(row))))
     }
 
     /// Remembers the names that an image has just lost, in a transaction of the caller's; false if it is too large to keep.
@@ -347,7 +363,7 @@ impl Engine {
             }
             crate::remove_tree(&self.trash_place(&row.id))?;
         }
-        if rows.iter().any(|row| !matches!(row.what, Removal::Volume(_))) {
+        if rows.iter().any(|row| matches!(row.what, Removal::Image(_) | Removal::Container(_))) {
             bytes += self.collect()?.bytes;
         }
         Ok(bytes)
@@ -394,7 +410,7 @@ impl Engine {
                     Removal::Volume(volume) => {
                         (self.root.join("volumes").join(&volume.name), state.volume(&volume.name)?.is_some())
                     }
-                    Removal::Image(_) => continue,
+                    Removal::Image(_) | Removal::Network(_) => continue,
                 };
                 // On its way back when that was interrupted.
                 let trash = self.trash_place(&row.id);
@@ -414,7 +430,7 @@ impl Engine {
             match row.what {
                 Removal::Container(container) => live.manifests.push(container.image),
                 Removal::Image(image) => live.manifests.push(image.row.manifest),
-                Removal::Volume(_) => {}
+                Removal::Volume(_) | Removal::Network(_) => {}
             }
         }
         Ok(())

@@ -44,14 +44,19 @@ pub fn registries(globals: &Globals) -> anyhow::Result<Settings> {
 
 /// What the user's docker configuration says of `key`, if it is text.
 pub fn configured(globals: &Globals, key: &str) -> Option<String> {
-    let directory = globals
-        .config
-        .clone()
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("DOCKER_CONFIG").map(PathBuf::from))
-        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".docker")))?;
+    configuration(globals)?.get(key)?.as_str().map(str::to_owned)
+}
+
+/// The user's docker configuration.
+pub fn configuration(globals: &Globals) -> Option<serde_json::Value> {
     // A file that cannot be read is for those to complain of who need credentials from it.
-    let content = std::fs::read(directory.join("config.json")).ok()?;
-    let configuration: serde_json::Value = serde_json::from_slice(&content).ok()?;
-    configuration.get(key)?.as_str().map(str::to_owned)
+    let content = std::fs::read(configuration_directory(globals)?.join("config.json")).ok()?;
+    serde_json::from_slice(&content).ok()
+}
+
+/// Where docker's programs keep what they know of the user.
+pub fn configuration_directory(globals: &Globals) -> Option<PathBuf> {
+    let chosen = globals.config.clone().map(PathBuf::from);
+    let chosen = chosen.or_else(|| env::var_os("DOCKER_CONFIG").map(PathBuf::from));
+    chosen.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".docker")))
 }

@@ -124,7 +124,7 @@ pub fn bound(engine: &Engine, budget: &Budget) -> Result<u64, EngineError> {
     }
     let rules = budget.rules(size_of_disk(&cache));
     let exceeds = |precision| -> Result<_, EngineError> {
-        let mut usage = look(engine, precision)?;
+        let mut usage = look(engine, precision, engine.needed_by_images()?)?;
         let mut chosen: Vec<usize> = Vec::new();
         for rule in &rules {
             let more = choose(&mut usage, rule, &chosen, available(&cache), Timestamp::now());

@@ -1,15 +1,16 @@
 //! Removing from the cache: what is chosen, in which order, and how it goes.
 
-use std::{fs, io, path::Path};
+use std::{collections::HashSet, fs, io, path::Path};
 
 use engine::{Engine, EngineError};
 use jiff::Timestamp;
+use types::Digest;
 
 use super::{
     Cache,
     filter::Filters,
     hold,
-    usage::{Entry, Kind, Usage, files, usage},
+    usage::{Entry, Kind, Precision, Usage, files, look, usage},
 };
 use crate::scratch;
 
@@ -48,6 +49,24 @@ pub fn prune(engine: &Engine, pruning: &Pruning) -> Result<Pruned, EngineError> 
     let available = available(&engine.cache());
     let chosen = choose(&mut usage, pruning, &[], available, Timestamp::now());
     remove(engine, usage, &chosen)
+}
+
+/// What [`prune`] would remove if images and containers needed this much of the store, and what each gives back, in bytes, once
+/// those before it are gone.
+pub fn plan(
+    engine: &Engine,
+    pruning: &Pruning,
+    needed: HashSet<Digest>,
+) -> Result<Vec<(Entry, u64)>, EngineError> {
+    let mut usage = look(engine, Precision::Measured, needed)?;
+    let mut layers = usage.layers.clone();
+    let chosen = choose(&mut usage, pruning, &[], available(&engine.cache()), Timestamp::now());
+    let with_bytes = |place: usize| {
+        let entry = usage.entries[place].clone();
+        let bytes = entry.own + layers.let_go(&entry);
+        (entry, bytes)
+    };
+    Ok(chosen.into_iter().map(with_bytes).collect())
 }
 
 /// Which entries go, by their places in `usage`, besides those that are `gone` already. The layers of `usage` are without
@@ -176,8 +195,6 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 #[cfg(test)]
 mod tests {
-    use types::Digest;
-
     use super::*;
     use crate::cache::usage::tests::{cache, entry};
 

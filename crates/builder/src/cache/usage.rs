@@ -133,10 +133,15 @@ pub(super) enum Precision {
 /// Looks at everything in the engine's cache. Takes as long as `du`; what builds add or remove meanwhile may be counted or
 /// not.
 pub fn usage(engine: &Engine) -> Result<Usage, EngineError> {
-    look(engine, Precision::Measured)
+    look(engine, Precision::Measured, engine.needed_by_images()?)
 }
 
-pub(super) fn look(engine: &Engine, precision: Precision) -> Result<Usage, EngineError> {
+/// The same of a cache that images and containers need this much of.
+pub(super) fn look(
+    engine: &Engine,
+    precision: Precision,
+    needed: HashSet<Digest>,
+) -> Result<Usage, EngineError> {
     let cache = engine.cache();
     let mut measure = Measure::default();
     let mut entries = Vec::new();
@@ -147,7 +152,7 @@ pub(super) fn look(engine: &Engine, precision: Precision) -> Result<Usage, Engin
     }
     entries.sort_by_key(|entry| (entry.last_used, std::cmp::Reverse(entry.created)));
     let store = engine.images();
-    let mut layers = Layers { needed: engine.needed_by_images()?, ..Layers::default() };
+    let mut layers = Layers { needed, ..Layers::default() };
     let claimed = store.in_use()?;
     for digest in entries.iter().flat_map(|entry| &entry.keeps) {
         *layers.users.entry(*digest).or_default() += 1;

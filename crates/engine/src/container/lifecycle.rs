@@ -19,7 +19,7 @@ use rustix::{
 use types::Signal;
 
 use super::{config::Config, status::Container};
-use crate::{Engine, error::EngineError, state::Durability, trash::TrashItem, usage::Measure};
+use crate::{Engine, error::EngineError, state::Durability};
 
 /// How long a process has to end after it was asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,29 +199,6 @@ impl Engine {
             Err(EngineError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
-    }
-
-    /// What [`Engine::remove`] would take away.
-    pub fn would_remove(
-        &self,
-        container: &Container,
-        force: Force,
-        volumes: Volumes,
-    ) -> Result<Vec<TrashItem>, EngineError> {
-        if force == Force::No && container.status()?.is_running() {
-            return Err(EngineError::Running(container.name.clone()));
-        }
-        let bytes = Measure::default().tree(&container.directory)?;
-        let mut items = vec![TrashItem::planned("container", container.name.to_string(), bytes)];
-        for mount in container.config.mounts.iter().filter(|_| volumes == Volumes::RemoveAnonymous) {
-            let super::config::MountSource::Volume(name) = &mount.source else { continue };
-            let is_anonymous =
-                !mount.named && self.state.volume(name)?.is_some_and(|volume| volume.anonymous);
-            if is_anonymous && self.volume_users(name)? == [container.id] {
-                items.push(self.planned_volume(name)?);
-            }
-        }
-        Ok(items)
     }
 
     fn lock_to_remove(&self, container: &Container, force: Force) -> Result<Lock, EngineError> {

@@ -51,7 +51,12 @@ impl PruneFilters {
         Ok(filters)
     }
 
-    fn lets(&self, container: &Container) -> bool {
+    /// Containers are to be made before this time.
+    pub fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+
+    pub(crate) fn lets(&self, container: &Container) -> bool {
         let has = |key: &str, wanted: Option<&String>| {
             let mut labels = container.config.labels.iter();
             labels.any(|(name, value)| name == key && wanted.is_none_or(|wanted| wanted == value))

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use image::store::{Lease, Live};
 use types::{Digest, Platform, Reference};
 
+pub(crate) use self::remove::Going;
 pub use self::{
     archive::Loaded,
     filter::ImageFilters,
@@ -26,6 +27,7 @@ use crate::{
     Engine,
     container::MountSource,
     error::EngineError,
+    plan::Gone,
     state::{DigestRow, Durability, ImageRow},
 };
 
@@ -85,7 +87,10 @@ impl Engine {
     }
 
     /// The image `reference` means, and the name if it is by a name that it means it.
-    fn image_and_name(&self, reference: &str) -> Result<(ImageRow, Option<Reference>), EngineError> {
+    pub(crate) fn image_and_name(
+        &self,
+        reference: &str,
+    ) -> Result<(ImageRow, Option<Reference>), EngineError> {
         let name = reference.parse::<Reference>();
         if let Ok(name) = &name
             && let Some(found) = self.image_named(name)?
@@ -224,9 +229,18 @@ impl Engine {
 
     /// Every image that is recorded or that a container is made from, and what registries know these by.
     pub(crate) fn live_images(&self) -> Result<Live, EngineError> {
+        self.live_images_but(&Gone::default())
+    }
+
+    /// The same as if what is `gone` were not there.
+    pub(crate) fn live_images_but(&self, gone: &Gone) -> Result<Live, EngineError> {
         let mut live = Live::default();
-        live.manifests.extend(self.state.images()?.into_iter().map(|row| row.manifest));
+        let images = self.state.images()?.into_iter().map(|row| row.manifest);
+        live.manifests.extend(images.filter(|manifest| !gone.images.contains(manifest)));
         for container in self.state.containers()? {
+            if gone.containers.contains(&container.id) {
+                continue;
+            }
             live.manifests.push(container.image);
             let mounted = container.config.mounts.into_iter().filter_map(|mount| match mount.source {
                 MountSource::Image { manifest, .. } => manifest,
@@ -234,7 +248,11 @@ impl Engine {
             });
             live.manifests.extend(mounted);
         }
-        for DigestRow { digest, .. } in self.state.digests()? {
+        for row in self.state.digests()? {
+            if !gone.names.is_empty() && gone.names.contains(&row.name()) {
+                continue;
+            }
+            let digest = row.digest;
             match self.images.manifest(&digest) {
                 // Its blobs are what was sent, layers compressed: sent again, they need not be made again.
                 Ok(_) => live.manifests.push(digest),

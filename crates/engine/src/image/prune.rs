@@ -1,9 +1,7 @@
 //! Removing all images that nobody needs.
 
-use types::Digest;
-
 use super::{ImageFilters, ImageSummary, Removed, remove::untag};
-use crate::{Engine, error::EngineError, state::Durability, trash::TrashItem};
+use crate::{Container, Engine, error::EngineError, state::Durability};
 
 /// Which images nobody needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,24 +27,17 @@ impl Engine {
         let mut removed = Vec::new();
         let mut waiting = 0;
         self.state.write(Durability::Synced, |state| {
-            let used: Vec<Digest> = self.containers()?.into_iter().map(|user| user.config.image_id).collect();
-            let is_unneeded = |image: &ImageSummary| match unneeded {
-                Unneeded::Dangling => image.names.is_empty(),
-                Unneeded::Unused => true,
-            };
-            for image in self.select_images(filters)? {
-                if is_unneeded(&image) && !used.contains(&image.id) {
-                    let names = [image.names, image.digests].concat();
-                    untag(state, names.clone(), &mut removed)?;
-                    let row = state.image_by_manifest(&image.manifest)?;
-                    state.delete_image(&image.manifest)?;
-                    removed.push(Removed::Image(image.id));
-                    if let (true, Some(row)) = (self.keeps_trash(), row) {
-                        let (layers, bytes) = self.going_with(&row.manifest)?;
-                        if self.throw_names_away(state, &row, &names, bytes)? {
-                            removed.extend(layers.into_iter().map(Removed::Layer));
-                            waiting += bytes;
-                        }
+            for image in self.unneeded_images(unneeded, filters, &self.containers()?)? {
+                let names = [image.names, image.digests].concat();
+                untag(state, names.clone(), &mut removed)?;
+                let row = state.image_by_manifest(&image.manifest)?;
+                state.delete_image(&image.manifest)?;
+                removed.push(Removed::Image(image.id));
+                if let (true, Some(row)) = (self.keeps_trash(), row) {
+                    let (layers, bytes) = self.going_with(&row.manifest)?;
+                    if self.throw_names_away(state, &row, &names, bytes)? {
+                        removed.extend(layers.into_iter().map(Removed::Layer));
+                        waiting += bytes;
                     }
                 }
             }
@@ -62,20 +53,22 @@ impl Engine {
         Ok(Pruned { removed, bytes })
     }
 
-    /// What [`Engine::prune_images`] would take away. Of layers that several of the images share, none counts.
-    pub fn would_prune_images(
+    /// The images that are meant and that none of `containers` is made from.
+    pub(crate) fn unneeded_images(
         &self,
         unneeded: Unneeded,
         filters: &ImageFilters,
-    ) -> Result<Vec<TrashItem>, EngineError> {
-        let used: Vec<Digest> = self.containers()?.into_iter().map(|user| user.config.image_id).collect();
-        let mut items = Vec::new();
-        for image in self.select_images(filters)? {
-            if (unneeded == Unneeded::Unused || image.names.is_empty()) && !used.contains(&image.id) {
-                let name = image.names.first().map_or_else(|| image.id.to_string(), |name| name.familiar());
-                items.push(TrashItem::planned("image", name, self.going_with(&image.manifest)?.1));
-            }
-        }
-        Ok(items)
+        containers: &[Container],
+    ) -> Result<Vec<ImageSummary>, EngineError> {
+        let is_used = |image: &ImageSummary| containers.iter().any(|user| user.config.image_id == image.id);
+        let mut images = self.select_images(filters)?;
+        images.retain(|image| {
+            let is_unneeded = match unneeded {
+                Unneeded::Dangling => image.names.is_empty(),
+                Unneeded::Unused => true,
+            };
+            is_unneeded && !is_used(image)
+        });
+        Ok(images)
     }
 }

@@ -11,8 +11,7 @@ use super::same_repository;
 use crate::{
     Engine,
     error::EngineError,
-    state::{Durability, State},
-    trash::TrashItem,
+    state::{Durability, ImageRow, State},
 };
 
 /// One thing that removing an image took away.
@@ -32,8 +31,7 @@ impl Engine {
         let goes = self.state.write(Durability::Synced, |state| {
             let (row, name) = self.image_and_name(reference)?;
             let known = state.names_of(&row.manifest)?;
-            let users = Users::of(self, &row.id)?;
-            let Going { names, image } = decide(row.id, reference, name, known, &users, force)?;
+            let Going { names, image } = self.going(&row, reference, name, known, force)?;
             untag(state, names.clone(), &mut removed)?;
             if image {
                 state.delete_image(&row.manifest)?;
@@ -57,21 +55,17 @@ impl Engine {
         }
         Ok(removed)
     }
-}
 
-impl Engine {
-    /// What [`Engine::remove_image`] would take away.
-    pub fn would_remove_image(&self, reference: &str, force: bool) -> Result<Vec<TrashItem>, EngineError> {
-        let (row, name) = self.image_and_name(reference)?;
-        let known = self.state.names_of(&row.manifest)?;
-        let users = Users::of(self, &row.id)?;
-        let Going { names, image } = decide(row.id, reference, name, known, &users, force)?;
-        let item = |name: String, bytes| TrashItem::planned("image", name, bytes);
-        let mut items: Vec<TrashItem> = names.iter().map(|name| item(name.familiar(), 0)).collect();
-        if image {
-            items.push(item(row.id.to_string(), self.going_with(&row.manifest)?.1));
-        }
-        Ok(items)
+    /// What goes when an image, called `reference`, is to be removed by one of the names it is known by, or by its id.
+    pub(crate) fn going(
+        &self,
+        row: &ImageRow,
+        reference: &str,
+        name: Option<Reference>,
+        known: Vec<Reference>,
+        force: bool,
+    ) -> Result<Going, EngineError> {
+        decide(row.id, reference, name, known, &Users::of(self, &row.id)?, force)
     }
 
     /// Notes which images have lost a name or are gone.
@@ -89,10 +83,10 @@ impl Engine {
 
 /// What of an image is to go.
 #[derive(Debug, PartialEq, Eq)]
-struct Going {
-    names: Vec<Reference>,
+pub(crate) struct Going {
+    pub names: Vec<Reference>,
     /// The image itself.
-    image: bool,
+    pub image: bool,
 }
 
 /// What goes when the image `id`, called `reference`, is to be removed by one of the names it is known by, or by its id.

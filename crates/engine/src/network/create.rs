@@ -124,7 +124,7 @@ impl Engine {
         self.check_network_name(&name)?;
         let taken: Vec<_> = self.state.networks()?.into_iter().map(|row| row.config.subnet).collect();
         let subnet = match asked.subnet {
-            Some(subnet) if taken.iter().any(|other| other.contains(&subnet) || subnet.contains(other)) => {
+            Some(subnet) if taken.iter().any(|other| overlap(*other, subnet)) => {
                 return Err(EngineError::PoolOverlaps);
             }
             Some(subnet) => subnet,
@@ -200,7 +200,7 @@ impl Engine {
             .map(|pool| pool.subnet)
             .collect();
         let subnet = match asked.subnet6 {
-            Some(subnet) if taken.iter().any(|other| other.contains(&subnet) || subnet.contains(other)) => {
+            Some(subnet) if taken.iter().any(|other| overlap(*other, subnet)) => {
                 return Err(EngineError::PoolOverlaps);
             }
             Some(subnet) => subnet,
@@ -216,13 +216,38 @@ impl Engine {
     }
 
     fn record(&self, network: &Network) -> Result<(), EngineError> {
-        let row = NetworkRow {
-            id: network.id,
-            name: network.name.clone(),
-            created: network.created.as_nanosecond() as i64,
-            config: network.config.clone(),
+        self.state.write(Durability::Synced, |state: &State| state.insert_network(&network.row()))
+    }
+
+    /// Makes a network again that was removed, if nothing that is there by now is in its way. `record` does so with its row.
+    pub(crate) fn remake_network(
+        &self,
+        row: NetworkRow,
+        record: impl FnOnce(&State) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let network = Network::of(row);
+        let _lock = HostLock::acquire()?;
+        self.check_network_name(&network.name)?;
+        let others = self.state.networks()?;
+        let (subnet, ipv6) = (network.config.subnet, network.config.ipv6.as_ref().map(|pool| pool.subnet));
+        let overlaps = |other: &NetworkRow| {
+            let other6 = other.config.ipv6.as_ref().map(|pool| pool.subnet);
+            overlap(subnet, other.config.subnet) || ipv6.zip(other6).is_some_and(|(a, b)| overlap(a, b))
         };
-        self.state.write(Durability::Synced, |state: &State| state.insert_network(&row))
+        if others.iter().any(overlaps) {
+            return Err(EngineError::PoolOverlaps);
+        }
+        network.bring_up(&self.firewall()?)?;
+        let recorded = self.state.write(Durability::Synced, |state: &State| {
+            state.insert_network(&network.row())?;
+            record(state)
+        });
+        recorded.inspect_err(|_| {
+            // The first failure is the one to tell.
+            let _ = self.firewall().and_then(|firewall| network.take_down(&firewall));
+        })?;
+        self.note_network(&network, "create");
+        Ok(())
     }
 
     fn bridge_name(
@@ -359,6 +384,12 @@ impl Asked {
         }
         if wrong.is_empty() { Ok(asked) } else { Err(invalid(&wrong)) }
     }
+}
+
+/// Whether subnets have addresses in common.
+fn overlap(one: impl Into<IpNet>, other: impl Into<IpNet>) -> bool {
+    let (one, other) = (one.into(), other.into());
+    one.contains(&other) || other.contains(&one)
 }
 
 /// What docker's command line finds wrong, before its daemon is asked.

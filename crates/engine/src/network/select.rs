@@ -168,11 +168,18 @@ impl Engine {
         Ok(self.endpoints(&self.network(&network.id)?)?.is_empty())
     }
 
-    /// Removes the networks that users made and nobody is in; their names.
-    pub fn prune_networks(&self, filters: &NetworkFilters) -> Result<Vec<String>, EngineError> {
+    /// The networks that are meant, that users made and that nobody is in.
+    pub(crate) fn unneeded_networks(&self, filters: &NetworkFilters) -> Result<Vec<Listed>, EngineError> {
         let filters = NetworkFilters { custom: Some(true), dangling: Some(true), ..filters.clone() };
+        let mut networks = self.list_networks(&filters)?;
+        networks.retain(|network| !network.is_template);
+        Ok(networks)
+    }
+
+    /// Removes the networks that are meant, that users made and that nobody is in; their names.
+    pub fn prune_networks(&self, filters: &NetworkFilters) -> Result<Vec<String>, EngineError> {
         let mut removed = Vec::new();
-        for network in self.list_networks(&filters)?.into_iter().filter(|network| !network.is_template) {
+        for network in self.unneeded_networks(filters)? {
             match self.remove_network(&network.id) {
                 Ok(()) => removed.push(network.name),
                 // Somebody has just joined it, or removed it.

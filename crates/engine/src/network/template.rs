@@ -126,6 +126,14 @@ impl Engine {
     /// Removes a configuration that no network is like.
     pub(super) fn remove_template(&self, template: &NetworkTemplate) -> Result<(), EngineError> {
         let _lock = HostLock::acquire()?;
+        self.check_template_unused(template)?;
+        self.state.write(Durability::Synced, |state| state.delete_template(&template.id))?;
+        self.note_template(template, "destroy");
+        Ok(())
+    }
+
+    /// Fails if a network is like `template`.
+    pub(crate) fn check_template_unused(&self, template: &NetworkTemplate) -> Result<(), EngineError> {
         let is_like = |network: &Network| network.config.like.as_deref() == Some(&*template.name);
         if self.networks()?.iter().any(is_like) {
             return Err(EngineError::Invalid(format!(
@@ -133,8 +141,6 @@ impl Engine {
                 &*template.name
             )));
         }
-        self.state.write(Durability::Synced, |state| state.delete_template(&template.id))?;
-        self.note_template(template, "destroy");
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A network as it was created.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct NetworkRow {
     pub id: NetworkId,
     pub name: NetworkName,

@@ -32,7 +32,6 @@ use crate::{
     error::EngineError,
     names, quota,
     state::{Durability, State, VolumeConfig, VolumeRow},
-    trash::TrashItem,
     usage::Measure,
 };
 
@@ -199,42 +198,22 @@ impl Engine {
         removed.map_or(Ok(()), |directory| Ok(crate::remove_tree(&directory)?))
     }
 
-    /// What [`Engine::remove_volume`] would take away.
-    pub fn would_remove_volume(&self, name: &str) -> Result<TrashItem, EngineError> {
-        let volume = self.volume(name)?;
-        match self.volume_users(name)? {
-            users if users.is_empty() => self.planned_volume(&volume.name),
-            users => Err(EngineError::VolumeInUse { name: name.to_owned(), users }),
-        }
-    }
-
-    /// What [`Engine::prune_volumes`] would take away.
-    pub fn would_prune_volumes(
+    /// The volumes that are meant and that none of `containers` uses. As with docker, not those with options: what they hold is
+    /// mounted from elsewhere, and removing them gives nothing back.
+    pub(crate) fn unneeded_volumes(
         &self,
         volumes: Volumes,
         filters: &VolumeFilters,
-    ) -> Result<Vec<TrashItem>, EngineError> {
-        let unneeded = self.unneeded_volumes(volumes, filters)?;
-        unneeded.iter().map(|volume| self.planned_volume(&volume.name)).collect()
-    }
-
-    pub(crate) fn planned_volume(&self, name: &str) -> Result<TrashItem, EngineError> {
-        let bytes = Measure::default().tree(&self.volume_place(name))?;
-        Ok(TrashItem::planned("volume", name.to_owned(), bytes))
-    }
-
-    /// The volumes that are meant and that no container uses.
-    fn unneeded_volumes(
-        &self,
-        volumes: Volumes,
-        filters: &VolumeFilters,
+        containers: &[Container],
     ) -> Result<Vec<Volume>, EngineError> {
-        let containers = self.containers()?;
         let is_used = |volume: &Volume| {
             containers.iter().any(|user| crate::container::uses_volume(&user.config, &volume.name))
         };
         let mut unneeded = self.select_volumes(filters)?;
-        unneeded.retain(|volume| !is_used(volume) && (volumes == Volumes::All || volume.anonymous));
+        unneeded.retain(|volume| {
+            let is_meant = volumes == Volumes::All || volume.anonymous;
+            is_meant && volume.options.is_empty() && !is_used(volume)
+        });
         Ok(unneeded)
     }
 
@@ -248,7 +227,7 @@ impl Engine {
         let removed = self.state.write(Durability::Synced, |state| {
             let mut removed = Vec::new();
             let mut measure = Measure::default();
-            for volume in self.unneeded_volumes(volumes, filters)? {
+            for volume in self.unneeded_volumes(volumes, filters, &self.containers()?)? {
                 pruned.bytes += measure.tree(&self.volume_place(&volume.name))?;
                 removed.extend(self.take_away(state, &volume.name, self.keeps_trash())?);
                 pruned.names.push(volume.name);
@@ -409,7 +388,7 @@ impl Engine {
         Ok(())
     }
 
-    fn volume_place(&self, name: &str) -> PathBuf {
+    pub(crate) fn volume_place(&self, name: &str) -> PathBuf {
         self.root.join("volumes").join(name)
     }
 

@@ -6,6 +6,7 @@ mod container;
 mod image;
 mod manifest;
 mod network;
+mod prune;
 mod registry;
 pub mod runtime;
 mod serve;

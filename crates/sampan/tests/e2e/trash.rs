@@ -4,11 +4,16 @@ use std::fs;
 
 use testkit::{Outcome, Sandbox};
 
-use crate::{background, history::build, inspect, sandbox};
+use crate::{
+    background,
+    df::{disk, is_about},
+    history::build,
+    inspect, sandbox,
+};
 
 /// Runs a command that keeps what it removes.
 #[track_caller]
-fn keeping(sandbox: &Sandbox, arguments: &[&str]) -> Outcome {
+pub fn keeping(sandbox: &Sandbox, arguments: &[&str]) -> Outcome {
     let mut command = sandbox.command(arguments);
     command.env("SAMPAN_TRASH_SPACE", "1g");
     sandbox.start(command).finish()
@@ -144,6 +149,67 @@ fn a_dry_run_says_what_would_go_and_leaves_it() {
     assert_eq!(sandbox.sampan(["ps", "-a", "-q"]).ok().lines().len(), 1);
     assert_eq!(sandbox.sampan(["volume", "ls", "-q"]).ok().lines().len(), 2);
     assert_eq!(sandbox.sampan(["images", "-q"]).ok().lines().len(), 1);
+}
+
+/// What the removal frees is what was said, whatever is shared.
+#[test]
+fn a_dry_run_adds_up_to_what_is_freed() {
+    let Some(sandbox) = sandbox() else { return };
+    let base = build(&sandbox, "base");
+    let context = sandbox.directory().join("more");
+    fs::create_dir_all(&context).unwrap();
+    fs::write(context.join("Dockerfile"), "FROM base\nRUN head -c 300000 /dev/zero > /more\n").unwrap();
+    sandbox.sampan(["build", "-q", "-t", "more", context.to_str().unwrap()]).ok();
+    sandbox.sampan(["tag", "more", "more:other"]).ok();
+    sandbox.sampan(["builder", "prune", "-af"]).ok();
+    let parts = ["blobs", "layers"];
+    let check = |arguments: &[&str]| {
+        let planned = sandbox.sampan([arguments, &["--dry-run"]].concat()).ok();
+        let before = disk(&sandbox, &parts);
+        sandbox.sampan(arguments).ok();
+        let freed = before - disk(&sandbox, &parts);
+        let said = planned.lines().last().unwrap().strip_prefix("Would free: ").unwrap().to_owned();
+        assert!(freed > 300_000.0 && is_about(&said, freed), "{freed} of\n{planned}");
+        planned
+    };
+    sandbox.sampan(["rmi", "--dry-run", "more"]).ok().says("Would free: 0B\n");
+    sandbox.sampan(["rmi", "--dry-run", "more", "more"]).fails(1).complains("No such image: more:latest");
+    check(&["rmi", "more:other", "more", "base"]).says(&format!("\nimage     {base}"));
+    sandbox.sampan(["create", "--name", "one", "busybox"]).ok();
+    sandbox.sampan(["rm", "--dry-run", "one", "one"]).fails(1).complains("No such container: one");
+    sandbox.sampan(["rm", "--dry-run", "-f", "one", "nobody"]).ok().complains("No such container: nobody");
+}
+
+#[test]
+fn what_pruning_removed_comes_back() {
+    let Some(sandbox) = sandbox() else { return };
+    let id = ended(&sandbox, "one", &[]);
+    sandbox.sampan(["network", "create", "--label", "a=b", "red"]).ok();
+    let subnet = inspect(&sandbox, "red", "{{(index .IPAM.Config 0).Subnet}}");
+    keeping(&sandbox, &["container", "prune", "--dry-run"]).ok().says("\ncontainer   one ");
+    keeping(&sandbox, &["container", "prune", "-f"]).ok().says(&id);
+    keeping(&sandbox, &["network", "prune", "--dry-run"]).ok().says("\nnetwork   red ");
+    keeping(&sandbox, &["network", "prune", "-f"]).ok().says("red\n");
+    keeping(&sandbox, &["undo"]).ok().prints("network red\n");
+    keeping(&sandbox, &["undo"]).ok().prints("container one\n");
+    sandbox.sampan(["logs", "one"]).ok().prints("said\n");
+    assert_eq!(
+        inspect(&sandbox, "red", "{{(index .IPAM.Config 0).Subnet}} {{.Labels.a}}"),
+        format!("{subnet} b")
+    );
+    crate::shell(&sandbox, &["--network", "red"], "ip route").ok().says(subnet.split('/').next().unwrap());
+    keeping(&sandbox, &["network", "rm", "--dry-run", "red"]).ok().says("\nnetwork   red       0B\n");
+    keeping(&sandbox, &["network", "rm", "red"]).ok().prints("red\n");
+    sandbox.sampan(["network", "create", "red"]).ok();
+    keeping(&sandbox, &["undo"]).fails(1).complains("network with name red already exists");
+    sandbox.sampan(["network", "rm", "red"]).ok();
+    sandbox.sampan(["network", "create", "--subnet", &subnet, "blue"]).ok();
+    keeping(&sandbox, &["undo"]).fails(1).complains("Pool overlaps with other one on this address space");
+    sandbox.sampan(["network", "rm", "blue"]).ok();
+    keeping(&sandbox, &["trash", "restore", "red"]).ok().prints("red\n");
+    keeping(&sandbox, &["container", "prune", "-f", "--purge"]).ok();
+    keeping(&sandbox, &["network", "rm", "--purge", "red"]).ok();
+    keeping(&sandbox, &["trash", "ls", "-q"]).ok().prints("");
 }
 
 #[test]

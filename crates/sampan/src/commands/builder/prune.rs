@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use builder::cache::{Entry, Filters, Limits, Pruned, Pruning, prune};
+use builder::cache::{self, Entry, Filters, Limits, Pruned, Pruning, prune};
 use clap::Args;
 use jiff::Timestamp;
 use types::Bytes;
@@ -10,6 +10,10 @@ use types::Bytes;
 use super::du::in_full;
 use crate::{
     cli::{Globals, Verb},
+    commands::{
+        prune::{show, show_total},
+        trash::show_plan,
+    },
     confirm::ask,
     filter::{Filter, pairs},
     output::human,
@@ -51,6 +55,9 @@ struct Choice {
     /// Override the configured builder instance
     #[arg(long, value_name = "string")]
     builder: Option<String>,
+    /// Say what would be removed, without removing it
+    #[arg(long)]
+    dry_run: bool,
     /// Provide filter values (e.g. "until=24h")
     #[arg(long, value_name = "filter")]
     filter: Vec<Filter>,
@@ -76,12 +83,8 @@ impl Verb for Prune {
         let Some(pruned) = self.choice.prune(self.all, self.keep_storage, globals)? else {
             return Ok(ExitCode::SUCCESS);
         };
-        if !pruned.entries.is_empty() {
-            println!("Deleted build cache objects:");
-            pruned.entries.iter().for_each(|entry| println!("{}", entry.id));
-            println!();
-        }
-        println!("Total reclaimed space: {}", human::size(pruned.bytes, 4));
+        show("Deleted build cache objects", pruned.entries.into_iter().map(|entry| entry.id));
+        show_total(pruned.bytes);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -114,7 +117,7 @@ impl Verb for BuildxPrune {
 }
 
 impl Choice {
-    /// Asks, unless that is forced, and removes; `None` if the answer is no.
+    /// Asks, unless that is forced, and removes; `None` if the answer is no, or it was only to say what would go.
     fn prune(
         &self,
         all: bool,
@@ -122,16 +125,26 @@ impl Choice {
         globals: &Globals,
     ) -> anyhow::Result<Option<Pruned>> {
         let filters = Filters::parse(pairs(&self.filter))?;
-        if !self.force && !ask(if all { ALL } else { DANGLING })? {
-            return Ok(None);
-        }
         let bytes = |bytes: Option<Bytes>| bytes.map_or(0, |bytes| bytes.0);
         let limits = Limits {
             reserved: bytes(self.reserved_space.or(keep_storage)),
             max_used: bytes(self.max_used_space),
             min_free: bytes(self.min_free_space),
         };
-        Ok(Some(prune(&session::open(globals)?, &Pruning { all, filters, limits })?))
+        let pruning = Pruning { all, filters, limits };
+        if self.dry_run {
+            let engine = session::open(globals)?;
+            let mut plan = engine.plan();
+            for (entry, bytes) in cache::plan(&engine, &pruning, engine.needed_by_images()?)? {
+                plan.add("build cache", entry.id, bytes);
+            }
+            show_plan(plan.items());
+            return Ok(None);
+        }
+        if !self.force && !ask(if all { ALL } else { DANGLING })? {
+            return Ok(None);
+        }
+        Ok(Some(prune(&session::open(globals)?, &pruning)?))
     }
 }
 

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 
 use crate::{
     cli::{Globals, Verb},
+    commands::{
+        prune::{self, show, show_total},
+        trash::{Removing, show_plan},
+    },
     confirm::confirm,
     filter::{Filter, pairs},
-    output::human,
-    session,
 };
 
 /// Remove all stopped containers
@@ -23,6 +25,8 @@ pub struct Prune {
     /// Do not prompt for confirmation
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    removing: Removing,
 }
 
 impl Verb for Prune {
@@ -30,18 +34,22 @@ impl Verb for Prune {
     const USAGE: &'static str = "[OPTIONS]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let engine = session::open(globals)?;
-        let filters = PruneFilters::parse(pairs(&self.filter), Timestamp::now())?;
+        let engine = self.removing.open(globals)?;
+        let conditions = prune::filters(globals, &self.filter);
+        let filters = PruneFilters::parse(pairs(&conditions), Timestamp::now())?;
+        if self.removing.dry_run {
+            let mut plan = engine.plan();
+            plan.prune_containers(&filters)?;
+            show_plan(plan.items());
+            return Ok(ExitCode::SUCCESS);
+        }
         if !self.force && !confirm("WARNING! This will remove all stopped containers.")? {
             return Ok(ExitCode::SUCCESS);
         }
         let pruned = engine.prune_containers(&filters)?;
-        if !pruned.removed.is_empty() {
-            println!("Deleted Containers:");
-            pruned.removed.iter().for_each(|id| println!("{id}"));
-            println!();
-        }
-        println!("Total reclaimed space: {}", human::size(pruned.bytes, 4));
+        self.removing.finish(&engine)?;
+        show("Deleted Containers", pruned.removed.iter().map(ToString::to_string));
+        show_total(pruned.bytes);
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -10,7 +10,7 @@ use engine::{
 
 use crate::{
     cli::{Globals, Verb},
-    commands::trash::Removing,
+    commands::trash::{Removing, show_plan},
     report,
 };
 
@@ -40,28 +40,33 @@ impl Verb for Remove {
         let engine = self.removing.open(globals)?;
         let force = if self.force { Force::Yes } else { Force::No };
         let volumes = if self.volumes { Volumes::RemoveAnonymous } else { Volumes::Keep };
-        let mut planned = Vec::new();
-        let code = report::for_each(&self.containers, |name| {
-            if self.removing.dry_run {
-                planned.extend(engine.would_remove(&engine.container(name)?, force, volumes)?);
-                return Ok(None);
-            }
-            let container = match engine.container(name) {
-                Err(error @ EngineError::NoContainer(_)) if self.force && !self.link => {
-                    // What is to be gone is gone: said, but no failure.
-                    report::failure(&error.into());
-                    return Ok(None);
-                }
-                container => container?,
-            };
+        let mut plan = engine.plan();
+        let mut remove = |name: &str| {
+            let container = engine.container(name)?;
             if self.link {
                 let why = "cannot remove the default link name of the container";
-                return Err(EngineError::Invalid(format!("Conflict, {why}")).into());
+                return Err(EngineError::Invalid(format!("Conflict, {why}")));
+            }
+            if self.removing.dry_run {
+                plan.remove_container(name, force, volumes)?;
+                return Ok(None);
             }
             engine.remove(&container, force, volumes)?;
             Ok(Some(name.to_owned()))
+        };
+        let code = report::for_each(&self.containers, |name| match remove(name) {
+            Err(error @ EngineError::NoContainer(_)) if self.force && !self.link => {
+                // What is to be gone is gone: said, but no failure.
+                report::failure(&error.into());
+                Ok(None)
+            }
+            removed => Ok(removed?),
         })?;
-        self.removing.finish(&engine, &planned)?;
+        if self.removing.dry_run {
+            show_plan(plan.items());
+            return Ok(code);
+        }
+        self.removing.finish(&engine)?;
         Ok(code)
     }
 }

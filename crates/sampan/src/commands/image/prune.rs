@@ -3,18 +3,17 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use engine::{
-    Removed,
-    image::{ImageFilters, Unneeded},
-};
+use engine::image::{ImageFilters, Unneeded};
 use jiff::Timestamp;
 
 use crate::{
     cli::{Globals, Verb},
-    commands::trash::Removing,
+    commands::{
+        prune::{self, image_lines, show, show_total},
+        trash::{Removing, show_plan},
+    },
     confirm::confirm,
     filter::{Filter, pairs},
-    output::human,
 };
 
 /// Remove unused images
@@ -39,9 +38,9 @@ impl Verb for Prune {
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let engine = self.removing.open(globals)?;
-        let conditions = pairs(&self.filter);
+        let conditions = prune::filters(globals, &self.filter);
         let mut filters =
-            ImageFilters::parse(&engine, conditions, ImageFilters::OF_PRUNING, Timestamp::now())?;
+            ImageFilters::parse(&engine, pairs(&conditions), ImageFilters::OF_PRUNING, Timestamp::now())?;
         let unneeded = match filters.dangling.take() {
             Some(false) => Unneeded::Unused,
             None if self.all => Unneeded::Unused,
@@ -52,25 +51,18 @@ impl Verb for Prune {
             Unneeded::Dangling => DANGLING,
         };
         if self.removing.dry_run {
-            self.removing.finish(&engine, &engine.would_prune_images(unneeded, &filters)?)?;
+            let mut plan = engine.plan();
+            plan.prune_images(unneeded, &filters)?;
+            show_plan(plan.items());
             return Ok(ExitCode::SUCCESS);
         }
         if !self.force && !confirm(warning)? {
             return Ok(ExitCode::SUCCESS);
         }
         let pruned = engine.prune_images(unneeded, &filters)?;
-        self.removing.finish(&engine, &[])?;
-        if !pruned.removed.is_empty() {
-            println!("Deleted Images:");
-            for removed in &pruned.removed {
-                match removed {
-                    Removed::Name(name) => println!("untagged: {}", name.familiar()),
-                    Removed::Image(id) | Removed::Layer(id) => println!("deleted: {id}"),
-                }
-            }
-            println!();
-        }
-        println!("Total reclaimed space: {}", human::size(pruned.bytes, 4));
+        self.removing.finish(&engine)?;
+        show("Deleted Images", image_lines(&pruned.removed));
+        show_total(pruned.bytes);
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -8,7 +8,7 @@ use types::Platform;
 
 use crate::{
     cli::{Globals, Verb},
-    commands::trash::Removing,
+    commands::trash::{Removing, show_plan},
     report,
 };
 
@@ -38,14 +38,14 @@ impl Verb for Remove {
         // Images have no parents here that could be left without a name.
         let _ = self.no_prune;
         let engine = self.removing.open(globals)?;
-        let mut planned = Vec::new();
+        let mut plan = engine.plan();
         let code = report::for_each(&self.images, |name| {
             // An image is for one platform: it is removed if it is the one that is meant.
             for platform in &self.platform {
                 engine.image_for(name, Some(platform))?;
             }
             if self.removing.dry_run {
-                planned.extend(engine.would_remove_image(name, self.force)?);
+                plan.remove_image(name, self.force)?;
                 return Ok(None);
             }
             let removed = match engine.remove_image(name, self.force) {
@@ -64,7 +64,11 @@ impl Verb for Remove {
             }
             Ok(None)
         })?;
-        self.removing.finish(&engine, &planned)?;
+        if self.removing.dry_run {
+            show_plan(plan.items());
+            return Ok(code);
+        }
+        self.removing.finish(&engine)?;
         Ok(code)
     }
 }

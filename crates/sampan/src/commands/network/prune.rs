@@ -8,9 +8,12 @@ use jiff::Timestamp;
 
 use crate::{
     cli::{Globals, Verb},
+    commands::{
+        prune::{self, show},
+        trash::{Removing, show_plan},
+    },
     confirm::confirm,
     filter::{Filter, pairs},
-    session,
 };
 
 /// Remove all unused networks
@@ -22,6 +25,8 @@ pub struct Prune {
     /// Do not prompt for confirmation
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    removing: Removing,
 }
 
 impl Verb for Prune {
@@ -29,18 +34,22 @@ impl Verb for Prune {
     const USAGE: &'static str = "[OPTIONS]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let engine = session::open(globals)?;
+        let engine = self.removing.open(globals)?;
+        let conditions = prune::filters(globals, &self.filter);
         let filters =
-            NetworkFilters::parse(pairs(&self.filter), NetworkFilters::OF_PRUNING, Timestamp::now())?;
+            NetworkFilters::parse(pairs(&conditions), NetworkFilters::OF_PRUNING, Timestamp::now())?;
+        if self.removing.dry_run {
+            let mut plan = engine.plan();
+            plan.prune_networks(&filters)?;
+            show_plan(plan.items());
+            return Ok(ExitCode::SUCCESS);
+        }
         if !self.force && !confirm(WARNING)? {
             return Ok(ExitCode::SUCCESS);
         }
         let removed = engine.prune_networks(&filters)?;
-        if !removed.is_empty() {
-            println!("Deleted Networks:");
-            removed.iter().for_each(|name| println!("{name}"));
-            println!();
-        }
+        self.removing.finish(&engine)?;
+        show("Deleted Networks", removed);
         Ok(ExitCode::SUCCESS)
     }
 }

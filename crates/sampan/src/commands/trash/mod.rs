@@ -38,12 +38,8 @@ impl Removing {
         Ok(session::open(globals)?.disposing(disposal, budget()?))
     }
 
-    /// Says what would go, if that is all that was asked for; otherwise sees to the size of the trash.
-    pub fn finish(self, engine: &Engine, planned: &[TrashItem]) -> anyhow::Result<()> {
-        if self.dry_run {
-            show_plan(planned);
-            return Ok(());
-        }
+    /// Sees to the size of the trash.
+    pub fn finish(self, engine: &Engine) -> anyhow::Result<()> {
         Ok(engine.trim_trash()?)
     }
 }
@@ -57,7 +53,7 @@ fn budget() -> anyhow::Result<Bytes> {
 }
 
 /// Says what would go.
-fn show_plan(items: &[TrashItem]) {
+pub fn show_plan(items: &[TrashItem]) {
     let lines: Vec<Vec<String>> = items
         .iter()
         .map(|item| vec![item.kind.to_owned(), item.name.clone(), human::size(item.bytes, 4)])

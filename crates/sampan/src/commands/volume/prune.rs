@@ -7,10 +7,12 @@ use engine::volume::{VolumeFilters, Volumes};
 
 use crate::{
     cli::{Globals, Verb},
-    commands::trash::Removing,
+    commands::{
+        prune::{self, show, show_total},
+        trash::{Removing, show_plan},
+    },
     confirm::confirm,
     filter::{Filter, pairs},
-    output::human,
 };
 
 /// Remove unused local volumes
@@ -34,7 +36,8 @@ impl Verb for Prune {
     const USAGE: &'static str = "[OPTIONS]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let filters = VolumeFilters::parse(pairs(&self.filter), VolumeFilters::OF_PRUNING)?;
+        let conditions = prune::filters(globals, &self.filter);
+        let filters = VolumeFilters::parse(pairs(&conditions), VolumeFilters::OF_PRUNING)?;
         if self.all && filters.all.is_some() {
             anyhow::bail!("conflicting options: cannot specify both --all and --filter all=1");
         }
@@ -44,18 +47,18 @@ impl Verb for Prune {
         };
         let engine = self.removing.open(globals)?;
         if self.removing.dry_run {
-            self.removing.finish(&engine, &engine.would_prune_volumes(volumes, &filters)?)?;
+            let mut plan = engine.plan();
+            plan.prune_volumes(volumes, &filters)?;
+            show_plan(plan.items());
             return Ok(ExitCode::SUCCESS);
         }
         if !self.force && !confirm(warning)? {
             return Ok(ExitCode::SUCCESS);
         }
         let pruned = engine.prune_volumes(volumes, &filters)?;
-        self.removing.finish(&engine, &[])?;
-        if !pruned.names.is_empty() {
-            println!("Deleted Volumes:\n{}\n", pruned.names.join("\n"));
-        }
-        println!("Total reclaimed space: {}", human::size(pruned.bytes, 4));
+        self.removing.finish(&engine)?;
+        show("Deleted Volumes", pruned.names);
+        show_total(pruned.bytes);
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -7,7 +7,7 @@ use engine::EngineError;
 
 use crate::{
     cli::{Globals, Verb},
-    commands::trash::Removing,
+    commands::trash::{Removing, show_plan},
     report,
 };
 
@@ -29,19 +29,23 @@ impl Verb for Remove {
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let engine = self.removing.open(globals)?;
-        let mut planned = Vec::new();
+        let mut plan = engine.plan();
         let code = report::for_each(&self.volumes, |name| {
-            if self.removing.dry_run {
-                planned.push(engine.would_remove_volume(name)?);
-                return Ok(None);
+            let removed = match self.removing.dry_run {
+                true => plan.remove_volume(name),
+                false => engine.remove_volume(name),
+            };
+            match removed {
+                Err(EngineError::NoVolume(_)) if self.force => {}
+                removed => removed?,
             }
-            match engine.remove_volume(name) {
-                Err(EngineError::NoVolume(_)) if self.force => Ok(Some(name.to_owned())),
-                Err(error) => Err(error.into()),
-                Ok(()) => Ok(Some(name.to_owned())),
-            }
+            Ok((!self.removing.dry_run).then(|| name.to_owned()))
         })?;
-        self.removing.finish(&engine, &planned)?;
+        if self.removing.dry_run {
+            show_plan(plan.items());
+            return Ok(code);
+        }
+        self.removing.finish(&engine)?;
         Ok(code)
     }
 }
