@@ -100,6 +100,7 @@ pub const ALL: &[Command] = &[
     Command::of::<system::version::Version>(),
     Command::of::<system::info::Info>(),
     Command::of::<system::df::DiskUsage>(),
+    Command::of::<system::prune::Prune>(),
     Command::of::<system::events::Events>(),
     Command::of::<system::completion::Completion>(),
     Command::of::<system::completion::Man>(),

@@ -59,6 +59,7 @@ mod start;
 mod stats;
 mod stop;
 mod streams;
+mod system_prune;
 mod tag;
 mod top;
 mod trash;
