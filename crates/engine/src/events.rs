@@ -6,9 +6,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 pub use monitor::journal::Event;
-use monitor::journal::{Journal, Subject};
+use monitor::journal::{Happening, Journal, Subject, Use};
+use types::Reference;
 
-use crate::{Engine, container::Container, error::EngineError, moment};
+use crate::{
+    Engine,
+    container::{Container, MountSource, NetworkMode, Networking},
+    error::EngineError,
+    moment,
+    network::Predefined,
+};
 
 /// Conditions on events. Those of one kind are alternatives, those of different kinds are all to be met.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,15 +43,10 @@ impl EventFilters {
 
 fn is_met(kind: &str, value: &str, event: &Event) -> bool {
     let attribute = |name: &str| event.attributes.get(name).map(String::as_str);
-    let is_called =
-        |name: &str| event.id.starts_with(value) || attribute(name).is_some_and(|n| n.starts_with(value));
     match kind {
         "type" => event.kind == value,
         // What follows a colon is what came of it.
         "event" => event.action == value || event.action.split(':').next() == Some(value),
-        "container" => event.kind == "container" && is_called("name"),
-        "network" => event.kind == "network" && is_called("name"),
-        "volume" => event.kind == "volume" && event.id.starts_with(value),
         "image" => {
             let name = match event.kind.as_str() {
                 "image" => attribute("name").unwrap_or(&event.id),
@@ -52,17 +54,15 @@ fn is_met(kind: &str, value: &str, event: &Event) -> bool {
             };
             let without_tag =
                 name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map(|(name, _)| name);
-            name == value
-                || without_tag == Some(value)
-                || (event.kind == "image" && event.id.starts_with(value))
+            name == value || without_tag == Some(value) || event.id == value
         }
         "label" => match value.split_once('=') {
             Some((key, value)) => attribute(key) == Some(value),
             None => attribute(value).is_some(),
         },
         "scope" => value == "local",
-        // Of things that there are none of here.
-        _ => false,
+        // As docker has it: whatever begins like this, of any kind.
+        _ => event.id.starts_with(value) || attribute("name").unwrap_or_default().starts_with(value),
     }
 }
 
@@ -119,7 +119,65 @@ impl Engine {
             kind: "container".to_owned(),
             id: container.id.to_string(),
             attributes: container.config.labels.iter().cloned().chain(own).collect(),
+            uses: Vec::new(),
         }
+    }
+
+    /// Leaves word with a container's monitor of what to tell of it, and of the networks and volumes that it has while it runs.
+    pub(crate) fn brief(&self, container: &Container, networking: &Networking) -> Result<(), EngineError> {
+        let mut uses: Vec<Use> = volumes_in_use(container).collect();
+        uses.extend(self.networks_in_use(container, networking)?);
+        let subject = Subject { uses, ..self.subject(container) };
+        subject.store(&container.directory).map_err(|error| container.file_error(error))
+    }
+
+    fn networks_in_use(
+        &self,
+        container: &Container,
+        networking: &Networking,
+    ) -> Result<Vec<Use>, EngineError> {
+        let in_use = |id: String, name: &str, driver: &str| {
+            let attributes = network_attributes(&container.id.to_string(), name, driver);
+            let happens =
+                |action: &str| Happening { action: action.to_owned(), attributes: attributes.clone() };
+            Use { kind: "network".to_owned(), id, begins: happens("connect"), ends: happens("disconnect") }
+        };
+        let predefined = |one: Predefined| vec![in_use(one.id(), one.name(), one.driver())];
+        Ok(match networking.mode {
+            NetworkMode::Host => predefined(Predefined::Host),
+            NetworkMode::None => predefined(Predefined::None),
+            NetworkMode::Container(_) => Vec::new(),
+            NetworkMode::Bridge | NetworkMode::User(_) => {
+                let networks = self.networks_of(networking)?.into_iter();
+                let networks = networks.map(|(_, network)| {
+                    in_use(network.id.to_string(), &network.name, network.config.driver.as_str())
+                });
+                networks.collect()
+            }
+        })
+    }
+
+    /// Notes what has just happened to an image, with its labels.
+    pub(crate) fn note_image(&self, labels: &BTreeMap<String, String>, action: &str, id: &str, name: &str) {
+        let mut attributes = labels.clone();
+        attributes.insert("name".to_owned(), name.to_owned());
+        self.journal().note("image", id, action, attributes);
+    }
+
+    /// Notes that an image has come from a registry, or was given to one. As with docker, it goes by its name there.
+    pub(crate) fn note_transfer(&self, image: &image::Image, action: &str, reference: &Reference) {
+        let labels = &image.config.config.labels;
+        self.note_image(labels, action, &reference.familiar(), &reference.familiar_name());
+    }
+
+    /// Notes that a volume was made, or is gone.
+    pub(crate) fn note_volume(&self, name: &str, action: &str) {
+        self.note_of("volume", name, action, &[("driver", "local")]);
+    }
+
+    /// Notes that all were removed of a kind that are of no use to anything, and what that gave back.
+    pub fn note_pruned(&self, kind: &str, bytes: u64) {
+        self.note_of(kind, "", "prune", &[("reclaimed", &bytes.to_string())]);
     }
 
     /// Notes what has just happened to an image, a network or a volume.
@@ -127,6 +185,33 @@ impl Engine {
         let attributes = attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         self.journal().note(kind, id, action, attributes.collect());
     }
+}
+
+fn network_attributes(container: &str, name: &str, driver: &str) -> BTreeMap<String, String> {
+    let attributes = [("container", container), ("name", name), ("type", driver)];
+    attributes.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+fn volumes_in_use(container: &Container) -> impl Iterator<Item = Use> + '_ {
+    container.config.mounts.iter().filter_map(|mount| {
+        let MountSource::Volume(name) = &mount.source else { return None };
+        let own = [("container", container.id.to_string()), ("driver", "local".to_owned())];
+        let place = [
+            ("destination", mount.destination.clone()),
+            ("propagation", mount.propagation.clone()),
+            ("read/write", (!mount.read_only).to_string()),
+        ];
+        let happens = |action: &str, attributes: Vec<(&str, String)>| Happening {
+            action: action.to_owned(),
+            attributes: attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        };
+        Some(Use {
+            kind: "volume".to_owned(),
+            id: name.clone(),
+            begins: happens("mount", own.clone().into_iter().chain(place).collect()),
+            ends: happens("unmount", own.into()),
+        })
+    })
 }
 
 const KINDS: [&str; 14] = [
@@ -186,6 +271,8 @@ mod tests {
         check(&[("image", "nginx:1")], [true, false, false]);
         check(&[("label", "a=b")], [true, false, false]);
         check(&[("label", "a")], [true, false, false]);
+        // Whatever it is that is called so, as with docker.
+        check(&[("volume", "web")], [true, false, false]);
         check(&[("plugin", "x")], [false, false, false]);
         assert_eq!(EventFilters::parse([("x", "y")]).unwrap_err().to_string(), "invalid filter 'x'");
     }

@@ -19,7 +19,7 @@ use network::{Bridge, Firewall, HostLock, InterfaceName, Ipv6Subnet, Mac, Wiring
 use types::{ContainerId, Digest, NetworkId, NetworkName};
 
 use crate::{
-    Engine,
+    Container, Engine,
     error::EngineError,
     state::{Durability, NetworkRow},
 };
@@ -326,6 +326,14 @@ impl Engine {
     pub(crate) fn note_network(&self, network: &Network, action: &str) {
         let attributes = [("name", &*network.name), ("type", network.config.driver.as_str())];
         self.note_of("network", &network.id.to_string(), action, &attributes);
+    }
+
+    /// Notes that a container has joined a network, or left it.
+    pub(crate) fn note_membership(&self, container: &Container, network: &Network, action: &str) {
+        let (id, container) = (network.id.to_string(), container.id.to_string());
+        let attributes =
+            [("container", &*container), ("name", &*network.name), ("type", network.config.driver.as_str())];
+        self.note_of("network", &id, action, &attributes);
     }
 
     /// Who is in `network` now.

@@ -172,6 +172,7 @@ impl Engine {
                     state.insert_container(&container)
                 })?;
                 drop(lock);
+                self.note(&self.container(&container.id.to_string())?, "create", &[]);
             }
             Removal::Volume(volume) => {
                 let place = self.root.join("volumes").join(&volume.name);
@@ -179,11 +180,14 @@ impl Engine {
                     true => Ok(()),
                     false => Err(EngineError::VolumeExists(volume.name.clone())),
                 })?;
+                self.note_volume(&volume.name, "create");
             }
-            Removal::Network(network) => self.remake_network(*network, |state| match state.delete_trash(&row.id)? {
-                true => Ok(()),
-                false => Err(EngineError::NotInTrash(row.id.clone())),
-            })?,
+            Removal::Network(network) => {
+                self.remake_network(*network, |state| match state.delete_trash(&row.id)? {
+                    true => Ok(()),
+                    false => Err(EngineError::NotInTrash(row.id.clone())),
+                })?
+            }
             Removal::Image(image) => {
                 self.state.write(Durability::Synced, |state| {
                     state.insert_image(&image.row)?;

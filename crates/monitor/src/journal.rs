@@ -30,12 +30,26 @@ use crate::record::Ended;
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Event {
     pub time: Timestamp,
-    /// What it happened to: `container`, `image`, `network` or `volume`, and its id or name.
+    /// What it happened to: `container`, `image`, `network`, `volume` or `builder`, and its id or name. Of what happened to all of
+    /// a kind, the id is empty.
     pub kind: String,
     pub id: String,
     /// What happened, in docker's words: `start`, `health_status: healthy`.
     pub action: String,
     pub attributes: BTreeMap<String, String>,
+}
+
+impl Event {
+    /// One that happens just now: the time comes with its being noted.
+    fn now(kind: &str, id: &str, action: &str, attributes: BTreeMap<String, String>) -> Event {
+        Event {
+            time: Timestamp::UNIX_EPOCH,
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+            action: action.to_owned(),
+            attributes,
+        }
+    }
 }
 
 /// Something that events are about, and where they are noted. In a container's directory, this tells its monitor what to say
@@ -46,14 +60,44 @@ pub struct Subject {
     pub kind: String,
     pub id: String,
     pub attributes: BTreeMap<String, String>,
+    /// What a container has while it runs, what it gets first first.
+    #[serde(default)]
+    pub uses: Vec<Use>,
+}
+
+/// Something that a container has while it runs, such as a network, and what is told of that as it starts and when it has
+/// ended.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Use {
+    pub kind: String,
+    pub id: String,
+    pub begins: Happening,
+    pub ends: Happening,
+}
+
+/// An event of something that is known.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Happening {
+    pub action: String,
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Use {
+    fn happens(&self, what: &Happening) -> Event {
+        Event::now(&self.kind, &self.id, &what.action, what.attributes.clone())
+    }
 }
 
 impl Subject {
     /// Notes that something has just happened to it, with more attributes than it always has.
     pub fn note(&self, action: &str, more: &[(&str, &str)]) {
+        self.journal.note_all(vec![self.event(action, more)]);
+    }
+
+    fn event(&self, action: &str, more: &[(&str, &str)]) -> Event {
         let mut attributes = self.attributes.clone();
         attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        self.journal.note(&self.kind, &self.id, action, attributes);
+        Event::now(&self.kind, &self.id, action, attributes)
     }
 
     /// Leaves it in the container's directory `bundle`.
@@ -62,24 +106,41 @@ impl Subject {
         fs::write(&temporary, serde_json::to_vec(self)?)?;
         fs::rename(temporary, bundle.join(SUBJECT))
     }
+
+    /// Reads it there again; `None` of a container that nobody is to know of.
+    pub fn load(bundle: &Path) -> Option<Subject> {
+        serde_json::from_slice(&fs::read(bundle.join(SUBJECT)).ok()?).ok()
+    }
 }
 
 /// Notes what has happened to the container in the directory `bundle`, if somebody is to know of it.
 pub(crate) fn note(bundle: &Path, action: &str, more: &[(&str, &str)]) {
-    let subject = fs::read(bundle.join(SUBJECT)).ok();
-    if let Some(subject) = subject.and_then(|bytes| serde_json::from_slice::<Subject>(&bytes).ok()) {
+    if let Some(subject) = Subject::load(bundle) {
         subject.note(action, more);
     }
 }
 
-/// Notes that the container has ended, and how.
+/// Notes that the container runs, with all that it uses.
+pub(crate) fn note_start(bundle: &Path) {
+    if let Some(subject) = Subject::load(bundle) {
+        let mut events: Vec<Event> = subject.uses.iter().map(|one| one.happens(&one.begins)).collect();
+        events.push(subject.event("start", &[]));
+        subject.journal.note_all(events);
+    }
+}
+
+/// Notes that the container has ended, and how, and that it uses nothing any more.
 pub(crate) fn note_end(bundle: &Path, ended: &Ended) {
+    let Some(subject) = Subject::load(bundle) else { return };
+    let mut events = Vec::new();
     if ended.oom_killed {
-        note(bundle, "oom", &[]);
+        events.push(subject.event("oom", &[]));
     }
     let run = ended.started.map(|started| ended.finished.duration_since(started).as_secs().max(0));
     let (run, code) = (run.unwrap_or(0).to_string(), ended.code.to_string());
-    note(bundle, "die", &[("execDuration", &run), ("exitCode", &code)]);
+    events.extend(subject.uses.iter().rev().map(|one| one.happens(&one.ends)));
+    events.push(subject.event("die", &[("execDuration", &run), ("exitCode", &code)]));
+    subject.journal.note_all(events);
 }
 
 /// Where events are noted.
@@ -97,17 +158,14 @@ impl Journal {
     /// Notes that something has just happened. What cannot be noted, for the disk is full or gone, is lost: nothing that
     /// users wait for depends on it.
     pub fn note(&self, kind: &str, id: &str, action: &str, attributes: BTreeMap<String, String>) {
-        let event = Event {
-            time: Timestamp::UNIX_EPOCH,
-            kind: kind.to_owned(),
-            id: id.to_owned(),
-            action: action.to_owned(),
-            attributes,
-        };
-        let _ = self.append(event);
+        self.note_all(vec![Event::now(kind, id, action, attributes)]);
     }
 
-    fn append(&self, mut event: Event) -> io::Result<()> {
+    fn note_all(&self, events: Vec<Event>) {
+        let _ = self.append(events);
+    }
+
+    fn append(&self, events: Vec<Event>) -> io::Result<()> {
         let file = loop {
             let file = self.open_to_append()?;
             file.lock()?;
@@ -124,11 +182,14 @@ impl Journal {
             fs::rename(self.now(), self.before())?;
         };
         // With the lock held, so that times are in order.
-        event.time = Timestamp::now();
-        let mut line = serde_json::to_vec(&event)?;
-        line.push(b'\n');
+        let mut lines = Vec::new();
+        for mut event in events {
+            event.time = Timestamp::now();
+            serde_json::to_writer(&mut lines, &event)?;
+            lines.push(b'\n');
+        }
         let mut file = file;
-        file.write_all(&line)
+        file.write_all(&lines)
     }
 
     fn open_to_append(&self) -> io::Result<File> {
@@ -273,6 +334,42 @@ mod tests {
         assert_eq!(actions(early.read().expect("read")), [""; 0]);
         let mut late = journal.follow().expect("followed");
         assert_eq!(actions(late.read().expect("read")), ["create", "start", "die"]);
+    }
+
+    #[test]
+    fn what_a_container_uses_is_told_of_with_its_start_and_its_end() {
+        let (run, bundle) = (tempfile::tempdir().expect("tempdir"), tempfile::tempdir().expect("tempdir"));
+        let journal = Journal::of(run.path());
+        note_start(bundle.path());
+        let happening = |action: &str| Happening { action: action.to_owned(), attributes: BTreeMap::new() };
+        let uses = [("volume", "mount"), ("network", "connect")].map(|(kind, action)| Use {
+            kind: kind.to_owned(),
+            id: kind[..1].to_owned(),
+            begins: happening(action),
+            ends: happening(if kind == "volume" { "unmount" } else { "disconnect" }),
+        });
+        let subject = Subject {
+            journal: journal.clone(),
+            kind: "container".to_owned(),
+            id: "c".to_owned(),
+            attributes: BTreeMap::new(),
+            uses: uses.into(),
+        };
+        subject.store(bundle.path()).expect("stored");
+        note_start(bundle.path());
+        let ended = Ended {
+            code: 137,
+            started: None,
+            finished: Timestamp::UNIX_EPOCH,
+            oom_killed: true,
+            error: None,
+            restarts: 0,
+            lost: false,
+        };
+        note_end(bundle.path(), &ended);
+        let events = journal.follow().and_then(|mut follower| follower.read()).expect("read");
+        let told: Vec<String> = events.iter().map(|event| format!("{} {}", event.id, event.action)).collect();
+        assert_eq!(told, ["v mount", "n connect", "c start", "c oom", "n disconnect", "v unmount", "c die"]);
     }
 
     #[test]

@@ -367,10 +367,7 @@ fn watch(
         }
         None => entrance,
     };
-    if record.restarts > order.restarts {
-        // The first time, whoever launched it notes it.
-        journal::note(bundle, "start", &[]);
-    }
+    journal::note_start(bundle);
     // A launcher that is gone is noticed by the watch.
     let _ = Report::Started { publish: record.publish }.send(channel, None);
     let watch = Watch {

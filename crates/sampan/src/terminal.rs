@@ -11,7 +11,7 @@ use rustix::{
     fs::OFlags,
     io::Errno,
     process::Signal,
-    termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize},
+    termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize},
 };
 use sys::signals::Signals;
 
@@ -93,6 +93,8 @@ pub struct Conversation<'a> {
     pub print: bool,
     /// What to do with a signal the user sends. If there is nothing, it ends the conversation.
     pub forward: Option<&'a dyn Fn(i32)>,
+    /// What else to do when the user's terminal, and so the process's, has another size.
+    pub resized: Option<&'a dyn Fn(Winsize)>,
     /// Keys that end the conversation.
     pub detach: Option<DetachKeys>,
 }
@@ -213,6 +215,7 @@ impl Conversation<'_> {
             } else if let (Some(terminal), Ok(size)) = (self.terminal, tcgetwinsize(rustix::stdio::stdout()))
             {
                 tcsetwinsize(terminal, size)?;
+                self.resized.iter().for_each(|resized| resized(size));
             }
         }
         Ok(None)

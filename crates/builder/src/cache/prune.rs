@@ -48,7 +48,9 @@ pub fn prune(engine: &Engine, pruning: &Pruning) -> Result<Pruned, EngineError> 
     let mut usage = usage(engine)?;
     let available = available(&engine.cache());
     let chosen = choose(&mut usage, pruning, &[], available, Timestamp::now());
-    remove(engine, usage, &chosen)
+    let pruned = remove(engine, usage, &chosen)?;
+    engine.note_pruned("builder", pruned.bytes);
+    Ok(pruned)
 }
 
 /// What [`prune`] would remove if images and containers needed this much of the store, and what each gives back, in bytes, once

@@ -126,6 +126,11 @@ impl Engine {
         let image = lease.write_image(config, &layers)?;
         self.record_image(&lease, &image, name.map(std::slice::from_ref).unwrap_or_default())?;
         let (id, name) = (image.id.to_string(), name.map(Reference::familiar).unwrap_or_default());
+        let labels = &image.config.config.labels;
+        self.note_image(labels, "create", &id, &id);
+        if !name.is_empty() {
+            self.note_image(labels, "tag", &id, &name);
+        }
         self.note(container, "commit", &[("comment", &comment), ("imageID", &id), ("imageRef", &name)]);
         Ok(image.id)
     }

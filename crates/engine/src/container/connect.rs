@@ -60,6 +60,7 @@ impl Engine {
                     claim.release();
                     return Err(error);
                 }
+                self.note_membership(container, &network, "connect");
                 Ok(())
             }
         }
@@ -72,29 +73,34 @@ impl Engine {
             return refuse(NOT_THE_HOST.to_owned());
         }
         // A network that is gone may still be in a container's configuration, by its name.
-        let name = match self.network(reference) {
+        let network = match self.network(reference) {
             Err(EngineError::NoNetwork(_)) if container.config.network.membership(reference).is_some() => {
-                reference.to_owned()
+                None
             }
-            network => network?.name.to_string(),
+            network => Some(network?),
         };
+        let name = network.as_ref().map_or_else(|| reference.to_owned(), |network| network.name.to_string());
         let _lock = HostLock::acquire()?;
         let container = &self.container(&container.id.to_string())?;
         let is_in = container.config.network.membership(&name).is_some();
         let leave = |networking: &mut Networking| networking.memberships.retain(|one| *one.network != *name);
         match self.lock_to_start(container)? {
             Some(_lock) if !is_in => {
-                refuse(format!("container {} is not connected to the network {name}", container.id))
+                return refuse(format!("container {} is not connected to the network {name}", container.id));
             }
-            Some(_lock) => self.change_networking(&container.id, leave),
+            Some(_lock) => self.change_networking(&container.id, leave)?,
             None if !is_in => {
-                refuse(format!("container {} is not connected to network {name}", container.id))
+                return refuse(format!("container {} is not connected to network {name}", container.id));
             }
             None => {
                 self.leave(container, &self.network(&name)?)?;
-                self.change_networking(&container.id, leave)
+                self.change_networking(&container.id, leave)?;
             }
         }
+        if let Some(network) = &network {
+            self.note_membership(container, network, "disconnect");
+        }
+        Ok(())
     }
 
     /// Changes what is recorded of a container's networks.
@@ -136,7 +142,8 @@ impl Engine {
         let hosts = fs::read_to_string(&path).map_err(|error| container.file_error(error))?;
         let name = container.config.full_name();
         let lines: String = claim.addresses().map(|address| format!("{address}\t{name}\n")).collect();
-        fs::write(&path, hosts + &lines).map_err(|error| container.file_error(error))
+        fs::write(&path, hosts + &lines).map_err(|error| container.file_error(error))?;
+        self.brief(container, &networking)
     }
 
     /// Disconnects a running container.
@@ -165,7 +172,8 @@ impl Engine {
         let hosts = fs::read_to_string(&path).map_err(|error| container.file_error(error))?;
         let is_own = |line: &&str| addresses.iter().any(|address| line.starts_with(address.as_str()));
         let kept: String = hosts.split_inclusive('\n').filter(|line| !is_own(line)).collect();
-        fs::write(&path, kept).map_err(|error| container.file_error(error))
+        fs::write(&path, kept).map_err(|error| container.file_error(error))?;
+        self.brief(container, &networking)
     }
 
     /// Changes what the order says of a running container's network, and has the monitor do it.

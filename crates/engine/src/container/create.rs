@@ -112,6 +112,7 @@ impl Engine {
             image: found.manifest,
             config,
         };
+        let mut volumes = Vec::new();
         let inserted = self.state.write(durability, |state| {
             // Removed since, or come again by another manifest.
             match state.image_by_id(&row.config.image_id)? {
@@ -119,7 +120,9 @@ impl Engine {
                 None => return Err(EngineError::NoImage(row.config.image.clone())),
             }
             for volume in &anonymous {
-                self.record_volume(state, volume)?;
+                if self.record_volume(state, volume)? {
+                    volumes.push(&volume.name);
+                }
             }
             // A name of ours that is taken is drawn again; one that the user chose is an error.
             while name.is_none() && state.container_by_name(&row.name)?.is_some() {
@@ -130,6 +133,7 @@ impl Engine {
         match inserted {
             Ok(()) => {
                 let container = self.of_row(row);
+                volumes.into_iter().for_each(|name| self.note_volume(name, "create"));
                 self.note(&container, "create", &[]);
                 Ok((container, lock))
             }

@@ -49,6 +49,11 @@ impl Execution {
         self.subject.note("exec_die", &[("execID", &self.id), ("exitCode", &code.to_string())]);
         Ok(code)
     }
+
+    /// Notes that its user has left it to itself.
+    pub fn note_detached(&self) {
+        self.subject.note("exec_detach", &[("execID", &self.id)]);
+    }
 }
 
 /// Readable when the process has ended.
@@ -90,7 +95,10 @@ impl Engine {
         config.env.extend(request.env);
         config.user = request.user.unwrap_or(config.user);
         config.working_directory = request.working_directory.unwrap_or(config.working_directory);
-        let command = config.command.join(" ");
+        // As docker has it, with a space after a command that has no arguments.
+        let (program, arguments) =
+            config.command.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
+        let command = format!("{program} {}", arguments.join(" "));
         let id = crate::names::random_id::<()>()?.to_string();
         self.note(container, &format!("exec_create: {command}"), &[("execID", &id)]);
         let process = spec::process(&config)?;

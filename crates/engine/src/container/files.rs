@@ -108,6 +108,7 @@ impl Engine {
         let mut packer = image::layer::Packer::new(target, image::layer::Packing::Files);
         image::tree::walk::<image::layer::PackError>(&root, Path::new(""), &mut |found| packer.pack(&found))?;
         packer.finish()?;
+        self.note(container, "export", &[]);
         Ok(())
     }
 

@@ -85,7 +85,7 @@ impl Engine {
                 }
             }
         }
-        self.note_of("container", "", "prune", &[("reclaimed", &pruned.bytes.to_string())]);
+        self.note_pruned("container", pruned.bytes);
         Ok(pruned)
     }
 }

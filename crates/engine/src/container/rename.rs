@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
 };
 
-use monitor::{Order, Status};
+use monitor::{Order, journal::Subject};
 use network::HostLock;
 use types::Name;
 
@@ -52,11 +52,10 @@ impl Engine {
         for address in &claimed.addresses {
             rename_claim(address, &renamed.name)?;
         }
-        if container.status()? != Status::Created {
-            // For the monitor, if there is one.
-            self.subject(&renamed)
-                .store(&container.directory)
-                .map_err(|error| container.file_error(error))?;
+        // For the monitor, if there is one.
+        if let Some(known) = Subject::load(&container.directory) {
+            let subject = Subject { uses: known.uses, ..self.subject(&renamed) };
+            subject.store(&container.directory).map_err(|error| container.file_error(error))?;
         }
         self.note(&renamed, "rename", &[("oldName", &format!("/{}", container.name))]);
         Ok(())

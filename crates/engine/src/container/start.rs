@@ -130,23 +130,8 @@ impl Engine {
         restarts: u32,
     ) -> Result<Attached, EngineError> {
         let layers = self.layers_of(container)?;
-        self.launch(
-            container,
-            layers,
-            Extras { restarts, ..Extras::default() },
-            lock,
-            attach,
-            OnAbandon::LetRun,
-        )
-        .inspect(|_| {
-            for (_, network) in self.networks_of(&container.config.network).into_iter().flatten() {
-                let id = container.id.to_string();
-                let attributes =
-                    [("container", &*id), ("name", &*network.name), ("type", network.config.driver.as_str())];
-                self.note_of("network", &network.id.to_string(), "connect", &attributes);
-            }
-            self.note(container, "start", &[]);
-        })
+        let extras = Extras { restarts, ..Extras::default() };
+        self.launch(container, layers, extras, lock, attach, OnAbandon::LetRun)
     }
 
     /// Takes part in a container that runs.
@@ -224,7 +209,7 @@ impl Engine {
         let policy = policy::clear_stopped(directory).and_then(|()| config.restart.store(directory));
         policy.map_err(|error| container.file_error(error))?;
         if on_abandon == OnAbandon::LetRun {
-            self.subject(container).store(directory).map_err(|error| container.file_error(error))?;
+            self.brief(container, &config.network)?;
         }
         let order = Order {
             id: container.id,

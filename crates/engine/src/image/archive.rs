@@ -36,7 +36,7 @@ impl Engine {
         for Loaded { image, names, .. } in &all {
             self.record_image(&lease, image, names)?;
             let id = image.id.to_string();
-            self.note_of("image", &id, "load", &[("name", &id)]);
+            self.note_image(&image.config.config.labels, "load", &id, &id);
         }
         Ok(all)
     }
@@ -71,7 +71,7 @@ impl Engine {
         archive::save(&self.images, &images, target)?;
         for (image, _) in &images {
             let id = image.id.to_string();
-            self.note_of("image", &id, "save", &[("name", &id)]);
+            self.note_image(&image.config.config.labels, "save", &id, &id);
         }
         Ok(())
     }
@@ -102,13 +102,9 @@ impl Engine {
         let lease = self.images.lease()?;
         let image = archive::import(&lease, source, config)?;
         self.record_image(&lease, &image, name.map(std::slice::from_ref).unwrap_or_default())?;
-        let id = image.id.to_string();
-        self.note_of(
-            "image",
-            &id,
-            "import",
-            &[("name", &name.map_or_else(|| id.clone(), Reference::familiar))],
-        );
+        let (id, labels) = (image.id.to_string(), &image.config.config.labels);
+        name.into_iter().for_each(|name| self.note_image(labels, "tag", &id, &name.familiar()));
+        self.note_image(labels, "import", &id, &id);
         Ok(image.id)
     }
 }

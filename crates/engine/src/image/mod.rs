@@ -145,7 +145,11 @@ impl Engine {
         image: &image::store::Image,
         names: &[Reference],
     ) -> Result<(), EngineError> {
-        self.record_image_of(lease, image, names, crate::now())
+        self.record_image_of(lease, image, names, crate::now())?;
+        let (id, labels) = (image.id.to_string(), &image.config.config.labels);
+        self.note_image(labels, "create", &id, &id);
+        names.iter().for_each(|name| self.note_image(labels, "tag", &id, &name.familiar()));
+        Ok(())
     }
 
     fn record_image_of(
@@ -194,14 +198,19 @@ impl Engine {
         if target.digest().is_some() {
             return Err(EngineError::Invalid("refusing to create a tag with a digest reference".into()));
         }
-        self.state.write(Durability::Synced, |state| {
+        let row = self.state.write(Durability::Synced, |state| {
             // Looked up inside, so that nobody removes it meanwhile.
             let row = self.image(source)?;
             state.set_tag(target, &row.manifest)?;
-            self.note_of("image", &row.id.to_string(), "tag", &[("name", &target.familiar())]);
-            Ok(())
+            Ok(row)
         })?;
+        self.note_image(&self.labels_of(&row.manifest), "tag", &row.id.to_string(), &target.familiar());
         self.write_index()
+    }
+
+    /// The labels of an image; of one that cannot be read, none.
+    pub(crate) fn labels_of(&self, manifest: &Digest) -> BTreeMap<String, String> {
+        self.images.image(manifest).map(|image| image.config.config.labels).unwrap_or_default()
     }
 
     /// All images with their names, the newest first.

@@ -26,11 +26,13 @@ impl Engine {
     pub fn prune_images(&self, unneeded: Unneeded, filters: &ImageFilters) -> Result<Pruned, EngineError> {
         let mut removed = Vec::new();
         let mut waiting = 0;
+        let mut farewells = Vec::new();
         self.state.write(Durability::Synced, |state| {
             for image in self.unneeded_images(unneeded, filters, &self.containers()?)? {
                 let names = [image.names, image.digests].concat();
-                untag(state, names.clone(), &mut removed)?;
                 let row = state.image_by_manifest(&image.manifest)?;
+                farewells.extend(row.as_ref().map(|row| self.farewell(row, &names, true)));
+                untag(state, names.clone(), &mut removed)?;
                 state.delete_image(&image.manifest)?;
                 removed.push(Removed::Image(image.id));
                 if let (true, Some(row)) = (self.keeps_trash(), row) {
@@ -43,13 +45,13 @@ impl Engine {
             }
             Ok(())
         })?;
-        self.note_removed(&removed);
+        farewells.iter().for_each(|farewell| farewell.note(self));
         self.write_index()?;
         let freed = self.collect()?;
         removed.extend(freed.layers.into_iter().map(Removed::Layer));
         let partials = self.images.drop_partials()?;
         let bytes = freed.bytes + partials + waiting;
-        self.note_of("image", "", "prune", &[("reclaimed", &bytes.to_string())]);
+        self.note_pruned("image", bytes);
         Ok(Pruned { removed, bytes })
     }
 

@@ -4,6 +4,8 @@
 //! with it if it was the last; by an id, all names go if they are of one repository or it is forced. A registry's digests
 //! go with the last tag of their repository. What a running container needs stays, but for its name.
 
+use std::collections::BTreeMap;
+
 use monitor::Status;
 use types::{Digest, Reference};
 
@@ -28,10 +30,12 @@ impl Engine {
     /// Takes a name from an image, or all names from one given by its id; an image without names is deleted.
     pub fn remove_image(&self, reference: &str, force: bool) -> Result<Vec<Removed>, EngineError> {
         let mut removed = Vec::new();
+        let mut farewell = None;
         let goes = self.state.write(Durability::Synced, |state| {
             let (row, name) = self.image_and_name(reference)?;
             let known = state.names_of(&row.manifest)?;
             let Going { names, image } = self.going(&row, reference, name, known, force)?;
+            farewell = Some(self.farewell(&row, &names, image));
             untag(state, names.clone(), &mut removed)?;
             if image {
                 state.delete_image(&row.manifest)?;
@@ -47,7 +51,7 @@ impl Engine {
             }
             Ok(image)
         })?;
-        self.note_removed(&removed);
+        farewell.into_iter().for_each(|farewell| farewell.note(self));
         self.write_index()?;
         if goes {
             let freed = self.collect()?;
@@ -68,15 +72,30 @@ impl Engine {
         decide(row.id, reference, name, known, &Users::of(self, &row.id)?, force)
     }
 
-    /// Notes which images have lost a name or are gone.
-    pub(super) fn note_removed(&self, removed: &[Removed]) {
-        for removed in removed {
-            let (id, action) = match removed {
-                Removed::Name(name) => (name.familiar(), "untag"),
-                Removed::Image(id) => (id.to_string(), "delete"),
-                Removed::Layer(_) => continue,
-            };
-            self.note_of("image", &id, action, &[("name", &id)]);
+    /// What is to be told of an image that loses these names, and perhaps goes itself.
+    pub(super) fn farewell(&self, row: &ImageRow, names: &[Reference], goes: bool) -> Farewell {
+        let tags = names.iter().filter(|name| name.digest().is_none()).count();
+        // Digests that go with their tag are not told of.
+        let untagged = if tags > 0 { tags } else { names.len() };
+        Farewell { id: row.id.to_string(), labels: self.labels_of(&row.manifest), untagged, goes }
+    }
+}
+
+/// What is told of an image that is not what it was. As with docker, not by its names.
+pub(super) struct Farewell {
+    id: String,
+    labels: BTreeMap<String, String>,
+    untagged: usize,
+    goes: bool,
+}
+
+impl Farewell {
+    pub(super) fn note(&self, engine: &Engine) {
+        for _ in 0..self.untagged {
+            engine.note_image(&self.labels, "untag", &self.id, &self.id);
+        }
+        if self.goes {
+            engine.note_image(&BTreeMap::new(), "delete", &self.id, &self.id);
         }
     }
 }

@@ -187,6 +187,7 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
+        self.note_pruned("network", 0);
         Ok(removed)
     }
 }

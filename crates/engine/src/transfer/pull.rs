@@ -54,6 +54,7 @@ impl Engine {
             && let Ok(image) = lease.publish(&manifest)
         {
             self.record_digest(reference, &digest, &row.manifest)?;
+            self.note_transfer(&image, "pull", reference);
             return Ok(Pulled { digest, image, newer });
         }
 
@@ -75,6 +76,7 @@ impl Engine {
         let name = reference.digest().is_none().then_some(reference);
         self.record_image(&lease, &image, name.map(std::slice::from_ref).unwrap_or_default())?;
         self.record_digest(reference, &digest, &manifest)?;
+        self.note_transfer(&image, "pull", reference);
         Ok(Pulled { digest, image, newer })
     }
 }

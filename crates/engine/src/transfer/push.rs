@@ -55,6 +55,7 @@ impl Engine {
         let pushed =
             self.send(client, &lease, &image, reference, Some(&Selector::from(reference)), observer)?;
         self.record_digest(reference, &pushed.digest, &row.manifest)?;
+        self.note_transfer(&image, "push", reference);
         self.write_index()?;
         Ok(pushed)
     }

@@ -59,13 +59,17 @@ impl Engine {
         }
         archive::extract(source, &Root::open(&data, Links::Refused)?, None)?;
         rustix::fs::syncfs(&lock).map_err(io::Error::from)?;
-        self.state.write(Durability::Synced, |state| {
-            self.record_volume(state, &row)?;
+        let is_new = self.state.write(Durability::Synced, |state| {
+            let is_new = self.record_volume(state, &row)?;
             self.check_import(name, replace)?;
             let place = self.volume_directory(name)?;
             renameat_with(CWD, &data, CWD, &place, RenameFlags::EXCHANGE).map_err(io::Error::from)?;
-            Ok(())
-        })
+            Ok(is_new)
+        })?;
+        if is_new {
+            self.note_volume(name, "create");
+        }
+        Ok(())
     }
 
     /// Refuses to put files where some are, or where they would not be seen.

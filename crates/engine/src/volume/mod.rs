@@ -146,8 +146,11 @@ impl Engine {
     /// Makes a volume. One that is there already is returned as it is.
     pub fn create_volume(&self, new: NewVolume) -> Result<Volume, EngineError> {
         let row = row(new)?;
-        self.state.write(Durability::Synced, |state| self.record_volume(state, &row))?;
+        let is_new = self.state.write(Durability::Synced, |state| self.record_volume(state, &row))?;
         self.volume_directory(&row.name)?;
+        if is_new {
+            self.note_volume(&row.name, "create");
+        }
         self.volume(&row.name)
     }
 
@@ -195,7 +198,9 @@ impl Engine {
                 users => Err(EngineError::VolumeInUse { name: name.to_owned(), users }),
             }
         })?;
-        removed.map_or(Ok(()), |directory| Ok(crate::remove_tree(&directory)?))
+        removed.map_or(Ok(()), |directory| crate::remove_tree(&directory))?;
+        self.note_volume(name, "destroy");
+        Ok(())
     }
 
     /// The volumes that are meant and that none of `containers` uses. As with docker, not those with options: what they hold is
@@ -235,6 +240,8 @@ impl Engine {
             Ok(removed)
         })?;
         removed.iter().try_for_each(|directory| crate::remove_tree(directory))?;
+        pruned.names.iter().for_each(|name| self.note_volume(name, "destroy"));
+        self.note_pruned("volume", pruned.bytes);
         Ok(pruned)
     }
 
@@ -246,21 +253,26 @@ impl Engine {
                 continue;
             }
             let removed = self.state.write(Durability::Lazy, |state| {
-                let others = self.volume_users(name)?.into_iter().any(|user| user != container.id);
+                if self.volume_users(name)?.into_iter().any(|user| user != container.id) {
+                    return Ok(None);
+                }
                 // What removes itself is gone for good.
                 let keep = self.keeps_trash() && !container.config.auto_remove;
-                if others { Ok(None) } else { self.take_away(state, name, keep) }
+                self.take_away(state, name, keep).map(Some)
             })?;
-            removed.map_or(Ok(()), |directory| crate::remove_tree(&directory))?;
+            if let Some(directory) = removed {
+                directory.map_or(Ok(()), |directory| crate::remove_tree(&directory))?;
+                self.note_volume(name, "destroy");
+            }
         }
         Ok(())
     }
 
-    /// Records a volume unless it exists, in a transaction of the caller's.
-    pub(crate) fn record_volume(&self, state: &State, row: &VolumeRow) -> Result<(), EngineError> {
+    /// Records a volume unless it exists, in a transaction of the caller's; whether it did not.
+    pub(crate) fn record_volume(&self, state: &State, row: &VolumeRow) -> Result<bool, EngineError> {
         let place = self.volume_place(&row.name);
         if !state.ensure_volume(row)? {
-            return Ok(());
+            return Ok(false);
         }
         if local::size(&row.config.options).is_some() && !quota::is_supported(&self.root) {
             return Err(EngineError::NoVolumeQuota { name: row.name.clone() });
@@ -269,7 +281,7 @@ impl Engine {
             // Left by somebody who was killed before the volume was recorded: no part of this one.
             fs::rename(&place, self.aside(&row.name)?)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Forgets a volume, in a transaction of the caller's, and moves its directory out of the way: into the trash if it is

@@ -48,6 +48,7 @@ pub fn talk(
                 _ => None,
             };
             let conversation = Conversation {
+                resized: None,
                 ended: attached.as_fd(),
                 input,
                 input_ended: &|| match attached.input_ended() {

@@ -58,6 +58,7 @@ impl Verb for Attach {
         let raw = if input && tty { Raw::enter()? } else { None };
         let part = Part { input, output: Some(output.as_fd()), errors: Some(errors.as_fd()) };
         let attached = engine.attach(&container, part)?;
+        engine.note(&container, "attach", &[]);
         if tty && let Some(terminal) = attached.terminal() {
             show_again(terminal)?;
         }

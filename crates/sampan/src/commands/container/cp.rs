@@ -86,7 +86,9 @@ impl Copy {
         }
         let is_directory = files.find(&path)?.kind.is_dir();
         if to_stdout {
-            return Ok(files.archive(&path, Path::new(base(&path)), io::stdout().lock())?);
+            files.archive(&path, Path::new(base(&path)), io::stdout().lock())?;
+            engine.note(&container, TAKEN, &[]);
+            return Ok(());
         }
         let destination = local_destination(&target)?;
         let source = Source { path: &path, is_directory, rename: rename.as_deref() };
@@ -103,6 +105,7 @@ impl Copy {
                 other => Ok(other?),
             },
         )?;
+        engine.note(&container, TAKEN, &[]);
         self.report(copied, &target);
         Ok(())
     }
@@ -123,7 +126,9 @@ impl Copy {
             if !destination.is_directory() {
                 anyhow::bail!("destination \"{name}:{path}\" must be a directory");
             }
-            return Ok(files.extract(&destination.path, io::stdin().lock())?);
+            files.extract(&destination.path, io::stdin().lock())?;
+            engine.note(&container, PUT, &[]);
+            return Ok(());
         };
         let (resolved, rename) = local_source(&local, self.follow_link)?;
         let is_directory =
@@ -139,6 +144,7 @@ impl Copy {
             },
             |pipe| Ok(files.extract(&directory, pipe)?),
         )?;
+        engine.note(&container, PUT, &[]);
         self.report(copied, &format!("{name}:{}", destination.path));
         Ok(())
     }
@@ -149,6 +155,10 @@ impl Copy {
         }
     }
 }
+
+/// docker's words for the two ways.
+const TAKEN: &str = "archive-path";
+const PUT: &str = "extract-to-dir";
 
 /// What the destination in a container is; a link at its end is followed.
 fn container_destination(

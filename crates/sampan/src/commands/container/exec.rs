@@ -125,6 +125,7 @@ impl Verb for Exec {
             terminal: master.as_ref(),
             print: true,
             forward: Some(&forward),
+            resized: None,
             detach: self.tty.then_some(detach_keys),
         };
         if conversation.hold(&signals)? == Parting::Detached
@@ -132,6 +133,7 @@ impl Verb for Exec {
         {
             drop(raw);
             engine.leave_alone(&container, master.as_fd())?;
+            execution.note_detached();
             anyhow::bail!("read escape sequence");
         }
         Ok(ExitCode::from(execution.wait()?))

@@ -9,6 +9,7 @@ use engine::{
     Engine,
     container::{Attached, Container},
 };
+use rustix::termios::{Winsize, tcgetwinsize};
 use sys::signals::Signals;
 
 use crate::{
@@ -55,6 +56,13 @@ impl Follow<'_> {
                 let _ = engine.kill(container, &container.name, signal);
             }
         };
+        let resized = |size: Winsize| {
+            let (height, width) = (size.ws_row.to_string(), size.ws_col.to_string());
+            engine.note(container, "resize", &[("height", &height), ("width", &width)]);
+        };
+        if tty && let Ok(size) = tcgetwinsize(rustix::stdio::stdout()) {
+            resized(size);
+        }
         let conversation = Conversation {
             ended: attached.as_fd(),
             input: input.filter(|_| types),
@@ -62,13 +70,17 @@ impl Follow<'_> {
             terminal: master.as_ref(),
             print: false,
             forward: (sig_proxy && !tty).then_some(&forward),
+            resized: Some(&resized),
             detach: tty.then_some(detach_keys),
         };
         let parting = conversation.hold(signals)?;
         drop(raw);
         match parting {
             Parting::Ended => Ok(Outcome::Ended(attached.wait()?)),
-            Parting::Detached => Ok(Outcome::Detached),
+            Parting::Detached => {
+                engine.note(container, "detach", &[]);
+                Ok(Outcome::Detached)
+            }
             Parting::Signalled(number) => sys::signals::die_of(number),
         }
     }
@@ -93,6 +105,7 @@ pub fn feed(mut attached: Attached, signals: &Signals) -> anyhow::Result<()> {
         terminal: None,
         print: false,
         forward: None,
+        resized: None,
         detach: None,
     };
     match conversation.hold(signals)? {

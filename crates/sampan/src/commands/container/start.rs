@@ -65,6 +65,7 @@ impl Verb for Start {
         let (output, errors) = (std::io::stdout(), std::io::stderr());
         let part = Part { input, output: Some(output.as_fd()), errors: Some(errors.as_fd()) };
         let raw = if tty && input { Raw::enter()? } else { None };
+        engine.note(&container, "attach", &[]);
         let (attached, is_ours) = match engine.lock_to_start(&container)? {
             Some(lock) => (engine.start(&container, lock, Attach::Part(part, terminal::size()))?, true),
             // Nothing is left but to attach.

@@ -103,8 +103,10 @@ fn message(event: &Event) -> Value {
     let mut message = json!({});
     if matches!(kind.as_str(), "container" | "image") {
         message["status"] = json!(action);
-        message["id"] = json!(id);
-        if let Some(image) = attributes.get("image") {
+        if !id.is_empty() {
+            message["id"] = json!(id);
+        }
+        if let (Some(image), "container") = (attributes.get("image"), kind.as_str()) {
             message["from"] = json!(image);
         }
     }
