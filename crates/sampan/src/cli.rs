@@ -7,7 +7,10 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind};
 
-use crate::usage::{self, Page};
+use crate::{
+    contexts::ContextError,
+    usage::{self, Page},
+};
 
 /// One thing the program can be told to do. The struct's fields are its flags and arguments, their doc
 /// comments the help.
@@ -92,6 +95,21 @@ pub struct Globals {
     pub words: Vec<OsString>,
 }
 
+impl Globals {
+    /// Fails if they make no sense together, or by themselves.
+    fn check(&self) -> anyhow::Result<()> {
+        if !LOG_LEVELS.contains(&self.log_level.to_lowercase().as_str()) {
+            anyhow::bail!("Unable to parse logging level: {}", self.log_level);
+        }
+        if self.context.as_ref().is_some_and(|context| !context.is_empty()) && !self.host.is_empty() {
+            return Err(ContextError::Conflict.into());
+        }
+        Ok(())
+    }
+}
+
+const LOG_LEVELS: [&str; 9] = ["", "trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"];
+
 /// A command line understood: a command, its arguments, and the options before it.
 pub struct Cli<'a> {
     pub globals: Globals,
@@ -140,6 +158,7 @@ impl<'a> Cli<'a> {
 
     /// Does what the command line says.
     pub fn run(mut self) -> anyhow::Result<ExitCode> {
+        self.globals.check()?;
         (self.command.run)(&mut self.matches, &self.globals)
     }
 }
@@ -275,7 +294,7 @@ fn with_dockers_rules(command: clap::Command) -> clap::Command {
 }
 
 /// What Go takes for a boolean.
-fn boolean(text: &str) -> Result<bool, String> {
+pub fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),

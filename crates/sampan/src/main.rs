@@ -10,6 +10,7 @@ mod print;
 mod cli;
 mod commands;
 mod confirm;
+mod contexts;
 mod destination;
 mod filter;
 mod output;
@@ -42,6 +43,7 @@ const PROGRAM: Program<'static> = Program {
     nouns: &[
         ("boot", "Manage what runs after the machine was started"),
         ("container", "Manage containers"),
+        ("context", "Manage contexts"),
         ("image", "Manage images"),
         ("manifest", "Manage image manifests in registries"),
         ("network", "Manage networks"),

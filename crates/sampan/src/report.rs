@@ -4,7 +4,7 @@ use std::{env, error::Error, fmt::Write, process::ExitCode};
 
 use engine::EngineError;
 
-use crate::output::human;
+use crate::{contexts::ContextError, output::human};
 
 /// Prints why a command failed; the program's exit code.
 pub fn failure(error: &anyhow::Error) -> ExitCode {
@@ -16,6 +16,7 @@ pub fn failure(error: &anyhow::Error) -> ExitCode {
     if let Some(error) = error.downcast_ref::<EngineError>() {
         hint(error);
     }
+    hint_of_context(error);
     ExitCode::FAILURE
 }
 
@@ -34,6 +35,7 @@ pub fn unusable_options(error: &anyhow::Error, command: &str) -> ExitCode {
     let program = program();
     eprintln!("{program}: {}", chain(error.as_ref()));
     eprintln!("\nRun '{program} {command} --help' for more information");
+    hint_of_context(error);
     ExitCode::from(125)
 }
 
@@ -55,6 +57,11 @@ pub fn for_each<T: AsRef<str>>(
 
 fn hint(error: &EngineError) {
     error.hint().iter().for_each(|hint| advise(hint));
+}
+
+fn hint_of_context(error: &anyhow::Error) {
+    let hint = error.downcast_ref::<ContextError>().and_then(ContextError::hint);
+    hint.iter().for_each(|hint| advise(hint));
 }
 
 /// Says what the user may do; off with `SAMPAN_HINTS=0`.

@@ -8,10 +8,11 @@ use std::{
 use distribution::{Client, Settings};
 use engine::{DEFAULT_ROOT, DEFAULT_RUN, Engine};
 
-use crate::cli::Globals;
+use crate::{cli::Globals, contexts};
 
 /// Opens the engine that the options and the environment mean.
 pub fn open(globals: &Globals) -> anyhow::Result<Engine> {
+    contexts::check_local(globals)?;
     let root = root(globals)?;
     let run = match env::var_os("SAMPAN_RUN") {
         Some(run) => std::path::absolute(run)?,

@@ -163,8 +163,11 @@ impl Context<'_> {
 
     /// The usage of each form the command has, the further ones in lines of their own.
     fn usage_lines(&self) -> String {
-        let forms: Vec<String> =
-            self.usage.lines().map(|form| format!("{} {form}", self.path).trim_end().to_owned()).collect();
+        let forms: Vec<String> = self
+            .usage
+            .split('\n')
+            .map(|form| format!("{} {form}", self.path).trim_end().to_owned())
+            .collect();
         forms.join("\n\t")
     }
 }

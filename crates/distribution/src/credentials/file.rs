@@ -128,6 +128,19 @@ impl ConfigFile {
         names.into_iter().filter(|name| !name.is_empty()).map(Helper::new).collect()
     }
 
+    /// Keeps `value` for `key`, or forgets it. A file that says so already is left alone.
+    pub fn set(&mut self, key: &str, value: Option<Value>) -> Result<(), CredentialsError> {
+        if self.content.get(key) == value.as_ref() {
+            return Ok(());
+        }
+        self.change(|content| {
+            match value {
+                Some(value) => content.insert(key.to_owned(), value),
+                None => content.remove(key),
+            };
+        })
+    }
+
     /// Changes the file as it is now, under a lock that everyone of us takes.
     fn change(&mut self, change: impl FnOnce(&mut Map<String, Value>)) -> Result<(), CredentialsError> {
         // Who keeps the file elsewhere wants it to stay there.

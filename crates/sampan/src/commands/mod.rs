@@ -3,6 +3,7 @@
 mod boot;
 mod builder;
 mod container;
+mod context;
 mod image;
 mod manifest;
 mod network;
@@ -90,6 +91,15 @@ pub const ALL: &[Command] = &[
     Command::of::<trash::ls::List>(),
     Command::of::<trash::restore::Restore>(),
     Command::of::<trash::empty::Empty>(),
+    Command::of::<context::create::Create>(),
+    Command::of::<context::export::Export>(),
+    Command::of::<context::import::Import>(),
+    Command::of::<context::inspect::Inspect>(),
+    Command::of::<context::ls::List>(),
+    Command::of::<context::rm::Remove>(),
+    Command::of::<context::show::Show>(),
+    Command::of::<context::update::Update>(),
+    Command::of::<context::r#use::Use>(),
     Command::of::<boot::Enable>(),
     Command::of::<boot::Disable>(),
     Command::of::<boot::Status>(),

@@ -85,6 +85,11 @@ fn networks() {
     check("networks");
 }
 
+#[test]
+fn system() {
+    check("system");
+}
+
 /// Runs the commands of a recording, and compares. Or records, if that is what is wanted.
 fn check(name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/e2e/cases/{name}.txt"));

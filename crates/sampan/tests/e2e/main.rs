@@ -15,6 +15,7 @@ mod build_verify;
 mod builds;
 mod cases;
 mod container_prune;
+mod contexts;
 mod copy;
 mod cp;
 mod create;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{Globals, Verb},
+    contexts,
     output::{human, json::View},
     session,
 };
@@ -25,7 +26,7 @@ impl Verb for Info {
     const USAGE: &'static str = "[OPTIONS]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let info = describe(&session::open(globals)?)?;
+        let info = describe(&session::open(globals)?, globals)?;
         match self.format.as_deref() {
             Some("json") => println!("{info}"),
             Some(template) => print!("{}", View::parse(Some(template))?.show(&[info])?),
@@ -36,7 +37,7 @@ impl Verb for Info {
 }
 
 /// The engine and its machine, as docker's API describes them.
-fn describe(engine: &Engine) -> anyhow::Result<Value> {
+fn describe(engine: &Engine, globals: &Globals) -> anyhow::Result<Value> {
     let (mut running, mut paused, mut all) = (0, 0, 0);
     for container in engine.containers()? {
         all += 1;
@@ -98,7 +99,12 @@ fn describe(engine: &Engine) -> anyhow::Result<Value> {
         "SecurityOptions": ["name=seccomp,profile=builtin"],
         "CDISpecDirs": [],
         "Warnings": null,
-        "ClientInfo": { "Version": env!("CARGO_PKG_VERSION"), "Context": "default", "Debug": false, "Plugins": [] },
+        "ClientInfo": {
+            "Version": env!("CARGO_PKG_VERSION"),
+            "Context": contexts::current(globals),
+            "Debug": globals.debug,
+            "Plugins": [],
+        },
     }))
 }
 
@@ -113,8 +119,8 @@ fn print(info: &Value) {
     };
     println!("Client:");
     println!(" Version:    {}", text("ServerVersion"));
-    println!(" Context:    default");
-    println!(" Debug Mode: false");
+    println!(" Context:    {}", info["ClientInfo"]["Context"].as_str().unwrap_or_default());
+    println!(" Debug Mode: {}", info["ClientInfo"]["Debug"]);
     println!("\nServer:");
     println!(" Containers: {}", text("Containers"));
     println!("  Running: {}", text("ContainersRunning"));

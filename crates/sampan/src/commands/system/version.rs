@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{Globals, Verb},
+    contexts,
     output::json::View,
 };
 
@@ -22,11 +23,13 @@ impl Verb for Version {
     const NAMES: &'static [&'static str] = &["version", "system version"];
     const USAGE: &'static str = "[OPTIONS]";
 
-    fn run(self, _: &Globals) -> anyhow::Result<ExitCode> {
+    fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let context = contexts::current(globals);
         let platform = types::Platform::host();
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         if let Some(format) = &self.format {
-            let both = describe(&platform, &kernel);
+            contexts::check_local(globals)?;
+            let both = describe(&platform, &kernel, &context);
             let shown = match format.as_str() {
                 "json" => both.to_string() + "\n",
                 template => View::parse(Some(template))?.show(&[both])?,
@@ -39,7 +42,8 @@ impl Verb for Version {
         println!(" Version:           {VERSION}");
         println!(" API version:       {API}");
         println!(" OS/Arch:           {platform}");
-        println!(" Context:           default");
+        println!(" Context:           {context}");
+        contexts::check_local(globals)?;
         println!("\nServer:\n Engine:");
         println!("  Version:          {VERSION}");
         println!("  API version:      {API} (minimum version {OLDEST_API})");
@@ -51,7 +55,7 @@ impl Verb for Version {
 }
 
 /// Both sides, as docker's API describes them.
-fn describe(platform: &types::Platform, kernel: &str) -> Value {
+fn describe(platform: &types::Platform, kernel: &str, context: &str) -> Value {
     json!({
         "Client": {
             "Version": VERSION,
@@ -62,7 +66,7 @@ fn describe(platform: &types::Platform, kernel: &str) -> Value {
             "Os": platform.os,
             "Arch": platform.architecture,
             "BuildTime": "",
-            "Context": "default",
+            "Context": context,
         },
         "Server": {
             "Platform": { "Name": "sampan" },
