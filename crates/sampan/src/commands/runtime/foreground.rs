@@ -34,6 +34,7 @@ pub fn hold(process: &Started) -> io::Result<u8> {
         print: process.terminal.is_some(),
         // One that has just ended wants no signal any more.
         forward: Some(&|number| drop(sys::process::signal(pidfd, number))),
+        resized: None,
         detach: None,
     };
     let parting = conversation.hold(&signals);
