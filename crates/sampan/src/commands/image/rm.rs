@@ -44,11 +44,11 @@ impl Verb for Remove {
             for platform in &self.platform {
                 engine.image_for(name, Some(platform))?;
             }
-            if self.removing.dry_run {
-                plan.remove_image(name, self.force)?;
-                return Ok(None);
-            }
-            let removed = match engine.remove_image(name, self.force) {
+            let removed = match self.removing.dry_run {
+                true => plan.remove_image(name, self.force).map(|()| Vec::new()),
+                false => engine.remove_image(name, self.force),
+            };
+            let removed = match removed {
                 // What is not there need not be removed by force; that it is not is told all the same.
                 Err(error @ EngineError::NoImage(_)) if self.force => {
                     report::failure(&error.into());
