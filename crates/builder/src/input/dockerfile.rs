@@ -32,13 +32,16 @@ impl Dockerfile {
 
     pub fn default(root: &Root) -> Result<Dockerfile, InputError> {
         let known = ["Dockerfile", "Containerfile", "dockerfile"];
-        match known.into_iter().find(|name| root.stat(Path::new(name)).is_ok()) {
-            Some(name) => {
-                let beside = Some(Location::InContext(name.into()));
-                Ok(Dockerfile { name: name.into(), text: None, beside })
+        for name in known {
+            match root.stat(Path::new(name)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(InputError::Read { path: name.into(), source }),
+                Ok(_) => {}
             }
-            None => Err(InputError::NoDockerfile { name: "Dockerfile".into() }),
+            let beside = Some(Location::InContext(name.into()));
+            return Ok(Dockerfile { name: name.into(), text: None, beside });
         }
+        Err(InputError::NoDockerfile { name: "Dockerfile".into() })
     }
 
     /// A file in the context is opened as such, so that no link in it leads outside. It is one if it is named in a

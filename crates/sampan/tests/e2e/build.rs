@@ -37,7 +37,7 @@ fn an_image_has_what_its_dockerfile_says_and_runs_so() {
         .prints("1000\n/app\nWorld\n");
     assert_eq!(
         inspect(&sandbox, "app", "{{.Config.Labels}} {{.Config.ExposedPorts}}"),
-        "map[made.by:me] map[80/tcp:map[]]"
+        "map[made.by:me] map[80/tcp:{}]"
     );
     sandbox.is_clean();
 }

@@ -86,7 +86,7 @@ fn what_does_not_go_together_is_refused_in_dockers_words() {
     let daemon = "Error response from daemon:";
     refused(
         &["file", "one:/no/such/dir"],
-        &format!("{daemon} Could not find the file /no/such/ in container one\n"),
+        &format!("{daemon} Could not find the file /no/such in container one\n"),
     );
     refused(&["one:/nosuch", "."], &format!("{daemon} Could not find the file /nosuch in container one\n"));
     refused(&["file", "nobody:/tmp"], &format!("{daemon} No such container: nobody\n"));

@@ -88,7 +88,7 @@ fn instructions_change_the_image_that_is_made() {
     sandbox
         .sampan(["commit", "-c", "RUN true", "one"])
         .fails(1)
-        .complains("Error response from daemon: run is not a valid change command\n");
+        .complains("Error response from daemon: RUN is not a valid change command\n");
     sandbox.sampan(["commit", "one", "Upper"]).fails(1).complains("must be lowercase");
 }
 

@@ -54,10 +54,7 @@ fn what_cannot_be_done_while_it_stands_still_is_said_as_docker_says_it() {
         sandbox.sampan(arguments).fails(1).complains(&format!("Error response from daemon: {text}\n"));
     };
     fails(&["pause", "still"], &format!("Container {id} is already paused"));
-    fails(
-        &["exec", "still", "true"],
-        &format!("Container {id} is paused, unpause the container before exec"),
-    );
+    fails(&["exec", "still", "true"], "Container still is paused, unpause the container before exec");
     fails(&["start", "still"], "cannot start a paused container, try unpause instead");
     fails(
         &["rm", "still"],

@@ -81,7 +81,9 @@ pub fn prepare(wanted: Vec<StepMount>, directory: &Path) -> Result<Prepared, Eng
             }
             StepSource::Memory { size } => {
                 let size = size.map(|size| format!("size={}", size.0));
-                let options: Vec<&str> = ["nosuid", access].into_iter().chain(size.as_deref()).collect();
+                // What it hides may be a directory that was made for it.
+                let fixed = ["nosuid", access, "mode=1777"];
+                let options: Vec<&str> = fixed.into_iter().chain(size.as_deref()).collect();
                 spec::mount(&target, "tmpfs", "tmpfs", &options)?
             }
             StepSource::Secret { content, access: Access { uid, gid, mode } } => {

@@ -103,10 +103,11 @@ impl Exec {
         let made =
             oci::exec(&container, guest, &terminal, self.preserve_fds, self.ignore_paused, self.pid_file)?;
         log.warn_all(&made.warnings);
-        match self.detach {
-            true => Ok(ExitCode::SUCCESS),
-            false => Ok(ExitCode::from(foreground::hold(&made.process)?)),
+        if self.detach {
+            return Ok(ExitCode::SUCCESS);
         }
+        foreground::fit(&made.process)?;
+        Ok(ExitCode::from(foreground::hold(&made.process)?))
     }
 }
 

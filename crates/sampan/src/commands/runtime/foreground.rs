@@ -3,28 +3,23 @@
 use std::{io, os::fd::AsFd};
 
 use oci::Started;
-use rustix::termios::tcsetwinsize;
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::terminal::{self, Conversation, Raw};
+
+/// Gives the process's terminal, if it has one, the size of the caller's.
+pub fn fit(process: &Started) -> io::Result<()> {
+    if let (Some(master), Some(size)) = (&process.terminal, terminal::size()) {
+        let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(master, size)?;
+    }
+    Ok(())
+}
 
 /// Passes keys, output and signals on until the process has ended; its exit code.
 pub fn hold(process: &Started) -> io::Result<u8> {
     let signals = terminal::signals()?;
-    let raw = match &process.terminal {
-        Some(master) => {
-            if let Some(size) = terminal::size() {
-                let size = rustix::termios::Winsize {
-                    ws_row: size.rows,
-                    ws_col: size.columns,
-                    ws_xpixel: 0,
-                    ws_ypixel: 0,
-                };
-                tcsetwinsize(master, size)?;
-            }
-            Raw::enter()?
-        }
-        None => None,
-    };
+    let raw = if process.terminal.is_some() { Raw::enter()? } else { None };
     let pidfd = process.child.pidfd.as_fd();
     let conversation = Conversation {
         ended: pidfd,

@@ -41,6 +41,10 @@ impl Run {
         let options = self.making.options(terminal)?;
         let (container, made) = oci::create(store, &self.id, &options)?;
         log.warn_all(&made.warnings);
+        if !self.detach {
+            // Before its program can look. One of the wrong size is a terminal all the same.
+            let _ = foreground::fit(&made.process);
+        }
         match container.start() {
             Ok(warnings) => log.warn_all(&warnings),
             Err(error) => {

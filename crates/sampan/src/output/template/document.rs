@@ -86,6 +86,7 @@ fn unsent(parent: &str, name: &str, object: &HashMap<String, Value>) -> Vec<(&'s
             "StopTimeout",
             "Volumes",
         ],
+        "HostConfig" => &["Mounts"],
         "" if object.contains_key("RootFS") => &["Descriptor", "Manifests"],
         "" if object.contains_key("Mountpoint") => &["ClusterVolume", "Status", "UsageData"],
         _ => &[],
@@ -93,6 +94,7 @@ fn unsent(parent: &str, name: &str, object: &HashMap<String, Value>) -> Vec<(&'s
     let text: &[&'static str] = match name {
         "Config" if parent == "IPAM" => &["Gateway", "IPRange", "Subnet"],
         "Config" => &["StopSignal", "User", "WorkingDir"],
+        "Mounts" => &["Driver", "Name"],
         _ => &[],
     };
     let nothing = nothing.iter().map(|name| (*name, Value::Nil));
