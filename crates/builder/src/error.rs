@@ -36,7 +36,7 @@ pub enum BuildError {
     #[error("process {command:?} did not complete successfully: exit code: {code}")]
     Run { command: String, code: i32, output: String, diagnostic: Box<Diagnostic> },
     /// A process of RUN could not be started.
-    #[error("process {command:?} did not complete successfully: {error}")]
+    #[error("process {command:?} did not complete successfully: {}", chain_of(.error))]
     Start { command: String, error: Box<HostError>, diagnostic: Box<Diagnostic> },
     /// Something could not be mounted for a process of RUN.
     #[error("{}", chain_of(.error))]
@@ -93,10 +93,12 @@ impl BuildError {
     }
 }
 
-/// An error with all its causes, in one line.
+/// An error with all its causes, in one line. Some say what is behind them themselves.
 pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    causes.map(|cause| cause.to_string()).fold(error.to_string(), |text, cause| {
+        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 /// Which steps are not reproducible, in one line.

@@ -58,7 +58,7 @@ fn what_cannot_be_done_while_it_stands_still_is_said_as_docker_says_it() {
     fails(&["start", "still"], "cannot start a paused container, try unpause instead");
     fails(
         &["rm", "still"],
-        "cannot remove container \"/still\": container is paused and must be unpaused first",
+        "cannot remove container \"still\": container is paused and must be unpaused first",
     );
     sandbox.sampan(["commit", "still", "kept"]).ok();
     assert_eq!(inspect(&sandbox, "still", "{{.State.Status}}"), "paused");
