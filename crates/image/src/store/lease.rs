@@ -65,8 +65,8 @@ impl Store {
         let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let directory = self.leases().join(name);
         disk::make_directory(&directory)?;
-        let lock =
-            lock(&directory, FlockOperation::NonBlockingLockExclusive).map_err(disk::error(&directory))?;
+        // Who only looks for what is in use may have it for a moment.
+        let lock = lock(&directory, FlockOperation::LockExclusive).map_err(disk::error(&directory))?;
         let claims = directory.join(CLAIMS);
         let claims =
             OpenOptions::new().append(true).create_new(true).open(&claims).map_err(disk::error(&claims))?;
@@ -358,7 +358,7 @@ impl Record {
 pub(super) fn lock(directory: &Path, operation: FlockOperation) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::openat(CWD, directory, flags, Mode::empty())?;
-    rustix::fs::flock(&directory, operation)?;
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&directory, operation))?;
     Ok(directory)
 }
 
