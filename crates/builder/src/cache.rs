@@ -276,7 +276,6 @@ impl Cache {
         self.directory("scratch")
     }
 
-    /// Where everything of one kind is.
     /// Where everything of one kind is, for one who may add to it.
     pub fn directory(&self, kind: &str) -> PathBuf {
         self.has_grown.store(true, Ordering::Relaxed);
