@@ -151,7 +151,8 @@ impl Log {
         self.aside.as_mut().is_none_or(Aside::catch_up)
     }
 
-    /// Writes what was begun and will not be ended. Nothing more is to be appended.
+    /// Writes what was begun and will not be ended; elsewhere when [`Log::catch_up`] is called next. Nothing more is to be
+    /// appended.
     pub fn end(&mut self) {
         let _ = self.files.finish(); // as with every entry
         self.aside.iter_mut().for_each(Aside::end);

@@ -369,11 +369,13 @@ impl Loop<'_> {
                 return Ok(());
             }
             let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
             let targets =
                 self.audience.behind().map(|target| PollFd::from_borrowed_fd(target, PollFlags::OUT));
             let mut polled: Vec<_> = self.log.last().into_iter().chain(targets).collect();
             match poll(&mut polled, Timespec::try_from(left).ok().as_ref()) {
-                Ok(0) => return Ok(()),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }

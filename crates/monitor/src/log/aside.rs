@@ -76,14 +76,14 @@ impl Aside {
             // For a destination that stalls for a moment. A system that grants less has the container wait sooner.
             let _ = fcntl_setpipe_size(&pipe, ROOM);
         }
-        let child = Command::new("/proc/self/exe")
-            .arg0(CARRIER_ROLE)
-            .arg(bundle)
-            .env_clear()
-            .stdin(Stdio::from(read))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let mut carrier = Command::new("/proc/self/exe");
+        carrier.arg0(CARRIER_ROLE).arg(bundle).env_clear();
+        Aside::feed(carrier.stdin(read), pipe, spare)
+    }
+
+    /// Starts `carrier`, which reads what is written to `pipe`.
+    fn feed(carrier: &mut Command, pipe: OwnedFd, spare: Option<usize>) -> io::Result<Aside> {
+        let child = carrier.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let pid = Pid::from_child(&child);
         let process = Child { pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? };
         let outlet = Outlet { pipe: Some(pipe), queue: VecDeque::new() };
@@ -123,14 +123,14 @@ impl Aside {
         self.outlet.pipe.as_ref().filter(|_| !self.outlet.queue.is_empty()).map(AsFd::as_fd)
     }
 
-    /// Passes on what was begun and will not be ended. Nothing more is to be appended.
+    /// Passes on what was begun and will not be ended, when [`Aside::catch_up`] is called next. Nothing more is to be
+    /// appended.
     pub fn end(&mut self) {
         let (outlet, at) = (&mut self.outlet, Timestamp::now());
         self.assembly.finish(|stream, text| {
             Message { stream, at, whole: false, text }.encode(&mut outlet.queue);
         });
         self.is_ending = true;
-        self.catch_up();
     }
 
     /// Uses the room that there is. At the end, whether all that was said is where it is wanted.
@@ -141,9 +141,12 @@ impl Aside {
         }
         self.outlet.pipe = None;
         let mut polled = [PollFd::new(&self.process.pidfd, PollFlags::IN)];
-        // It is ours to collect; how it ended interests nobody.
-        poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-            && self.process.wait().is_ok()
+        let has_ended = poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+        if has_ended {
+            // It is ours to collect; how it ended interests nobody.
+            let _ = self.process.wait();
+        }
+        has_ended
     }
 
     /// What to wait for at the end, if there is more to catch up with.
@@ -188,3 +191,20 @@ impl Outlet {
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How much a destination may be behind before the container waits for it.
 const ROOM: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_carrier_that_has_ended_is_not_waited_for() {
+        let (read, pipe) = pipe_with(PipeFlags::CLOEXEC).expect("pipe");
+        let mut aside = Aside::feed(Command::new("true").stdin(read), pipe, None).expect("started");
+        let mut ended = [PollFd::new(&aside.process.pidfd, PollFlags::IN)];
+        poll(&mut ended, None).expect("it ends");
+        aside.append(Timestamp::UNIX_EPOCH, Stream::Stdout, b"into the void\n");
+        aside.end();
+        assert!(aside.catch_up());
+        assert!(aside.catch_up(), "that it was collected changes nothing");
+    }
+}
