@@ -108,6 +108,10 @@ pub struct Inputs {
     pub date: Option<i64>,
     /// The files it takes from the context, for each of its sources.
     pub files: Vec<BTreeMap<String, Digest>>,
+    /// When all of them are said to have been modified, in seconds since 1970, if a layer of them can be kept as a
+    /// difference. Not part of the key.
+    #[serde(default)]
+    pub uniform: Option<i64>,
 }
 
 /// The inputs of all steps of one build.
@@ -138,9 +142,18 @@ impl Before<'_> {
 impl Inputs {
     /// The key of the step's record: equal if and only if all that can change its result is.
     pub fn key(&self) -> Digest {
-        let Inputs { title: _, definition, below, stands_on_base: _, arguments: _, date, files } = self;
+        let Inputs { title: _, definition, below, stands_on_base: _, arguments: _, date, files, uniform: _ } =
+            self;
         let all = serde_json::to_vec(&(FORMAT, definition, below, date, files));
         Digest::of(&all.expect("strings and digests are serializable"))
+    }
+
+    /// Whether the files are all that can be different from `before`, and are told from those by path and digest.
+    pub fn is_like(&self, before: &Inputs) -> bool {
+        let Inputs { definition, below, date, uniform, .. } = self;
+        uniform.is_some()
+            && (definition, below, date, uniform)
+                == (&before.definition, &before.below, &before.date, &before.uniform)
     }
 
     /// What is different from `before`, in a few words; `None` if nothing is.
@@ -342,6 +355,7 @@ mod tests {
             arguments: vec!["V".into()],
             date: None,
             files: vec![files.collect()],
+            uniform: None,
         }
     }
 

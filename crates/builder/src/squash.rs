@@ -20,7 +20,7 @@ use crate::{
     BuildError,
     graph::{Action, Graph, OperationId},
     scratch::Scratch,
-    solve::State,
+    solve::{self, State},
     stack::{Copier, Stack},
 };
 
@@ -37,9 +37,10 @@ pub fn squash(
     if image.layers.len() < height + 2 {
         return Ok(image.clone());
     }
-    let (below, own) = image.layers.split_at(height);
+    let below = &image.layers[..height];
     let mut directories = lease.store().layer_directories(image)?;
-    let lower = directories.split_off(own.len());
+    let lower = solve::directories(lease.store(), below)?;
+    directories.truncate(directories.len() - lower.len());
     let merged = scratch.directory("squashed").map_err(BuildError::Cache)?;
     merge(&directories, &lower, &merged).map_err(BuildError::Cache)?;
     let layer = lease.commit_layer(&merged)?;

@@ -697,3 +697,62 @@ fn a_linked_copy_does_not_look_at_what_is_there() {
     let (_, notes) = project.build(&engine);
     assert!(notes.ends_with("COPY a /lib/a\nCACHED"), "{notes}");
 }
+
+#[test]
+fn a_small_change_of_a_large_copy_is_kept_as_a_difference_and_comes_to_the_same() {
+    if not_root() {
+        return;
+    }
+    let (engine, bare) = (FakeEngine::new(), FakeEngine::new());
+    for engine in [&engine, &bare] {
+        engine.base(|layer| put(layer, "app/3/below", "of the base"));
+    }
+    let project = Project::new("FROM base\nCOPY src /app\nRUN echo x > y\n", &[]);
+    let path = |name: &str| project.path("src").join(name);
+    for number in 0..60 {
+        put(&path(&format!("{}", number / 10)), &format!("{number}"), &format!("{number}"));
+    }
+    symlink("0", path("1/link")).expect("link");
+    let mode = |name: &str, bits: u32| {
+        fs::set_permissions(path(name), fs::Permissions::from_mode(bits)).expect("mode");
+    };
+    // What is done to the files, and whether the copy of all of them is kept as a difference then.
+    type Edit<'a> = (&'a dyn Fn(), bool);
+    let edits: &[Edit<'_>] = &[
+        (&|| {}, false),
+        (&|| put(&path("0"), "0", "changed"), true),
+        (&|| put(&path("0"), "1", "changed too"), true),
+        (&|| put(&path("0"), "0", "once more"), true),
+        (&|| put(&path("new/deep"), "file", "new"), true),
+        (&|| mode("new", 0o700), true),
+        (&|| mode("2", 0o711), true),
+        (&|| mode("2/20", 0o755), true),
+        (&|| fs::create_dir(path("empty")).expect("directory"), true),
+        (&|| fs::remove_file(path("5/59")).expect("removed"), false),
+        (&|| put(&path("4"), "40", "on the whole one"), true),
+        (&|| fs::hard_link(path("3/30"), path("3/again")).expect("another name"), false),
+        (&|| put(&path("4"), "40", "with a file of two names"), false),
+        (&|| fs::remove_file(path("3/again")).expect("removed"), false),
+        (
+            &|| {
+                fs::remove_dir_all(path("empty"))
+                    .and_then(|()| fs::write(path("empty"), "no directory"))
+                    .expect("file")
+            },
+            true,
+        ),
+        (&|| (0..30).for_each(|number| put(&path("many"), &number.to_string(), "")), false),
+    ];
+    for (number, (edit, is_difference)) in edits.iter().enumerate() {
+        edit();
+        let built = project.built(&engine);
+        let anew = run(Build { no_cache: true, ..project.settings(&bare) }, &bare).0.expect("built");
+        assert_eq!(built.image.id, anew.image.id, "after edit {number}");
+        let directories = engine.store.layer_directories(&built.image).expect("layers");
+        assert_eq!(directories.len(), 3 + usize::from(*is_difference), "after edit {number}");
+        assert_eq!(engine.read(&built, "app/1/10"), "10");
+        assert_eq!(engine.read(&built, "app/3/below"), "of the base");
+        assert_eq!(engine.read(&built, "y"), "x\n");
+    }
+    assert_eq!(engine.store.verify(&[], |_| ()).expect("verified"), []);
+}

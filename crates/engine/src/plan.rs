@@ -191,7 +191,7 @@ impl Plan<'_> {
 
     /// What images and containers still need of the store; see [`Engine::needed_by_images`].
     pub fn needed_by_images(&self) -> Result<HashSet<Digest>, EngineError> {
-        Ok(self.engine.images.needed(&self.live_images()?))
+        Ok(self.engine.images.needed(&self.live_images()?)?)
     }
 
     fn add_container(&mut self, container: &Container) -> Result<(), EngineError> {
@@ -228,7 +228,7 @@ impl Plan<'_> {
 
     /// What the store would have to keep, but for the trash.
     fn needed(&self) -> Result<HashSet<Digest>, EngineError> {
-        Ok(self.engine.images.needed(&Live { layers: self.engine.kept()?, ..self.live_images()? }))
+        Ok(self.engine.images.needed(&Live { layers: self.engine.kept()?, ..self.live_images()? })?)
     }
 
     fn live_images(&self) -> Result<Live, EngineError> {

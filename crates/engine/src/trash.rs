@@ -449,8 +449,8 @@ impl Engine {
         {
             live.manifests.remove(own);
         }
-        let needed = self.images.needed(&live);
-        let own = self.images.needed(&Live { manifests: vec![*manifest], ..Live::default() });
+        let needed = self.images.needed(&live)?;
+        let own = self.images.needed(&Live { manifests: vec![*manifest], ..Live::default() })?;
         let mut bytes = 0;
         for digest in own.difference(&needed) {
             bytes += self.images.space(digest)?;

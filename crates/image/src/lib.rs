@@ -18,6 +18,6 @@ pub mod tree;
 pub use archive::{ArchiveError, Loaded};
 pub use config::Configuration;
 pub use store::{
-    Download, Encoding, Fault, Finding, Freed, Held, Image, Layer, Lease, Live, Repair, Share, Staged, Store,
-    StoreError, Subject, Usage, Verified,
+    Basis, Download, Encoding, Fault, Finding, Freed, Held, Image, Layer, Lease, Live, Repair, Share, Staged,
+    Store, StoreError, Subject, Usage, Verified,
 };

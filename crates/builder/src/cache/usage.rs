@@ -154,6 +154,12 @@ pub(super) fn look(
     let store = engine.images();
     let mut layers = Layers { needed, ..Layers::default() };
     let claimed = store.in_use()?;
+    for entry in &mut entries {
+        let bases = store.bases(&entry.keeps.iter().copied().collect())?;
+        entry.keeps.extend(bases);
+        entry.keeps.sort_unstable();
+        entry.keeps.dedup();
+    }
     for digest in entries.iter().flat_map(|entry| &entry.keeps) {
         *layers.users.entry(*digest).or_default() += 1;
         if !layers.space.contains_key(digest) {

@@ -47,7 +47,8 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    fn inode(&self) -> (u64, u64) {
+    /// Device and inode.
+    pub fn inode(&self) -> (u64, u64) {
         (self.device, self.inode)
     }
 

@@ -176,10 +176,10 @@ impl Context {
         Ok(())
     }
 
-    /// Fails if anything of `tree` is not what it was when its digest was taken.
-    pub fn check_unchanged(&self, tree: &Tree) -> Result<(), ContextError> {
+    /// Fails if anything of `tree` that is `taken` is not what it was when its digest was taken.
+    pub fn check_unchanged(&self, tree: &Tree, taken: &dyn Fn(&Path) -> bool) -> Result<(), ContextError> {
         let mut directories = BTreeMap::new();
-        for (below, entry) in &tree.entries {
+        for (below, entry) in tree.entries.iter().filter(|(below, _)| taken(below)) {
             let path = tree.place(below);
             let of_layer =
                 directories.entry(entry.layer).or_insert_with(|| Directories::of(self.layer(entry.layer)));

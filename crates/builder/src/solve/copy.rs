@@ -18,7 +18,10 @@ use image::{
 };
 use rustix::fs::{FileType, OFlags};
 
-use super::remote::{self, Arrival};
+use super::{
+    difference::Difference,
+    remote::{self, Arrival},
+};
 use crate::{
     cache::Cache,
     context::{Context, ContextError, Tree},
@@ -88,6 +91,8 @@ pub struct Sources<'a> {
     pub arrivals: &'a [Option<Arrival>],
     pub remotes: &'a Remotes,
     pub cache: &'a Cache,
+    /// What is to be copied, if that is not all.
+    pub difference: Option<&'a Difference>,
 }
 
 /// Copies the sources of `copy`, found as `given`, to its destination. `time` is that of directories made on the way.
@@ -112,6 +117,7 @@ pub fn copy(
         mode_on_the_way: copy.mode.as_ref().map_or(USUAL_MODE, Mode::on_the_way),
         time,
         into_directory: copy.destination.ends_with('/'),
+        difference: given.difference,
     };
     for ((source, trees), arrival) in copy.sources.iter().zip(given.trees).zip(given.arrivals) {
         match (source, arrival) {
@@ -130,9 +136,6 @@ pub fn copy(
         }
         for tree in trees {
             files.tree(tree, &copy.destination, copy.unpack)?;
-            if !context.keeps_owners {
-                context.check_unchanged(tree)?;
-            }
         }
     }
     Ok(())
@@ -151,6 +154,7 @@ struct Files<'a> {
     time: i64,
     /// The destination is written as a directory.
     into_directory: bool,
+    difference: Option<&'a Difference>,
 }
 
 impl Files<'_> {
@@ -165,11 +169,13 @@ impl Files<'_> {
             file.map_err(|source| ContextError::Read { path: tree.path.clone(), source })
         };
         if unpack && entry.kind.is_file() && archive::is_archive(file()?) {
-            return self.archive(file()?, destination);
+            self.archive(file()?, destination)?;
+            return self.check_unchanged(tree, &|_| true);
         }
         let target = self.file_target(destination, tree.name().as_ref())?;
         self.prepare_parent(&target)?;
-        self.take(layer, &tree.path, &target, self.options())
+        self.take(layer, &tree.path, &target, self.options())?;
+        self.check_unchanged(tree, &|_| true)
     }
 
     fn directory(&self, tree: &Tree, destination: &str) -> Result<(), CopyError> {
@@ -178,13 +184,31 @@ impl Files<'_> {
         let target = self.prepare_directory(&things, destination)?;
         // Its attributes are no content, so the directory it becomes is like any that is made on the way.
         self.stack.make_directory(&target, self.new_directory()).map_err(CopyError::at(&target))?;
+        let wanted = self.difference.map(|difference| difference.wanted(&target));
+        let is_wanted = |below: &Path| wanted.as_ref().is_none_or(|wanted| wanted.contains(below));
         let layers: BTreeSet<usize> = tree.entries.values().map(|entry| entry.layer).collect();
-        layers.into_iter().try_for_each(|layer| self.take_from_layer(layer, tree, &target))
+        layers.into_iter().try_for_each(|layer| self.take_from_layer(layer, tree, &target, &is_wanted))?;
+        self.check_unchanged(tree, &is_wanted)
     }
 
-    /// Copies those things in a directory that come from one layer.
-    fn take_from_layer(&self, layer: usize, tree: &Tree, target: &Path) -> Result<(), CopyError> {
-        let own = || tree.entries.iter().filter(|(_, entry)| entry.layer == layer).map(|(below, _)| below);
+    /// Fails if what was copied of the build context is not what it is known by.
+    fn check_unchanged(&self, tree: &Tree, taken: &dyn Fn(&Path) -> bool) -> Result<(), CopyError> {
+        match self.context.keeps_owners {
+            true => Ok(()),
+            false => Ok(self.context.check_unchanged(tree, taken)?),
+        }
+    }
+
+    /// Copies those things in a directory that come from one layer and are wanted.
+    fn take_from_layer(
+        &self,
+        layer: usize,
+        tree: &Tree,
+        target: &Path,
+        is_wanted: &dyn Fn(&Path) -> bool,
+    ) -> Result<(), CopyError> {
+        let of_layer = || tree.entries.iter().filter(|(_, entry)| entry.layer == layer);
+        let own = || of_layer().map(|(below, _)| below).filter(|below| is_wanted(below));
         let mut choices: HashMap<&Path, Choice> = HashMap::new();
         for below in own() {
             // Directories that are not taken themselves, or come from another layer, are walked through.

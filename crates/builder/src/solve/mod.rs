@@ -3,6 +3,7 @@
 mod bytecode;
 mod copy;
 mod dates;
+mod difference;
 mod mounts;
 mod remote;
 mod run;

@@ -12,6 +12,7 @@ use types::Digest;
 
 use super::{
     CopyError, Given, Solver, State, chain, copy, dates,
+    difference::{self, Difference},
     mounts::Found,
     remote::{self, Arrival},
     run::Place,
@@ -34,7 +35,7 @@ use crate::{
 
 /// The files that an operation takes, as they are found.
 #[derive(Default)]
-struct Files {
+pub(super) struct Files {
     /// For each of its sources.
     trees: Vec<Vec<Tree>>,
     /// The state they are in, unless it is the build context.
@@ -48,6 +49,18 @@ struct Files {
 }
 
 impl Files {
+    /// The directory that is copied, if it is one and nothing else.
+    pub(super) fn only_directory(&self) -> Option<&Tree> {
+        let [trees] = self.trees.as_slice() else { return None };
+        let [tree] = trees.as_slice() else { return None };
+        tree.is_directory.then_some(tree)
+    }
+
+    /// Where they are, if not in the build context.
+    fn place(&self) -> Option<&Context> {
+        self.state.as_ref().or(self.named.as_ref().map(|named| &named.context))
+    }
+
     /// What was found for each source, by its name, as a key has it.
     fn known_by(&self, operation: &Operation) -> Vec<BTreeMap<String, Digest>> {
         let Action::Copy(copy) = &operation.action else {
@@ -132,6 +145,13 @@ impl Solver<'_, '_> {
             arguments: operation.arguments.clone(),
             files: files.known_by(operation),
             date: self.date.chosen(),
+            uniform: match &operation.action {
+                Action::Copy(copy) => {
+                    let place = files.place().unwrap_or(self.context);
+                    difference::uniform(copy, &files, place, self.date.seconds())
+                }
+                _ => None,
+            },
         };
         let key = inputs.key();
         let ignore_cache =
@@ -164,6 +184,13 @@ impl Solver<'_, '_> {
                 }
             }),
         };
+        let difference = match reason {
+            Some(_) if !ignore_cache && given.before.is_none() => {
+                let height = self.directories(&given.below)?.len();
+                self.difference(operation, &files, &inputs, height)?
+            }
+            _ => None,
+        };
         let mut trace = self.trace.lock().unwrap_or_else(PoisonError::into_inner);
         trace.keys.insert(operation.place.clone(), key);
         trace.steps.insert(operation.place.clone(), inputs);
@@ -180,7 +207,7 @@ impl Solver<'_, '_> {
             (reason, _) => {
                 let reason = reason.unwrap_or_default();
                 self.progress.event(Event::Missed { id: task, reason: &reason });
-                let layer = self.make(operation, &given, &files, task, &key)?;
+                let layer = self.make(operation, &given, &files, difference.as_ref(), task, &key)?;
                 let layer = layer.as_ref().map(Made::of);
                 let record = Record { layer, created: jiff::Timestamp::now().to_string() };
                 self.cache
@@ -279,6 +306,7 @@ impl Solver<'_, '_> {
         operation: &Operation,
         given: &Given,
         files: &Files,
+        difference: Option<&Difference>,
         task: TaskId,
         key: &Digest,
     ) -> Result<Option<Layer>, BuildError> {
@@ -305,14 +333,13 @@ impl Solver<'_, '_> {
                 ran?;
             }
             Action::Copy(copy) => {
-                let named = files.named.as_ref().map(|named| &named.context);
-                let place = files.state.as_ref().or(named).unwrap_or(self.context);
                 let given = copy::Sources {
                     trees: &files.trees,
-                    context: place,
+                    context: files.place().unwrap_or(self.context),
                     arrivals: &files.arrivals,
                     remotes: self.remotes,
                     cache: self.cache,
+                    difference,
                 };
                 copy::copy(copy, given, &stack, &scratch, date, unknown)
                     .map_err(|error| self.failed(operation, error))?;
@@ -322,7 +349,10 @@ impl Solver<'_, '_> {
             }
         }
         dates::limit(&upper, date).map_err(BuildError::Cache)?;
-        Ok(Some(self.lease.commit_layer(&upper)?))
+        Ok(Some(match difference {
+            Some(difference) => self.lease.commit_difference(&upper, &difference.basis)?,
+            None => self.lease.commit_layer(&upper)?,
+        }))
     }
 
     /// Keeps what a process had made when it failed, for whoever wants to know why: as a step's result like others, but

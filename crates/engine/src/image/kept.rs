@@ -34,7 +34,7 @@ impl Engine {
 
     /// What images and containers need of the store.
     pub fn needed_by_images(&self) -> Result<HashSet<Digest>, EngineError> {
-        Ok(self.images.needed(&self.live_images()?))
+        Ok(self.images.needed(&self.live_images()?)?)
     }
 
     /// The disk space, in bytes, of what only the build cache keeps in the store, by the digests that its records name.

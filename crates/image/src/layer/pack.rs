@@ -16,7 +16,7 @@ use rustix::fs::{FileType, Mode, OFlags, major, minor};
 use super::whiteout;
 use crate::{
     tarball::{Entry, Kind, Time, Writer},
-    tree::{Attributes, Found, Root, open_child_directory, walk},
+    tree::{Attributes, Found, Root, open_child_directory, walk_merged},
 };
 
 /// What was packed.
@@ -39,12 +39,12 @@ pub enum PackError {
     Walk(#[from] io::Error),
 }
 
-/// Writes the files of `tree` to `target` as an archive: sorted by name, whiteouts in their archived form,
+/// Writes the files of a layer to `target` as an archive: sorted by name, whiteouts in their archived form,
 /// several names of one file as hard links, without user names, times in whole seconds. The root itself
-/// and sockets are left out.
-pub fn pack(tree: &Root, target: impl Write) -> Result<Packed, PackError> {
+/// and sockets are left out. Of several trees, what is in an earlier one stands for what is in a later one.
+pub fn pack(trees: &[Root], target: impl Write) -> Result<Packed, PackError> {
     let mut packer = Packer::new(target, Packing::Layer);
-    walk(tree, Path::new(""), &mut |found| packer.pack(&found))?;
+    walk_merged(trees, &mut |found| packer.pack(&found))?;
     packer.finish()
 }
 

@@ -25,7 +25,7 @@ impl Tree {
 
     fn archive(&self) -> Vec<u8> {
         let mut archive = Vec::new();
-        pack(&Root::open(&self.path(""), Links::Refused).unwrap(), &mut archive).unwrap();
+        pack(&[Root::open(&self.path(""), Links::Refused).unwrap()], &mut archive).unwrap();
         archive
     }
 }
@@ -330,7 +330,7 @@ fn what_tar_packs_is_unpacked_the_same() {
         std::process::Command::new("tar").arg("-cC").args([&top.path().join("in"), Path::new(".")]).output();
     let tree = unpacked(&output.unwrap().stdout).unwrap();
     let mut direct = Vec::new();
-    pack(&Root::open(&top.path().join("in"), Links::Refused).unwrap(), &mut direct).unwrap();
+    pack(&[Root::open(&top.path().join("in"), Links::Refused).unwrap()], &mut direct).unwrap();
     assert_eq!(tree.archive(), direct);
     assert_eq!(names(&direct), ["a/", "a/b/", "a/b/file", "a/link", "a/z", "a.txt"]);
     assert_eq!(tree.outcome.implied, Vec::<PathBuf>::new());

@@ -49,6 +49,7 @@ impl Store {
             let _gate = self.gate(FlockOperation::LockExclusive)?;
             let mut needed = self.claimed(&mut dead)?;
             self.mark(&live()?, &mut needed);
+            needed.extend(self.bases(&needed)?);
             self.sweep(&needed, &trash, &mut freed)?;
         }
         // Out of everyone's sight by now. What is left of this if we die, the next collection removes.
@@ -64,15 +65,18 @@ impl Store {
     }
 
     /// The blobs and layers that `live` stands on.
-    pub fn needed(&self, live: &Live) -> HashSet<Digest> {
+    pub fn needed(&self, live: &Live) -> Result<HashSet<Digest>, StoreError> {
         let mut needed = HashSet::new();
         self.mark(live, &mut needed);
-        needed
+        needed.extend(self.bases(&needed)?);
+        Ok(needed)
     }
 
     /// The blobs and layers that commands at work claim.
     pub fn in_use(&self) -> Result<HashSet<Digest>, StoreError> {
-        self.claimed(&mut Vec::new())
+        let mut claimed = self.claimed(&mut Vec::new())?;
+        claimed.extend(self.bases(&claimed)?);
+        Ok(claimed)
     }
 
     /// Removes what dead commands left unfinished. Cheap if there is nothing of the kind.

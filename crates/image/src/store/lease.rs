@@ -19,7 +19,9 @@ use rustix::{
 use types::Digest;
 
 use super::{
-    Image, Layer, RECORD, Record, Staged, Store, StoreError, TREE, claims_of, disk, stacked_keys, usage,
+    Basis, Image, Layer, RECORD, Record, Staged, Store, StoreError, TREE,
+    basis::{self, BASIS},
+    claims_of, disk, stacked_keys, usage,
 };
 use crate::{
     config::Configuration,
@@ -145,8 +147,8 @@ impl Lease {
         let mut places = Vec::new();
         for (diff_id, stacked) in diff_ids.iter().zip(stacked_keys(diff_ids)) {
             let position = staged.iter().position(|layer| layer.diff_id == *diff_id);
-            let tree = match (self.store.directory(diff_id, &stacked)?, position) {
-                (Some(tree), _) => tree,
+            let trees = match (self.store.directory(diff_id, &stacked)?, position) {
+                (Some(tree), _) => self.store.trees(tree)?,
                 (None, None) => return Err(StoreError::NoLayer(*diff_id)),
                 (None, Some(position)) => {
                     let layer = staged.swap_remove(position);
@@ -158,10 +160,10 @@ impl Lease {
                     let record = Record { diff_id: *diff_id, size: layer.size, reproducible: false };
                     record.write(&layer.directory.join(RECORD))?;
                     places.push((layer, key));
-                    tree
+                    vec![tree]
                 }
             };
-            below.insert(0, tree);
+            below.splice(0..0, trees);
         }
         // Of layers that are there already, the blob may be new.
         let blobs: Vec<Digest> = staged.iter().map(|layer| layer.blob.digest).collect();
@@ -181,11 +183,22 @@ impl Lease {
     /// Makes `directory`, the upper directory of an overlay or one filled by other means, a layer.
     /// The directory moves into the store: it must be on the same file system, and mounted nowhere.
     pub fn commit_layer(&self, directory: &Path) -> Result<Layer, StoreError> {
-        let tree = Root::open(directory, Links::Refused).map_err(disk::error(directory))?;
+        self.commit(directory, None)
+    }
+
+    /// Makes a layer of what `basis` has, and what `directory` has otherwise: [`Lease::commit_layer`] for a layer most of
+    /// which is in the store already.
+    pub fn commit_difference(&self, directory: &Path, basis: &Basis) -> Result<Layer, StoreError> {
+        self.commit(directory, Some(basis))
+    }
+
+    fn commit(&self, directory: &Path, basis: Option<&Basis>) -> Result<Layer, StoreError> {
+        let whole = basis.map(|basis| basis.tree.clone());
+        let trees = basis::open(&std::iter::once(directory.to_owned()).chain(whole).collect::<Vec<_>>())?;
         // One thread reads the files, another hashes.
         let pack = |feed: Feed| {
             let mut filler = feed.filler();
-            layer::pack(&tree, &mut filler).inspect(|_| filler.finish())
+            layer::pack(&trees, &mut filler).inspect(|_| filler.finish())
         };
         let hash = |mut flow: Flow| {
             let mut hashed = HashedWriter::new(io::sink());
@@ -206,6 +219,10 @@ impl Lease {
         let staged = self.new_path();
         disk::make_directory(&staged)?;
         disk::rename(directory, &staged.join(TREE))?;
+        if let Some(basis) = basis {
+            let link = staged.join(BASIS);
+            std::os::unix::fs::symlink(basis::link_to(&basis.key), &link).map_err(disk::error(&link))?;
+        }
         let record = Record { diff_id, size: packed.size, reproducible: true };
         record.write(&staged.join(RECORD))?;
         disk::sync_all(&self.directory)?;
@@ -218,7 +235,7 @@ impl Lease {
 
     /// Makes a layer of a copy of `directory`, the upper directory of an overlay that stays in use.
     pub fn copy_layer_of(&self, directory: &Path) -> Result<Layer, StoreError> {
-        let tree = Root::open(directory, Links::Refused).map_err(disk::error(directory))?;
+        let tree = [Root::open(directory, Links::Refused).map_err(disk::error(directory))?];
         let copy = self.new_path();
         disk::make_directory(&copy)?;
         let target = Root::open(&copy, Links::Refused).map_err(disk::error(&copy))?;
@@ -235,7 +252,7 @@ impl Lease {
             (Err(PackError::Write(_)), unpacked) => drop(unpacked.map_err(StoreError::UnpackUnknown)?),
             (packed, unpacked) => drop((packed?, unpacked.map_err(StoreError::UnpackUnknown)?)),
         }
-        let attributes = tree.open_at(Path::new(""), OFlags::RDONLY | OFlags::DIRECTORY);
+        let attributes = tree[0].open_at(Path::new(""), OFlags::RDONLY | OFlags::DIRECTORY);
         let root =
             attributes.and_then(|root| Attributes::of(root.as_fd())).map_err(disk::error(directory))?;
         let own = target.open_at(Path::new(""), OFlags::RDONLY | OFlags::DIRECTORY);

@@ -4,6 +4,7 @@
 //! blobs/sha256/<hex>     as received, or as first written; with index.json and oci-layout an OCI image layout
 //! layers/<key>/tree/     an unpacked layer, as overlayfs stacks it; never changed once it has this name
 //!             /layer.json  what is recorded of it
+//!             /basis ->  another layer, which has those of its files that it has not itself
 //! compressed/<hex>       by diff id: what a layer's blob is once it has been compressed here
 //! partial/<hex>          what a download got so far of a blob; locked while one goes on
 //! replaced/<boot>.<...>/  damaged layers that were replaced while containers may have stood on them; until reboot
@@ -15,6 +16,7 @@
 //! layers below, and its key is a hash of the diff ids of all of them. A layer that was built here has
 //! no blob: packed again, it gives the same bytes.
 
+mod basis;
 mod collect;
 mod compress;
 mod disk;
@@ -36,6 +38,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use types::Digest;
 
+pub use basis::Basis;
 pub use collect::{Freed, Live};
 pub use compress::Encoding;
 pub use download::Download;
@@ -54,7 +57,6 @@ use crate::{
         CONFIGURATION_LIMIT, Descriptor, Document, InvalidDocument, MANIFEST_LIMIT, Manifest, OCI_MANIFEST,
         json,
     },
-    tree::{Links, Root},
 };
 
 /// Blobs and layers below one directory. Any number of processes may use it at once.
@@ -171,24 +173,21 @@ impl Store {
         }
     }
 
-    /// The directories of an image's layers, topmost first, as overlayfs takes them.
+    /// The directories of an image's layers, topmost first, as overlayfs takes them. A layer may have two.
     pub fn layer_directories(&self, image: &Image) -> Result<Vec<PathBuf>, StoreError> {
         let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
-        let mut directories = self.directories(&diff_ids)?;
-        directories.reverse();
-        Ok(directories)
+        self.directories(&diff_ids)
     }
 
     /// The sizes of all files in an image's layers, which is what docker shows.
     pub fn size(&self, image: &Image) -> Result<u64, StoreError> {
-        let directories = self.layer_directories(image)?;
-        directories.iter().map(|tree| Ok(Record::beside(tree)?.size)).sum()
+        Ok(self.layer_sizes(image)?.iter().sum())
     }
 
     /// The sizes of all files in each layer, lowest first.
     pub fn layer_sizes(&self, image: &Image) -> Result<Vec<u64>, StoreError> {
-        let directories = self.layer_directories(image)?;
-        directories.iter().rev().map(|tree| Ok(Record::beside(tree)?.size)).collect()
+        let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
+        self.own_directories(&diff_ids)?.iter().map(|tree| Ok(Record::beside(tree)?.size)).collect()
     }
 
     /// Whether the bytes of a blob are in the store, as they are.
@@ -236,12 +235,9 @@ impl Store {
                 copy(&mut file, &mut target).map_err(StoreError::Target)?;
             }
             Err(StoreError::NoBlob(_)) if layer.blob.digest == layer.diff_id => {
-                let tree = self.layer_path(&layer.diff_id).join(TREE);
-                let tree = Root::open(&tree, Links::Refused).map_err(|error| match error.kind() {
-                    io::ErrorKind::NotFound => StoreError::NoBlob(layer.blob.digest),
-                    _ => StoreError::Disk { path: tree, source: error },
-                })?;
-                pack(&tree, &mut target)?;
+                let tree = self.directory(&layer.diff_id, &layer.diff_id)?;
+                let tree = tree.ok_or(StoreError::NoBlob(layer.blob.digest))?;
+                pack(&basis::open(&self.trees(tree)?)?, &mut target)?;
             }
             Err(error) => return Err(error),
         }
@@ -253,8 +249,15 @@ impl Store {
         }
     }
 
-    /// The directories of these layers, lowest first.
+    /// The directories of these layers, which are named lowest first, topmost first.
     fn directories(&self, diff_ids: &[Digest]) -> Result<Vec<PathBuf>, StoreError> {
+        let own = self.own_directories(diff_ids)?.into_iter().rev();
+        let all = own.map(|tree| self.trees(tree)).collect::<Result<Vec<_>, _>>()?;
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    /// The directories of these layers without those of their bases, lowest first.
+    fn own_directories(&self, diff_ids: &[Digest]) -> Result<Vec<PathBuf>, StoreError> {
         diff_ids
             .iter()
             .zip(stacked_keys(diff_ids))
@@ -262,11 +265,17 @@ impl Store {
             .collect()
     }
 
-    /// The directory of one layer, under the key it says all with or the one it has on top of others.
+    /// The directory of one layer, under the key it says all with or the one it has on top of others. One without its
+    /// basis is none.
     fn directory(&self, diff_id: &Digest, stacked: &Digest) -> Result<Option<PathBuf>, StoreError> {
+        let exists = |tree: &PathBuf| tree.try_exists().map_err(disk::error(tree));
         for key in [diff_id, stacked] {
             let tree = self.layer_path(key).join(TREE);
-            if tree.try_exists().map_err(disk::error(&tree))? {
+            if !exists(&tree)? {
+                continue;
+            }
+            let basis = self.basis_of(key)?.map(|basis| self.layer_path(&basis).join(TREE));
+            if basis.as_ref().map_or(Ok(true), exists)? {
                 return Ok(Some(tree));
             }
         }

@@ -89,7 +89,7 @@ impl Lease {
         let store = self.store();
         let place = store.layer_path(key);
         if finding.fault == Fault::Record
-            && let Ok((digest, packed)) = packed(&place.join(TREE))
+            && let Ok((digest, packed)) = packed(&store.trees(place.join(TREE))?)
             && digest == *diff_id
         {
             let record = Record { diff_id: *diff_id, size: packed.size, reproducible: true };
@@ -128,7 +128,7 @@ impl Lease {
 
     /// Puts a layer in the place of a damaged one, at once for everybody.
     fn replace(&self, place: &Path, staged: Staged) -> Result<(), StoreError> {
-        let (digest, packed) = packed(&staged.directory.join(TREE))?;
+        let (digest, packed) = packed(&[staged.directory.join(TREE)])?;
         let reproducible = digest == staged.diff_id;
         let record = Record { diff_id: staged.diff_id, size: packed.size, reproducible };
         record.write(&staged.directory.join(RECORD))?;

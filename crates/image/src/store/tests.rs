@@ -322,3 +322,103 @@ fn a_layer_that_an_image_stands_on_may_occur_in_it_again() {
     let layers = [again.clone(), image.layers[1].clone(), again];
     assert_eq!(lease.write_image(Configuration::default(), &layers).unwrap().layers, layers);
 }
+
+/// A layer of many files, and one that differs in one of them and is kept as that.
+fn whole_and_difference(sandbox: &Sandbox, lease: &Lease) -> [Layer; 2] {
+    let upper = sandbox.top.path().join("upper");
+    let write = |name: &str, content: &str| {
+        let path = upper.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        for path in [&path, path.parent().unwrap()] {
+            fs::File::open(path).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        }
+    };
+    (0..20).for_each(|number| write(&format!("d/{number}"), &"x".repeat(5000)));
+    let whole = lease.commit_layer(&upper).unwrap();
+    write("d/7", "changed");
+    let basis = lease.basis(&whole.diff_id).unwrap().unwrap();
+    assert_eq!(basis.differences().unwrap(), Vec::<std::path::PathBuf>::new());
+    let difference = lease.commit_difference(&upper, &basis).unwrap();
+    [whole, difference]
+}
+
+#[test]
+fn a_layer_that_is_kept_as_a_difference_is_a_layer_like_any_other() {
+    let Some(sandbox) = sandbox() else { return };
+    let store = &sandbox.store;
+    let lease = store.lease().unwrap();
+    let [whole, difference] = whole_and_difference(&sandbox, &lease);
+    let image = lease.write_image(Configuration::default(), std::slice::from_ref(&difference)).unwrap();
+    let directories = store.layer_directories(&image).unwrap();
+    assert_eq!(directories, [&difference, &whole].map(|layer| store.layer_path(&layer.diff_id).join(TREE)));
+    assert_eq!(names(&directories[0].join("d")), ["7"]);
+    assert_eq!(store.size(&image).unwrap(), 19 * 5000 + 7);
+
+    // Its bytes are those of the same files in one place.
+    let mut bytes = Vec::new();
+    store.copy_layer(&difference, &mut bytes).unwrap();
+    let mut entries = tar::Archive::new(bytes.as_slice());
+    let paths = entries.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned());
+    assert_eq!(paths.count(), 21);
+    assert_eq!(Digest::of(&bytes), difference.diff_id);
+
+    // Another one stands on the same basis, and knows what it has to bring along.
+    let basis = lease.basis(&difference.diff_id).unwrap().unwrap();
+    assert_eq!((basis.key, basis.differences().unwrap()), (whole.diff_id, vec!["d".into(), "d/7".into()]));
+
+    // The basis stays as long as it is needed, for an image or for who claims the layer.
+    let live = || Live { manifests: vec![image.manifest], ..Live::default() };
+    let usage = store.usage().unwrap();
+    let share = usage.shares(std::slice::from_ref(&image), &Default::default())[0];
+    assert!(share.unique > 100_000, "the basis is the image's too");
+    assert_eq!(usage.unneeded(std::slice::from_ref(&image), &Default::default()), 0);
+    drop(lease);
+    assert_eq!(collect(store, live()).layers, []);
+    let lease = store.lease().unwrap();
+    assert!(lease.hold(&difference.blob, &[difference.diff_id]).unwrap().tree);
+    assert_eq!(collect(store, Live::default()).layers, []);
+    drop(lease);
+    let gone = collect(store, Live::default());
+    assert_eq!(gone.layers.len(), 2);
+    assert_eq!(gone.bytes, usage.layers.values().sum::<u64>());
+}
+
+#[test]
+fn damage_of_a_basis_is_damage_of_what_stands_on_it() {
+    let Some(sandbox) = sandbox() else { return };
+    let store = &sandbox.store;
+    let lease = store.lease().unwrap();
+    let [whole, difference] = whole_and_difference(&sandbox, &lease);
+    let image = lease.write_image(Configuration::default(), std::slice::from_ref(&difference)).unwrap();
+    let blob = lease.compress(&difference, &|_| ()).unwrap();
+    assert_eq!(store.verify(&[image.manifest], |_| ()).unwrap(), []);
+    fs::write(store.layer_path(&whole.diff_id).join("tree/d/1"), "damaged").unwrap();
+    let found = store.verify(&[image.manifest], |_| ()).unwrap();
+    let mut damaged: Vec<_> = found.iter().map(|finding| finding.subject).collect();
+    let mut expected =
+        [whole.diff_id, difference.diff_id].map(|diff_id| Subject::Layer { diff_id, key: diff_id });
+    damaged.sort();
+    expected.sort();
+    assert_eq!(damaged, expected);
+
+    // From its blob it is made again, and then stands on nothing.
+    assert!(store.has_blob(&blob.digest).unwrap());
+    let of_image = found.iter().find(|finding| !finding.manifests.is_empty()).unwrap();
+    assert_eq!(lease.repair(of_image).unwrap(), Repair::Done);
+    assert_eq!(store.layer_directories(&image).unwrap().len(), 1);
+    assert!(
+        store.verify(&[image.manifest], |_| ()).unwrap().iter().all(|finding| finding.manifests.is_empty())
+    );
+}
+
+#[test]
+fn a_layer_without_its_basis_is_not_there() {
+    let Some(sandbox) = sandbox() else { return };
+    let store = &sandbox.store;
+    let lease = store.lease().unwrap();
+    let [whole, difference] = whole_and_difference(&sandbox, &lease);
+    fs::remove_dir_all(store.layer_path(&whole.diff_id)).unwrap();
+    assert!(!lease.hold(&difference.blob, &[difference.diff_id]).unwrap().tree);
+    assert!(lease.basis(&difference.diff_id).unwrap().is_none());
+}

@@ -30,6 +30,8 @@ pub struct Usage {
     pub rest: u64,
     /// The blobs that layers were compressed to, by diff ids.
     compressed: HashMap<Digest, Digest>,
+    /// Of layers that are kept as a difference, by their keys.
+    bases: HashMap<Digest, Digest>,
 }
 
 /// What an image takes, in bytes on the disk.
@@ -52,6 +54,7 @@ impl Store {
         for key in digests(&self.layers())? {
             let bytes = on_disk(&self.layer_path(&key))?;
             usage.layers.insert(key, bytes);
+            usage.bases.extend(self.basis_of(&key)?.map(|basis| (key, basis)));
         }
         for diff_id in digests(&self.compressed())? {
             let path = self.compressed().join(diff_id.hex());
@@ -85,6 +88,10 @@ impl Store {
         let path = self.blob_path(digest);
         let blob = fs::metadata(&path).map(|metadata| metadata.len());
         let blob = missing_is(blob, 0).map_err(disk::error(&path))?;
+        if self.basis_of(digest)?.is_some() {
+            // What is recorded is the size of the whole.
+            return Ok(blob + on_disk(&self.layer_path(digest))?);
+        }
         match Record::beside(&self.layer_path(digest).join(TREE)) {
             Err(StoreError::Disk { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(blob),
             record => Ok(blob + record?.size),
@@ -107,6 +114,7 @@ impl Usage {
 
     /// What each of these images takes, if there are no others, and what goes by the digests `kept` stays in any case.
     pub fn shares(&self, images: &[Image], kept: &HashSet<Digest>) -> Vec<Share> {
+        let kept = self.with_bases(kept);
         let parts: Vec<HashMap<Part, u64>> = images.iter().map(|image| self.parts(image)).collect();
         let mut users: HashMap<&Part, usize> = HashMap::new();
         for part in parts.iter().flat_map(HashMap::keys) {
@@ -125,12 +133,18 @@ impl Usage {
 
     /// What the layers and blobs take that none of these images needs, and that do not go by the digests `kept`.
     pub fn unneeded(&self, images: &[Image], kept: &HashSet<Digest>) -> u64 {
+        let kept = self.with_bases(kept);
         let needed: HashMap<Part, u64> = images.iter().flat_map(|image| self.parts(image)).collect();
         let blobs = self.blobs.iter().map(|(digest, bytes)| (Part::Blob(*digest), bytes));
         let all = blobs.chain(self.layers.iter().map(|(key, bytes)| (Part::Layer(*key), bytes)));
         all.filter(|(part, _)| !needed.contains_key(part) && !kept.contains(part.digest()))
             .map(|(_, bytes)| bytes)
             .sum()
+    }
+
+    fn with_bases(&self, keys: &HashSet<Digest>) -> HashSet<Digest> {
+        let bases = self.bases.iter().filter(|(key, _)| keys.contains(key)).map(|(_, basis)| basis);
+        keys.iter().chain(bases).copied().collect()
     }
 
     fn parts(&self, image: &Image) -> HashMap<Part, u64> {
@@ -141,9 +155,10 @@ impl Usage {
         let blobs = blobs.filter_map(|digest| Some((Part::Blob(digest), *self.blobs.get(&digest)?)));
         let keys = diff_ids.iter().zip(stacked_keys(&diff_ids)).filter_map(|(diff_id, stacked)| {
             let key = [*diff_id, stacked].into_iter().find(|key| self.layers.contains_key(key))?;
-            Some((Part::Layer(key), self.layers[&key]))
+            Some(std::iter::once(key).chain(self.bases.get(&key).copied()))
         });
-        blobs.chain(keys).collect()
+        let layers = keys.flatten().filter_map(|key| Some((Part::Layer(key), *self.layers.get(&key)?)));
+        blobs.chain(layers).collect()
     }
 }
 

@@ -7,7 +7,7 @@ mod things;
 
 use std::{
     fs, io,
-    path::Path,
+    path::PathBuf,
     sync::{Mutex, mpsc},
     thread,
 };
@@ -15,7 +15,7 @@ use std::{
 use types::Digest;
 
 use self::things::Thing;
-use super::{Lease, Record, Staged, Store, StoreError, TREE, disk};
+use super::{Lease, Record, Staged, Store, StoreError, TREE, basis, disk};
 use crate::{
     hashed::{Hashed, HashedWriter},
     layer::{self, Packed},
@@ -139,7 +139,7 @@ impl Lease {
             Ok(record) if record.diff_id == *diff_id => record,
             _ => return Ok(Some(Fault::Record)),
         };
-        let Ok((packed, _)) = packed(&tree) else { return Ok(Some(Fault::Damaged)) };
+        let Ok((packed, _)) = packed(&self.store().trees(tree)?) else { return Ok(Some(Fault::Damaged)) };
         if packed == *diff_id {
             return Ok(None);
         }
@@ -153,7 +153,7 @@ impl Lease {
             Err(_) => return Ok(None),
             Ok(fresh) => fresh,
         };
-        let is_same = self::packed(&fresh.directory.join(TREE)).is_ok_and(|(fresh, _)| fresh == packed);
+        let is_same = self::packed(&[fresh.directory.join(TREE)]).is_ok_and(|(fresh, _)| fresh == packed);
         // Large; the lease removes what cannot be removed now.
         let _ = fs::remove_dir_all(&fresh.directory);
         Ok(if is_same { None } else { Some(Fault::Damaged) })
@@ -164,8 +164,7 @@ impl Lease {
         let Some((diff_id, lower)) = stack.split_last() else {
             return Err(StoreError::NoBlob(blob.digest));
         };
-        let mut below = self.store().directories(lower)?;
-        below.reverse();
+        let below = self.store().directories(lower)?;
         let source = self.store().open_blob(&blob.digest)?;
         let staged = self.unpack_from(source, Some((blob, *diff_id)), None)?;
         let tree = staged.directory.join(TREE);
@@ -189,11 +188,10 @@ impl Store {
     }
 }
 
-/// What packing a layer's tree gives.
-pub(super) fn packed(tree: &Path) -> Result<(Digest, Packed), StoreError> {
-    let root = Root::open(tree, Links::Refused).map_err(disk::error(tree))?;
+/// What packing a layer's trees gives.
+pub(super) fn packed(trees: &[PathBuf]) -> Result<(Digest, Packed), StoreError> {
     let mut hashed = HashedWriter::new(io::sink());
-    let packed = layer::pack(&root, &mut hashed)?;
+    let packed = layer::pack(&basis::open(trees)?, &mut hashed)?;
     Ok((hashed.finish().0, packed))
 }
 

@@ -22,7 +22,7 @@ use rustix::{
 
 pub use copy::{Choice, Choose, CopyOptions, copy, copy_found, link};
 pub use metadata::{Attributes, Owner, is_kept_xattr, touch_child};
-pub use walk::{Found, walk};
+pub use walk::{Found, walk, walk_merged};
 
 pub use crate::tarball::Time;
 

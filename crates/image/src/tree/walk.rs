@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     io,
+    ops::Range,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStringExt,
@@ -10,7 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, FileType, OFlags, Stat};
+use rustix::{
+    fs::{AtFlags, FileType, OFlags, Stat},
+    io::Errno,
+};
 
 use super::Root;
 
@@ -38,27 +42,45 @@ pub fn walk<E: From<io::Error>>(
     start: &Path,
     visit: &mut dyn FnMut(Found<'_>) -> Result<bool, E>,
 ) -> Result<(), E> {
-    let start = Root { directory: root.directory(start)?, links: super::Links::Refused };
-    let mut levels = vec![Level::read(&start, PathBuf::new())?];
+    walk_from(&[Root { directory: root.directory(start)?, links: super::Links::Refused }], visit)
+}
+
+/// Visits everything in several trees as if they were one: what is in an earlier one hides what is in a later one at the
+/// same place, unless both are directories.
+pub fn walk_merged<E: From<io::Error>>(
+    roots: &[Root],
+    visit: &mut dyn FnMut(Found<'_>) -> Result<bool, E>,
+) -> Result<(), E> {
+    let start =
+        |root: &Root| Ok(Root { directory: root.directory(Path::new(""))?, links: super::Links::Refused });
+    walk_from(&roots.iter().map(start).collect::<io::Result<Vec<_>>>()?, visit)
+}
+
+fn walk_from<E: From<io::Error>>(
+    roots: &[Root],
+    visit: &mut dyn FnMut(Found<'_>) -> Result<bool, E>,
+) -> Result<(), E> {
+    let mut levels = vec![Level::read(roots, 0..roots.len(), PathBuf::new())?];
     while let Some(level) = levels.last_mut() {
-        let Some(name) = level.names.pop() else {
+        let Some((name, tree)) = level.names.pop() else {
             levels.pop();
             continue;
         };
         let path = level.path.join(&name);
         let descend = {
-            let parent = level.directory(&start)?;
+            let parent = level.directory(roots, tree)?;
             let stat = match rustix::fs::statat(parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
-                Err(rustix::io::Errno::NOENT) => continue, // removed since its name was read
+                Err(Errno::NOENT) => continue, // removed since its name was read
                 stat => stat.map_err(io::Error::from)?,
             };
             let is_directory = FileType::from_raw_mode(stat.st_mode).is_dir();
             visit(Found { path: &path, parent, name: Path::new(&name), stat })? && is_directory
         };
         if descend {
-            levels.push(Level::read(&start, path)?);
+            let trees = tree..level.trees.end;
+            levels.push(Level::read(roots, trees, path)?);
             if let Some(far) = levels.len().checked_sub(OPEN_LEVELS + 1) {
-                levels[far].directory = None;
+                levels[far].directories.clear();
             }
         }
     }
@@ -68,34 +90,62 @@ pub fn walk<E: From<io::Error>>(
 /// A directory being visited.
 struct Level {
     path: PathBuf,
-    /// Still to visit, last name first.
-    names: Vec<OsString>,
-    /// Closed while far from what is being visited: trees may be deeper than a process may have files open.
-    directory: Option<OwnedFd>,
+    /// Which trees may have it.
+    trees: Range<usize>,
+    /// Still to visit, last name first, and the first tree that has it.
+    names: Vec<(OsString, usize)>,
+    /// By tree. Closed while far from what is being visited: trees may be deeper than a process may have files open.
+    directories: Vec<(usize, OwnedFd)>,
 }
 
 impl Level {
-    fn read(root: &Root, path: PathBuf) -> io::Result<Level> {
-        let directory = root.open_at(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)?;
+    /// The directory `path` of the first of `trees`, and of those after it that have it too.
+    fn read(roots: &[Root], mut trees: Range<usize>, path: PathBuf) -> io::Result<Level> {
+        let mut directories = Vec::with_capacity(trees.len());
         let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&directory)? {
-            let name = entry?.file_name().to_bytes().to_vec();
-            if name != b"." && name != b".." {
-                names.push(OsString::from_vec(name));
+        for tree in trees.clone() {
+            let directory = match open(&roots[tree], &path) {
+                Ok(directory) => directory,
+                Err(error) if tree > trees.start && error.kind() == io::ErrorKind::NotFound => continue,
+                // What is no directory there hides what comes after it.
+                Err(error) if tree > trees.start && error.kind() == io::ErrorKind::NotADirectory => {
+                    trees.end = tree;
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            for entry in rustix::fs::Dir::read_from(&directory)? {
+                let name = entry?.file_name().to_bytes().to_vec();
+                if name != b"." && name != b".." {
+                    names.push((OsString::from_vec(name), tree));
+                }
             }
+            directories.push((tree, directory));
         }
         names.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(Level { path, names, directory: Some(directory) })
+        if directories.len() > 1 {
+            // Of one name in several trees, the first tree's comes last.
+            names.reverse();
+            names.dedup_by(|later, first| later.0 == first.0);
+            names.reverse();
+        }
+        Ok(Level { path, trees, names, directories })
     }
 
-    fn directory(&mut self, root: &Root) -> io::Result<BorrowedFd<'_>> {
-        let directory = match self.directory.take() {
-            Some(directory) => directory,
-            None => root.directory(&self.path)?,
+    fn directory(&mut self, roots: &[Root], tree: usize) -> io::Result<BorrowedFd<'_>> {
+        let at = match self.directories.iter().position(|(of, _)| *of == tree) {
+            Some(at) => at,
+            None => {
+                self.directories.push((tree, open(&roots[tree], &self.path)?));
+                self.directories.len() - 1
+            }
         };
-        let directory: &OwnedFd = self.directory.insert(directory);
-        Ok(directory.as_fd())
+        Ok(self.directories[at].1.as_fd())
     }
+}
+
+fn open(root: &Root, path: &Path) -> io::Result<OwnedFd> {
+    root.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)
 }
 
 const OPEN_LEVELS: usize = 64;

@@ -1,4 +1,4 @@
-use std::{os::unix::fs::PermissionsExt, time::SystemTime};
+use std::{os::unix::fs::PermissionsExt, path::Path, time::SystemTime};
 
 use super::*;
 use crate::{
