@@ -104,6 +104,44 @@ fn du_says_what_the_disk_gives_back() {
 }
 
 #[test]
+fn a_changed_file_of_many_costs_what_changed() {
+    let Some(sandbox) = sandbox() else { return };
+    let context = context(&sandbox, "a", "FROM busybox\nCOPY many /many\n");
+    for number in 0..200 {
+        fs::create_dir_all(sandbox.directory().join(format!("a/many/{}", number / 20))).unwrap();
+        sandbox.file(&format!("a/many/{}/{number}", number / 20), &format!("{number} ").repeat(5000));
+    }
+    build(&sandbox, &context);
+    let before = taken(&sandbox);
+    sandbox.file("a/many/0/1", "changed\n");
+    build(&sandbox, &context);
+    assert!(taken(&sandbox) - before < 200_000.0, "and not 4 MB: {} after {before}", taken(&sandbox));
+
+    // The image before goes; what its layer and the new one have in common stays.
+    sandbox.sampan(["image", "prune", "-f"]).ok().says("deleted: sha256:");
+    sandbox.sampan(["builder", "prune", "-af"]).ok();
+    let count = "find /many -type f | wc -l; cat /many/0/1; head -c 4 /many/9/199";
+    let shows =
+        |says: &str| drop(sandbox.sampan(["run", "--rm", "app", "sh", "-c", count]).ok().prints(says));
+    shows("200\nchanged\n199 ");
+    sandbox.sampan(["image", "verify"]).ok();
+    let listed = sandbox.sampan(["system", "df", "--format", "{{.Size}}"]).ok();
+    let store = ["blobs", "layers", "compressed", "partial", "leases", "index.json", "oci-layout"];
+    assert!(is_about(listed.lines()[0], disk(&sandbox, &store)), "{listed}");
+
+    // It leaves and comes back like any other.
+    let archive = sandbox.directory().join("app.tar");
+    let archive = archive.to_str().unwrap();
+    sandbox.sampan(["save", "-o", archive, "app"]).ok();
+    let (planned, before) = (sandbox.sampan(["rmi", "--dry-run", "app"]).ok(), taken(&sandbox));
+    sandbox.sampan(["rmi", "--purge", "app"]).ok();
+    let freed = before - taken(&sandbox);
+    assert!(freed > 3_500_000.0 && is_about(sum(&planned, "Would free:"), freed), "{freed}: {planned}");
+    sandbox.sampan(["load", "-i", archive]).ok();
+    shows("200\nchanged\n199 ");
+}
+
+#[test]
 fn listings_have_dockers_columns() {
     let Some(sandbox) = sandbox() else { return };
     let context = context(&sandbox, "a", "FROM busybox\nCOPY file /a\nRUN echo b >/b\n");
