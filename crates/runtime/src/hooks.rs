@@ -50,7 +50,7 @@ fn run_one(hook: &Hook, state: &[u8]) -> io::Result<()> {
     let variables = hook.env().iter().flatten().filter_map(|variable| variable.split_once('='));
     command.env_clear().envs(variables);
     command.stdin(input).stdout(output.try_clone()?).stderr(errors.try_clone()?);
-    let mut child = command
+    let mut child = sys::signals::unblock_in(&mut command)
         .spawn()
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", hook.path().display())))?;
     let process = Pid::from_child(&child);

@@ -3,7 +3,11 @@
 use std::{
     io,
     mem::MaybeUninit,
-    os::fd::{AsFd, FromRawFd, OwnedFd},
+    os::{
+        fd::{AsFd, FromRawFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
     ptr,
 };
 
@@ -61,6 +65,16 @@ pub fn reset() -> io::Result<()> {
     let none = set_of(&[]);
     // SAFETY: `none` is initialised and outlives the call.
     check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut()) }.into()).map(drop)
+}
+
+/// Has what `command` starts take all signals, whichever of them this process has blocked.
+pub fn unblock_in(command: &mut Command) -> &mut Command {
+    let none = set_of(&[]);
+    let unblock =
+        // SAFETY: `none` is initialised and outlives the call.
+        move || check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut()) }.into()).map(drop);
+    // SAFETY: between fork and exec this makes one system call, and takes no lock and no memory.
+    unsafe { command.pre_exec(unblock) }
 }
 
 /// Ends the process the way signal `number` would have, so that its parent sees that signal.

@@ -8,6 +8,7 @@ use oci::{Guest, Store, Terminal};
 use oci_spec::runtime::Capability;
 
 use super::{foreground, log::Log};
+use crate::terminal;
 
 /// Execute a new process in a container
 #[derive(Args)]
@@ -100,14 +101,13 @@ impl Exec {
             selinux_label: self.process_label,
         };
         let container = store.container(&self.id)?;
+        let signals = if self.detach { None } else { Some(terminal::signals()?) };
         let made =
             oci::exec(&container, guest, &terminal, self.preserve_fds, self.ignore_paused, self.pid_file)?;
         log.warn_all(&made.warnings);
-        if self.detach {
-            return Ok(ExitCode::SUCCESS);
-        }
+        let Some(signals) = signals else { return Ok(ExitCode::SUCCESS) };
         foreground::fit(&made.process)?;
-        Ok(ExitCode::from(foreground::hold(&made.process)?))
+        Ok(ExitCode::from(foreground::hold(&made.process, &signals)?))
     }
 }
 

@@ -4,6 +4,7 @@ use std::{io, os::fd::AsFd};
 
 use oci::Started;
 use rustix::termios::{Winsize, tcsetwinsize};
+use sys::signals::Signals;
 
 use crate::terminal::{self, Conversation, Raw};
 
@@ -16,9 +17,9 @@ pub fn fit(process: &Started) -> io::Result<()> {
     Ok(())
 }
 
-/// Passes keys, output and signals on until the process has ended; its exit code.
-pub fn hold(process: &Started) -> io::Result<u8> {
-    let signals = terminal::signals()?;
+/// Passes keys, output and signals on until the process has ended; its exit code. Signals are to be collected from before
+/// it runs: whoever sees what it says may send one at once.
+pub fn hold(process: &Started, signals: &Signals) -> io::Result<u8> {
     let raw = if process.terminal.is_some() { Raw::enter()? } else { None };
     let pidfd = process.child.pidfd.as_fd();
     let conversation = Conversation {
@@ -32,7 +33,7 @@ pub fn hold(process: &Started) -> io::Result<u8> {
         resized: None,
         detach: None,
     };
-    let parting = conversation.hold(&signals);
+    let parting = conversation.hold(signals);
     drop(raw);
     parting?;
     process.child.wait()

@@ -6,6 +6,7 @@ use clap::Args;
 use oci::{Container, Store, Terminal};
 
 use super::{create::Making, foreground, log::Log};
+use crate::terminal;
 
 /// Create and run a container
 #[derive(Args)]
@@ -45,6 +46,7 @@ impl Run {
             // Before its program can look. One of the wrong size is a terminal all the same.
             let _ = foreground::fit(&made.process);
         }
+        let signals = if self.detach { None } else { Some(terminal::signals()?) };
         match container.start() {
             Ok(warnings) => log.warn_all(&warnings),
             Err(error) => {
@@ -52,10 +54,8 @@ impl Run {
                 return Err(error.into());
             }
         }
-        if self.detach {
-            return Ok(ExitCode::SUCCESS);
-        }
-        let code = foreground::hold(&made.process)?;
+        let Some(signals) = signals else { return Ok(ExitCode::SUCCESS) };
+        let code = foreground::hold(&made.process, &signals)?;
         if !self.keep {
             delete(container, log);
         }
