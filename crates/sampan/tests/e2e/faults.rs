@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
 use testkit::{Sandbox, base_image};
 
 use crate::{NAME, PROGRAM, SERVER, background, idle, inspect, sandbox};
@@ -96,7 +99,10 @@ fn kill_the_monitor_of(sandbox: &Sandbox, container: &str) {
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
     let command = fs::read_to_string(format!("/proc/{parent}/cmdline")).unwrap();
     assert!(command.starts_with("sampan-monitor"), "{command}");
-    kill_process(Pid::from_raw(parent).unwrap(), Signal::KILL).unwrap();
+    let parent = pidfd_open(Pid::from_raw(parent).unwrap(), PidfdFlags::empty()).unwrap();
+    pidfd_send_signal(&parent, Signal::KILL).unwrap();
+    // A signal is sent before it has come: the next command is to find it gone.
+    poll(&mut [PollFd::new(&parent, PollFlags::IN)], None).unwrap();
 }
 
 #[test]
