@@ -11,6 +11,7 @@
 //!           ── Reconnect ─────────────────────────▶            the order says something else of the network now
 //!           ◀── Reconnected, or Failed ────────────            when the container is connected so
 //!           ── Keep ──────────────────────────────▶            with the terminal of an exec that is left alone
+//!           ── Await { exec } ────────────────────▶            with its process, whose end is to be told of
 //!           ◀── Exited { code } ───────────────────            after everything is cleaned up
 //!           ◀── TooSlow ───────────────────────────            the output was not taken: see `audience`
 //! ```
@@ -29,7 +30,7 @@ use sys::channel::{Channel, Listener};
 use types::Publish;
 
 /// What a process asks of a monitor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Request {
     /// Takes part: in the input, and in those of the outputs that a descriptor is sent for, output before errors.
     Attach { input: bool, output: bool, errors: bool },
@@ -40,6 +41,8 @@ pub(crate) enum Request {
     Reconnect,
     /// Keeps the terminal that comes along open, and what is said there from being waited for, until nobody uses it.
     Keep,
+    /// Notes when the process has ended whose pidfd comes along, and how.
+    Await { exec: String },
 }
 
 /// What a monitor says to a process.
@@ -73,8 +76,8 @@ pub struct Part<'a> {
 }
 
 impl Request {
-    pub(crate) fn send(self, channel: &Channel, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-        channel.send(&serde_json::to_vec(&self)?, descriptors)
+    pub(crate) fn send(&self, channel: &Channel, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        channel.send(&serde_json::to_vec(self)?, descriptors)
     }
 
     /// Asks for a part.

@@ -24,7 +24,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::record::Ended;
+use crate::{policy, record::Ended};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -139,8 +139,21 @@ pub(crate) fn note_end(bundle: &Path, ended: &Ended) {
     let run = ended.started.map(|started| ended.finished.duration_since(started).as_secs().max(0));
     let (run, code) = (run.unwrap_or(0).to_string(), ended.code.to_string());
     events.extend(subject.uses.iter().rev().map(|one| one.happens(&one.ends)));
+    // Between the two, as docker has it.
+    if policy::is_asked_to_stop(bundle) {
+        events.push(subject.event("stop", &[]));
+    }
     events.push(subject.event("die", &[("execDuration", &run), ("exitCode", &code)]));
     subject.journal.note_all(events);
+}
+
+/// Notes that the container has not come to run, as docker does: nothing but what became of what it was to use. That it
+/// joined its networks is not told, and that it left them is.
+pub(crate) fn note_failure(bundle: &Path) {
+    let Some(subject) = Subject::load(bundle) else { return };
+    let begun = subject.uses.iter().filter(|one| one.kind != "network").map(|one| one.happens(&one.begins));
+    let ended = subject.uses.iter().rev().map(|one| one.happens(&one.ends));
+    subject.journal.note_all(begun.chain(ended).collect());
 }
 
 /// Where events are noted.
@@ -357,6 +370,7 @@ mod tests {
         };
         subject.store(bundle.path()).expect("stored");
         note_start(bundle.path());
+        policy::mark_asked_to_stop(bundle.path()).expect("writable");
         let ended = Ended {
             code: 137,
             started: None,
@@ -369,7 +383,15 @@ mod tests {
         note_end(bundle.path(), &ended);
         let events = journal.follow().and_then(|mut follower| follower.read()).expect("read");
         let told: Vec<String> = events.iter().map(|event| format!("{} {}", event.id, event.action)).collect();
-        assert_eq!(told, ["v mount", "n connect", "c start", "c oom", "n disconnect", "v unmount", "c die"]);
+        let expected =
+            ["v mount", "n connect", "c start", "c oom", "n disconnect", "v unmount", "c stop", "c die"];
+        assert_eq!(told, expected);
+        let mut follower = journal.follow().expect("followed");
+        follower.read().expect("read");
+        note_failure(bundle.path());
+        let events = follower.read().expect("read");
+        let told: Vec<String> = events.iter().map(|event| format!("{} {}", event.id, event.action)).collect();
+        assert_eq!(told, ["v mount", "n disconnect", "v unmount"]);
     }
 
     #[test]

@@ -104,13 +104,21 @@ pub fn reconnect(bundle: &Path) -> Result<(), LaunchError> {
     }
 }
 
-/// Has the monitor of the container in `bundle` keep the terminal with this master open for the process on it.
-pub fn keep_terminal(bundle: &Path, master: BorrowedFd<'_>) -> io::Result<()> {
-    match control::connect(bundle)? {
-        Some(channel) => Request::Keep.send(&channel, &[master]),
-        // The container has ended, and the process with it.
-        None => Ok(()),
+/// Has the monitor of the container in `bundle` note how a process there ends that is left alone, as the end of this
+/// `exec`, and keep its terminal open if it has one with this `master`.
+pub fn leave_alone(
+    bundle: &Path,
+    exec: &str,
+    process: BorrowedFd<'_>,
+    master: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    // If there is none, the container has ended, and the process with it.
+    let Some(channel) = control::connect(bundle)? else { return Ok(()) };
+    if let Some(master) = master {
+        Request::Keep.send(&channel, &[master])?;
     }
+    // Last: the monitor of an older program hangs up on what it does not know.
+    Request::Await { exec: exec.to_owned() }.send(&channel, &[process])
 }
 
 /// Starts this program anew in the monitor's role, with nothing of ours but one end of the channel. It outlives

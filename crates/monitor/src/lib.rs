@@ -33,7 +33,7 @@ mod volumes;
 mod watch;
 
 pub use control::Part;
-pub use launch::{Gifts, LaunchError, Running, join, keep_terminal, launch, reconnect};
+pub use launch::{Gifts, LaunchError, Running, join, launch, leave_alone, reconnect};
 pub use order::{Input, Network, OnAbandon, Order, TerminalSize};
 pub use policy::Restart;
 pub use record::{Ended, Lock, Started};

@@ -73,9 +73,20 @@ impl Restart {
     }
 }
 
-/// Says that somebody wants the container to stop, which no policy is to undo.
+/// Says that somebody wants the container to end, which no policy is to undo.
 pub fn mark_stopped(bundle: &Path) -> io::Result<()> {
-    File::create(bundle.join(STOPPED)).map(drop)
+    // Whoever has asked it to stop has still done so.
+    File::options().create(true).append(true).open(bundle.join(STOPPED)).map(drop)
+}
+
+/// The same, by the command that stops containers: that it did is told with the container's end.
+pub fn mark_asked_to_stop(bundle: &Path) -> io::Result<()> {
+    fs::write(bundle.join(STOPPED), ASKED)
+}
+
+/// Whether the container was asked to stop since it was last started, rather than ended in another way.
+pub(crate) fn is_asked_to_stop(bundle: &Path) -> bool {
+    fs::read(bundle.join(STOPPED)).is_ok_and(|mark| mark == ASKED.as_bytes())
 }
 
 /// Says that the container is wanted again.
@@ -134,6 +145,7 @@ pub(crate) fn wait(bundle: &Path, delay: Duration, is_wanted: impl Fn(Restart) -
 
 const POLICY: &str = "restart.json";
 const STOPPED: &str = "stopped";
+const ASKED: &str = "asked\n";
 
 /// A container that has run for this long was not failing at its start.
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
@@ -178,9 +190,14 @@ mod tests {
         assert!(wait(Duration::ZERO).expect("waited"));
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| wait(long));
-            mark_stopped(bundle).expect("writable");
+            mark_asked_to_stop(bundle).expect("writable");
             assert!(!waiting.join().expect("no panic").expect("waited"));
         });
+        mark_stopped(bundle).expect("writable");
+        assert!(is_stopped(bundle) && is_asked_to_stop(bundle), "being killed, too, changes nothing");
+        clear_stopped(bundle).expect("removable");
+        mark_stopped(bundle).expect("writable");
+        assert!(is_stopped(bundle) && !is_asked_to_stop(bundle));
         clear_stopped(bundle).expect("removable");
         clear_stopped(bundle).expect("nothing to remove");
         std::thread::scope(|scope| {

@@ -76,7 +76,10 @@ fn live() -> io::Result<()> {
         }
         let (ended, again) = match &outcome {
             Ok(Outcome { ended, again, .. }) => (ended.clone(), *again),
-            Err(_) => break outcome,
+            Err(_) => {
+                journal::note_failure(&bundle);
+                break outcome;
+            }
         };
         let is_wanted = |policy: Restart| again || policy.wants(ended.code, ended.restarts);
         if policy::is_stopped(&bundle) || !is_wanted(Restart::load(&bundle)?) {

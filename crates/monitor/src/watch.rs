@@ -30,6 +30,7 @@ use crate::{
     connection::Connection,
     control::{Report, Request},
     health::Observer,
+    journal,
     log::{self, Log, Stream},
     order::{OnAbandon, Order},
     role::Launcher,
@@ -94,6 +95,12 @@ impl Output {
     }
 }
 
+/// A process whose end is to be noted.
+struct Left {
+    exec: String,
+    process: OwnedFd,
+}
+
 /// A loop that goes round.
 struct Loop<'a> {
     poll: OwnedFd,
@@ -102,6 +109,8 @@ struct Loop<'a> {
     launcher: Launcher,
     /// Terminals of others' processes, whose output nobody wants.
     kept: Vec<Option<OwnedFd>>,
+    /// Processes that others have started here and left alone.
+    left: Vec<Option<Left>>,
     buffer: Vec<MaybeUninit<u8>>,
     log: Log,
 }
@@ -115,6 +124,7 @@ impl Watch<'_> {
             audience: Audience::default(),
             launcher: Launcher::Listens,
             kept: Vec::new(),
+            left: Vec::new(),
             buffer: vec![MaybeUninit::uninit(); CHUNK],
             log,
         };
@@ -168,6 +178,8 @@ impl Loop<'_> {
             PROCESS => {
                 let code = self.watch.process.wait()?;
                 self.drain();
+                // With the first process, the kernel has ended all others.
+                (0..self.left.len()).for_each(|index| self.note_exit(index));
                 return Ok(Some(code));
             }
             LISTENER => {
@@ -184,6 +196,7 @@ impl Loop<'_> {
             BEHIND => self.catch_up(),
             member if member & MEMBERS != 0 => self.attend(member as u32)?,
             kept if kept & KEPT != 0 => self.discard((kept & !KEPT) as usize),
+            left if left & LEFT != 0 => self.note_exit((left & !LEFT) as usize),
             output => {
                 let index = (output - OUTPUTS) as usize;
                 if self.pass_on(index) == Progress::Closed {
@@ -259,9 +272,19 @@ impl Loop<'_> {
             Request::Keep => {
                 for terminal in descriptors {
                     rustix::fs::fcntl_setfl(&terminal, OFlags::NONBLOCK)?;
-                    add(&self.poll, terminal.as_fd(), KEPT | self.kept.len() as u64)?;
-                    self.kept.push(Some(terminal));
+                    let index = free_place(&mut self.kept);
+                    add(&self.poll, terminal.as_fd(), KEPT | index as u64)?;
+                    self.kept[index] = Some(terminal);
                 }
+                Ok(())
+            }
+            Request::Await { exec } => {
+                let Some(process) = descriptors.into_iter().next() else { return Ok(()) };
+                // For nothing but its hanging up, which comes when its parent has collected it: how it ended is known then.
+                let index = free_place(&mut self.left);
+                let key = EventData::new_u64(LEFT | index as u64);
+                epoll::add(&self.poll, &process, key, EventFlags::empty())?;
+                self.left[index] = Some(Left { exec, process });
                 Ok(())
             }
         }
@@ -396,6 +419,16 @@ impl Loop<'_> {
         Progress::More
     }
 
+    /// Notes how a process has ended that was left alone. Kernels before 6.15 tell nobody but its parent.
+    fn note_exit(&mut self, index: usize) {
+        let Some(left) = self.left.get_mut(index).and_then(Option::take) else { return };
+        let _ = epoll::delete(&self.poll, &left.process);
+        if let Ok(Some(code)) = sys::process::exit_of(left.process.as_fd()) {
+            let attributes = [("execID", &*left.exec), ("exitCode", &code.to_string())];
+            journal::note(self.watch.bundle, "exec_die", &attributes);
+        }
+    }
+
     /// Throws away what is said on a terminal that is kept.
     fn discard(&mut self, index: usize) {
         let Some(Some(terminal)) = self.kept.get(index) else { return };
@@ -418,6 +451,14 @@ enum Progress {
     Closed,
 }
 
+/// Where there is nothing: a container may live to see any number of processes come and go.
+fn free_place<T>(places: &mut Vec<Option<T>>) -> usize {
+    places.iter().position(Option::is_none).unwrap_or_else(|| {
+        places.push(None);
+        places.len() - 1
+    })
+}
+
 fn add(poll: &OwnedFd, source: BorrowedFd<'_>, key: u64) -> io::Result<()> {
     Ok(epoll::add(poll, source, EventData::new_u64(key), EventFlags::IN)?)
 }
@@ -437,3 +478,4 @@ const OUTPUTS: u64 = 6;
 /// With a number in the lower half.
 const MEMBERS: u64 = 1 << 32;
 const KEPT: u64 = 1 << 33;
+const LEFT: u64 = 1 << 34;

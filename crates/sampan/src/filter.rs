@@ -18,6 +18,10 @@ impl FromStr for Filter {
     type Err = InvalidFilter;
 
     fn from_str(text: &str) -> Result<Filter, InvalidFilter> {
+        // docker lets a filter be left out so.
+        if text.is_empty() {
+            return Ok(Filter { kind: String::new(), value: String::new() });
+        }
         let (kind, value) = text.split_once('=').ok_or(InvalidFilter)?;
         // `label!=a` is of the kind `label!`.
         Ok(Filter { kind: kind.trim().to_lowercase(), value: value.trim().to_owned() })
@@ -26,5 +30,6 @@ impl FromStr for Filter {
 
 /// The pairs as the engine takes them.
 pub fn pairs(filters: &[Filter]) -> impl Iterator<Item = (&str, &str)> {
-    filters.iter().map(|filter| (filter.kind.as_str(), filter.value.as_str()))
+    let all = filters.iter().map(|filter| (filter.kind.as_str(), filter.value.as_str()));
+    all.filter(|pair| *pair != ("", ""))
 }

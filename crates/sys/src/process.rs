@@ -3,8 +3,12 @@
 use std::{
     ffi::{CStr, CString, c_char},
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::process::ExitStatusExt,
+    },
     path::Path,
+    process::ExitStatus,
     ptr,
 };
 
@@ -215,6 +219,30 @@ pub fn signal(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
     .map(drop)
 }
 
+/// How the process that `pidfd` stands for has ended, as [`exit_code`] has it, for others than its parent; `None` until its
+/// parent has collected it, which makes a pidfd hang up. See PIDFD_GET_INFO in ioctl_pidfd(2).
+///
+/// Fails with `ENOTTY` or `EINVAL` before Linux 6.15.
+pub fn exit_of(pidfd: BorrowedFd<'_>) -> io::Result<Option<u8>> {
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+    // SAFETY: the request's number has the structure's size, and `info` lives through the call.
+    check(unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO as _, &raw mut info) }.into())?;
+    let is_told = info.mask & PIDFD_INFO_EXIT != 0;
+    let status = ExitStatus::from_raw(info.exit_code);
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+    Ok(is_told.then_some(code as u8))
+}
+
+/// The kernel's struct pidfd_info in its first version, of which only some fields are of interest.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
 /// Marks every descriptor from `first` on to be closed by the next exec. See close_range(2).
 pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     // SAFETY: with CLOSE_RANGE_CLOEXEC nothing is closed now, so no owner loses its descriptor.
@@ -255,8 +283,16 @@ pub(crate) fn check(result: libc::c_long) -> io::Result<libc::c_long> {
 /// Linux 5.7; the libc crate has it as a signed 32-bit number that it does not fit.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+/// `_IOWR(0xFF, 11, struct pidfd_info)`
+const PIDFD_GET_INFO: u32 = 3 << 30 | (size_of::<PidfdInfo>() as u32) << 16 | 0xFF << 8 | 11;
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
+    use rustix::process::PidfdFlags;
+
     use super::*;
 
     #[test]
@@ -268,5 +304,23 @@ mod tests {
             drop(release);
             assert_eq!(error, Some(libc::EDEADLK));
         });
+    }
+
+    #[test]
+    fn how_a_process_ended_is_known_once_it_is_collected() {
+        for (script, expected) in [("exit 7", 7), ("kill -9 $$", 137)] {
+            let mut child = std::process::Command::new("sh").args(["-c", script]).spawn().expect("spawned");
+            let pidfd = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
+            let pidfd = pidfd.expect("opened");
+            match exit_of(pidfd.as_fd()) {
+                Ok(code) => assert_eq!(code, None),
+                Err(error) => {
+                    eprintln!("skipped: this kernel does not tell: {error}");
+                    return child.wait().map(drop).expect("collected");
+                }
+            }
+            child.wait().expect("collected");
+            assert_eq!(exit_of(pidfd.as_fd()).expect("told"), Some(expected));
+        }
     }
 }

@@ -64,10 +64,15 @@ impl AsFd for Execution {
 }
 
 impl Engine {
-    /// Leaves a process on a terminal with this master to itself: the terminal stays open for as long as it or the
-    /// container runs.
-    pub fn leave_alone(&self, container: &Container, master: BorrowedFd<'_>) -> Result<(), EngineError> {
-        Ok(monitor::keep_terminal(&container.directory, master)?)
+    /// Leaves a process to itself. How it ends is noted, and its terminal, if it has one with this `master`, stays open for
+    /// as long as it or the container runs.
+    pub fn leave_alone(
+        &self,
+        container: &Container,
+        execution: &Execution,
+        master: Option<BorrowedFd<'_>>,
+    ) -> Result<(), EngineError> {
+        Ok(monitor::leave_alone(&container.directory, &execution.id, execution.as_fd(), master)?)
     }
 
     /// Starts a process in a running container. Needs a process of one thread that runs from a sealed program; see
@@ -109,10 +114,11 @@ impl Engine {
             ExecIo::Descriptors(descriptors) => Stdio::Descriptors(descriptors),
             ExecIo::Terminal(size) => Stdio::Terminal { columns: size.columns, rows: size.rows },
         };
+        let subject = self.subject(container);
+        // Before it can fail, as docker has it.
+        subject.note(&format!("exec_start: {command}"), &[("execID", &id)]);
         let started =
             runtime::enter(&spec, &process, init.as_fd(), &cgroup, stdio).map_err(EngineError::Start)?;
-        let subject = self.subject(container);
-        subject.note(&format!("exec_start: {command}"), &[("execID", &id)]);
         Ok(Execution { process: started.child, terminal: started.terminal, subject, id })
     }
 }

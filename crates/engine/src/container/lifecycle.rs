@@ -54,7 +54,7 @@ impl Engine {
         if !container.status()?.is_running() {
             return Ok(());
         }
-        mark_stopped(container)?;
+        policy::mark_asked_to_stop(&container.directory).map_err(|error| container.file_error(error))?;
         // One that was about to be started again is not any more, or is ended by its monitor.
         let Some(started) = container.status()?.started().cloned() else {
             return wait_until_settled(container);
@@ -74,9 +74,7 @@ impl Engine {
             self.note_signal(container, Signal::KILL);
             kill_and_wait(container, &process)?;
         }
-        wait_until_settled(container)?;
-        self.note(container, "stop", &[]);
-        Ok(())
+        wait_until_settled(container)
     }
 
     fn note_signal(&self, container: &Container, signal: Signal) {

@@ -39,8 +39,8 @@ container top two
 container kill two
 container kill two
 network disconnect bridge
-container die two
 container stop two
+container die two
 network connect bridge
 container start two
 container restart two
@@ -72,10 +72,68 @@ fn an_event_is_written_as_docker_writes_it() {
         .sampan(["events", "--since", "1h", "--until", "0s", "--filter", "event=die", "--format", "json"])
         .ok()
         .says(&format!("{{\"status\":\"die\",\"id\":\"{id}\",\"from\":\"busybox\",\"Type\":\"container\""));
+}
+
+#[test]
+fn the_end_of_a_process_that_was_left_alone_is_told_of() {
+    let Some(sandbox) = sandbox() else { return };
+    if !tells_how_others_end() {
+        eprintln!("skipped: before Linux 6.15 nobody learns how another's child has ended");
+        return;
+    }
+    idle(&sandbox, &["--name", "one", "--stop-timeout", "0"]);
+    let template = "{{.Action}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.execID}}";
+    let filters = ["--filter", "event=exec_start", "--filter", "event=exec_die", "--format", template];
+    let mut listening = sandbox.start_sampan([&["events", "--since", "0"], &filters[..]].concat());
+    sandbox.sampan(["exec", "--detach", "one", "sh", "-c", "exit 3"]).ok();
+    listening.wait_for("exec_die 3 ");
+    sandbox.sampan(["exec", "--detach", "--tty", "one", "sh", "-c", "kill -9 $$"]).ok();
+    listening.wait_for("exec_die 137 ");
+    // What runs until the container ends has ended before it.
+    sandbox.sampan(["exec", "--detach", "one", "tail", "-f", "/dev/null"]).ok();
+    sandbox.sampan(["exec", "--detach", "one", "nosuch"]).fails(1);
+    sandbox.sampan(["stop", "one"]).ok();
+    let all = ["events", "--since", "0", "--until", "0s", "--filter", "container=one", "--format", template];
+    let told = sandbox.sampan(all).ok();
+    let told: Vec<&str> = told.lines().into_iter().filter(|line| !line.starts_with("exec_create")).collect();
+    let ids: Vec<&str> = told.iter().filter_map(|line| line.strip_prefix("exec_start")).collect();
+    let id = |index: usize| ids[index].rsplit(' ').next().unwrap();
+    let ends: Vec<&str> = told.iter().copied().filter(|line| !line.starts_with("exec_start")).collect();
+    let none = "<no value>";
+    assert_eq!(
+        ends[2..],
+        [
+            format!("exec_die 3 {}", id(0)),
+            format!("exec_die 137 {}", id(1)),
+            format!("kill {none} {none}"),
+            format!("kill {none} {none}"),
+            format!("exec_die 137 {}", id(2)),
+            format!("stop {none} {none}"),
+            format!("die 137 {none}"),
+        ],
+        "{told:#?}"
+    );
+    assert_eq!(ids.len(), 4, "what does not start was started all the same, as docker has it: {told:#?}");
+}
+
+/// Whether the kernel is one of those.
+fn tells_how_others_end() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 15)
+}
+
+#[test]
+fn what_does_not_start_leaves_what_it_was_to_use() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.sampan(["network", "create", "blue"]).ok();
     sandbox
-        .sampan(["events", "--filter", "x=y"])
-        .fails(1)
-        .complains("Error response from daemon: invalid filter 'x'");
+        .sampan(["run", "--network", "blue", "-v", "data:/data", "--name", "one", "busybox", "nosuch"])
+        .fails(127);
+    let template = "{{.Type}} {{.Action}}";
+    let told = sandbox.sampan(["events", "--since", "0", "--until", "0s", "--format", template]).ok();
+    let expected = "volume create\ncontainer create\ncontainer attach\nvolume mount\nnetwork disconnect\nvolume unmount\n";
+    assert!(told.stdout.ends_with(expected), "{told}");
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn filters_choose() {
         .sampan(["run", "--name", "job", "--label", "tier=back", "busybox", "sh", "-c", "exit 2"])
         .fails(2);
     for (filter, expected) in [
+        ("", "job\nweb\n"),
         ("name=we", "web\n"),
         ("label=tier", "job\nweb\n"),
         ("label=tier=back", "job\n"),

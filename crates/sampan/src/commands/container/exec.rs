@@ -100,9 +100,8 @@ impl Verb for Exec {
             }
         };
         if self.detach {
-            if let Some(master) = &execution.terminal {
-                engine.leave_alone(&container, master.as_fd())?;
-            }
+            let master = execution.terminal.as_ref().map(AsFd::as_fd);
+            engine.leave_alone(&container, &execution, master)?;
             return Ok(ExitCode::SUCCESS);
         }
         let master = execution.terminal.take();
@@ -132,7 +131,7 @@ impl Verb for Exec {
             && let Some(master) = &master
         {
             drop(raw);
-            engine.leave_alone(&container, master.as_fd())?;
+            engine.leave_alone(&container, &execution, Some(master.as_fd()))?;
             execution.note_detached();
             anyhow::bail!("read escape sequence");
         }

@@ -52,7 +52,7 @@ impl Verb for Events {
             Some(template) => Some(Template::parse(template, Subject::Document)?),
         };
         let is_json = matches!(self.format.as_deref(), Some("json" | "{{json .}}"));
-        let filters = EventFilters::parse(pairs(&self.filter))?;
+        let filters = EventFilters::parse(pairs(&self.filter));
         let since = self.since.as_deref().map(Engine::moment).transpose()?;
         let until = self.until.as_deref().map(Engine::moment).transpose()?;
         let engine = session::open(globals)?;
