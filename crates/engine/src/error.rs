@@ -96,7 +96,7 @@ pub enum EngineError {
     #[error("Error when allocating new name")]
     Rename(#[source] Box<EngineError>),
     #[error("Cannot update container {container}")]
-    Update { container: ContainerId, source: Box<CgroupError> },
+    Update { container: ContainerId, source: Box<EngineError> },
     #[error("Container {0} is restarting, wait until the container is running")]
     Restarting(ContainerId),
     #[error(

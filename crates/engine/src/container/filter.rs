@@ -1,9 +1,11 @@
 //! Which containers a listing is about: docker's `--filter` conditions.
 
+use std::num::IntErrorKind;
+
 use jiff::Timestamp;
-use monitor::Status;
+use monitor::{Started, Status};
 use regex::Regex;
-use types::{Digest, Port};
+use types::{Digest, Port, Protocol};
 
 use super::{config::MountSource, status::Container};
 use crate::{Engine, error::EngineError};
@@ -133,11 +135,18 @@ impl ContainerFilters {
         let is_of = |(text, image): &(String, Option<Digest>)| {
             *image == Some(config.image_id) || (image.is_none() && config.image == *text)
         };
-        let on_host = |port: &Port| {
-            let published = status.started().map_or(&config.publish, |started| &started.publish);
-            published.iter().any(|publish| {
-                publish.host_port == Some(port.number) && publish.container.protocol == port.protocol
-            })
+        // As docker has it, of what is listed of one that runs, and either of the two will do.
+        let has_port = |started: &Started| {
+            let on_host = |port: &Port| {
+                started.publish.iter().any(|publish| {
+                    publish.host_port == Some(port.number) && publish.container.protocol == port.protocol
+                })
+            };
+            let inside = |port: &Port| {
+                config.exposed.contains(port)
+                    || started.publish.iter().any(|publish| publish.container == *port)
+            };
+            self.published.iter().flatten().any(on_host) || self.exposed.iter().flatten().any(inside)
         };
         any(&self.ids, &|wanted| matches(wanted, &id))
             && any(&self.names, &named)
@@ -150,9 +159,8 @@ impl ContainerFilters {
             && self.since.iter().all(|time| container.created > *time)
             && any(&self.volumes, &mounted)
             && any(&self.networks, &|wanted| config.network.names().contains(&wanted))
-            && (self.published.is_empty() || self.published.iter().flatten().any(on_host))
-            && (self.exposed.is_empty()
-                || self.exposed.iter().flatten().any(|port| config.exposed.contains(port)))
+            && ((self.published.is_empty() && self.exposed.is_empty())
+                || status.started().is_some_and(has_port))
             && self.is_task != Some(true)
     }
 }
@@ -162,13 +170,39 @@ fn matches(wanted: &str, text: &str) -> bool {
     wanted == text || Regex::new(wanted).is_ok_and(|expression| expression.is_match(text))
 }
 
+/// The ports of `80`, `80/udp` or `8000-8010/tcp`. As docker has it, a word that is no protocol is one that no port has, and
+/// what follows a second `-` or `/` is nothing.
 fn ports(kind: &str, value: &str) -> Result<Vec<Port>, EngineError> {
-    Port::parse_range(value).map_err(|_| {
-        let number = value.split(['/', '-']).next().unwrap_or_default();
-        EngineError::Invalid(format!(
-            "error while looking up for {kind} {value}: strconv.ParseUint: parsing {number:?}: invalid syntax"
-        ))
-    })
+    let refuse =
+        |why: String| Err(EngineError::Invalid(format!("error while looking up for {kind} {value}: {why}")));
+    let mut parts = value.split('/');
+    let (numbers, protocol) = (parts.next().unwrap_or_default(), parts.next().unwrap_or("tcp"));
+    if numbers.is_empty() {
+        return refuse("Empty string specified for ports.".to_owned());
+    }
+    let mut ends = numbers.split('-');
+    let first = ends.next().unwrap_or_default();
+    let number = |text: &str| match text.parse::<u16>() {
+        Ok(number) if !text.starts_with('+') => Ok(number),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow && !text.starts_with('+') => {
+            Err(format!("strconv.ParseUint: parsing {text:?}: value out of range"))
+        }
+        _ => Err(format!("strconv.ParseUint: parsing {text:?}: invalid syntax")),
+    };
+    let (first, last) = match (number(first), ends.next().map_or_else(|| number(first), number)) {
+        (Ok(first), Ok(last)) => (first, last),
+        (Err(why), _) | (_, Err(why)) => return refuse(why),
+    };
+    if last < first {
+        return refuse(format!("Invalid range specified for the Port: {numbers}"));
+    }
+    let protocol = match protocol.to_ascii_lowercase().as_str() {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        "sctp" => Protocol::Sctp,
+        _ => return Ok(Vec::new()),
+    };
+    Ok((first..=last).map(|number| Port { number, protocol }).collect())
 }
 
 const STATUSES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
@@ -176,7 +210,7 @@ const HEALTHS: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::{matches, ports};
 
     #[test]
     fn names_are_found_by_expression() {
@@ -190,5 +224,31 @@ mod tests {
         ] {
             assert_eq!(matches(wanted, name), expected, "{wanted} {name}");
         }
+    }
+
+    #[test]
+    fn ports_are_read_as_docker_reads_them() {
+        let check = |value: &str, expected: &str| {
+            let text = match ports("expose", value) {
+                Ok(ports) => ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(text, expected, "{value}");
+        };
+        check("80", "80/tcp");
+        check("80-82/UDP", "80/udp 81/udp 82/udp");
+        check("8-9-10", "8/tcp 9/tcp");
+        check("80/sctp/x", "80/sctp");
+        check("80/foo", "");
+        let refused = |value: &str, why: &str| {
+            check(value, &format!("error while looking up for expose {value}: {why}"));
+        };
+        refused("", "Empty string specified for ports.");
+        refused("/tcp", "Empty string specified for ports.");
+        refused("90-80", "Invalid range specified for the Port: 90-80");
+        refused("x", "strconv.ParseUint: parsing \"x\": invalid syntax");
+        refused("80-x", "strconv.ParseUint: parsing \"x\": invalid syntax");
+        refused("+80", "strconv.ParseUint: parsing \"+80\": invalid syntax");
+        refused("99999-100000", "strconv.ParseUint: parsing \"99999\": value out of range");
     }
 }

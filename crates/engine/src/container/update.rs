@@ -29,10 +29,8 @@ pub struct Update {
 }
 
 impl Update {
-    /// The limits as they are afterwards.
-    fn apply(&self, before: &Limits) -> Result<Limits, EngineError> {
-        let conflict = |text: &str| Err(EngineError::Invalid(format!("Conflicting options: {text}")));
-        let sets = |value: Option<u64>| value.is_some_and(|value| value > 0);
+    /// Refuses what can be right for no container.
+    fn validate(&self) -> Result<(), EngineError> {
         let quota = self.cpu_quota.is_some_and(|quota| quota > 0);
         if sets(self.nano_cpus) && sets(self.cpu_period) {
             return conflict("Nano CPUs and CPU Period cannot both be set");
@@ -40,6 +38,18 @@ impl Update {
         if sets(self.nano_cpus) && quota {
             return conflict("Nano CPUs and CPU Quota cannot both be set");
         }
+        if self.memory.is_some_and(|memory| memory.0 != 0 && memory.0 < 6 << 20) {
+            return Err(EngineError::LittleMemory);
+        }
+        match (total(self.memory_swap), self.memory) {
+            (Some(total), Some(memory)) if total < memory => little_swap(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The limits as they are afterwards.
+    fn apply(&self, before: &Limits) -> Result<Limits, EngineError> {
+        let quota = self.cpu_quota.is_some_and(|quota| quota > 0);
         if sets(self.nano_cpus) && sets(before.cpu_period) {
             return conflict("Nano CPUs cannot be updated as CPU Period has already been set");
         }
@@ -50,21 +60,12 @@ impl Update {
             let what = if quota { "CPU Quota" } else { "CPU Period" };
             return conflict(&format!("{what} cannot be updated as NanoCPUs has already been set"));
         }
-        if self.memory.is_some_and(|memory| memory.0 != 0 && memory.0 < 6 << 20) {
-            return Err(EngineError::LittleMemory);
-        }
-        let total = |swap: Option<SwapLimit>| match swap {
-            Some(SwapLimit::Total(total)) => Some(total),
-            _ => None,
-        };
+        let small = "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same \
+                     time";
         if let (Some(memory), Some(total), None) = (self.memory, total(before.memory_swap), self.memory_swap)
             && memory > total
         {
-            return Err(EngineError::Invalid(
-                "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same \
-                 time"
-                    .to_owned(),
-            ));
+            return Err(EngineError::Invalid(small.to_owned()));
         }
         let mut after = before.clone();
         let replace = |field: &mut Option<_>, value: Option<_>| {
@@ -77,11 +78,7 @@ impl Update {
             if let (None, None, Some(Bytes(bytes))) = (self.memory_swap, before.memory_swap, before.memory) {
                 let total = Bytes(bytes.saturating_mul(2));
                 if memory > total {
-                    return Err(EngineError::Invalid(
-                        "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at \
-                         the same time"
-                            .to_owned(),
-                    ));
+                    return Err(EngineError::Invalid(small.to_owned()));
                 }
                 after.memory_swap = Some(SwapLimit::Total(total));
             }
@@ -93,9 +90,7 @@ impl Update {
         if let (Some(total), Some(memory)) = (total(after.memory_swap), after.memory)
             && total < memory
         {
-            return Err(EngineError::Invalid(
-                "Minimum memoryswap limit should be larger than memory limit, see usage".to_owned(),
-            ));
+            return little_swap();
         }
         if after.memory.is_none() && total(after.memory_swap).is_some() {
             return Err(EngineError::Invalid(
@@ -115,14 +110,36 @@ impl Update {
     }
 }
 
+fn sets(value: Option<u64>) -> bool {
+    value.is_some_and(|value| value > 0)
+}
+
+fn total(swap: Option<SwapLimit>) -> Option<Bytes> {
+    match swap {
+        Some(SwapLimit::Total(total)) => Some(total),
+        _ => None,
+    }
+}
+
+fn conflict<T>(text: &str) -> Result<T, EngineError> {
+    Err(EngineError::Invalid(format!("Conflicting options: {text}")))
+}
+
+fn little_swap<T>() -> Result<T, EngineError> {
+    let text = "Minimum memoryswap limit should be larger than memory limit, see usage";
+    Err(EngineError::Invalid(text.to_owned()))
+}
+
 impl Engine {
     /// Changes what a container is allowed, at once if it runs, and for every later start.
     pub fn update(&self, container: &Container, update: &Update) -> Result<(), EngineError> {
+        update.validate()?;
+        let refusal = |why| EngineError::Update { container: container.id, source: Box::new(why) };
         let mut config = container.config.clone();
-        config.limits = update.apply(&config.limits)?;
+        config.limits = update.apply(&config.limits).map_err(refusal)?;
         if let Some(restart) = update.restart {
             if config.auto_remove && restart != Restart::No {
-                return Err(EngineError::RestartOfRemoved);
+                return Err(refusal(EngineError::RestartOfRemoved));
             }
             config.restart = restart;
         }
@@ -152,7 +169,8 @@ impl Engine {
                 // It has ended just now, and is about to be started again.
                 Err(_) if container.status()?.started().is_none() => {}
                 Err(error) => {
-                    return Err(EngineError::Update { container: container.id, source: Box::new(error) });
+                    let why = Box::new(error.into());
+                    return Err(EngineError::Update { container: container.id, source: why });
                 }
                 Ok(()) => {}
             }
@@ -177,7 +195,8 @@ mod tests {
     }
 
     fn check(before: Limits, update: Update, expected: Result<Limits, &str>) {
-        let actual = update.apply(&before).map_err(|error| error.to_string());
+        let actual = update.validate().and_then(|()| update.apply(&before));
+        let actual = actual.map_err(|error| error.to_string());
         assert_eq!(actual, expected.map_err(String::from), "{update:?} of {before:?}");
     }
 

@@ -47,7 +47,7 @@ fn a_container_that_does_not_run_starts_with_its_new_limits() {
 #[test]
 fn what_cannot_be_is_refused_and_changes_nothing() {
     let Some(sandbox) = sandbox() else { return };
-    idle(&sandbox, &["--name", "one", "-m", "64m"]);
+    let id = idle(&sandbox, &["--name", "one", "-m", "64m"]);
     let fails = |options: &[&str], text: &str| {
         sandbox.sampan([&["update"], options, &["one"]].concat()).fails(1).complains(text);
     };
@@ -55,8 +55,14 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     fails(&["-m", "1m"], "Error response from daemon: Minimum memory limit allowed is 6MB");
     fails(
         &["-m", "1g"],
-        "Error response from daemon: Memory limit should be smaller than already set memoryswap limit, update the \
-         memoryswap at the same time\n",
+        &format!(
+            "Error response from daemon: Cannot update container {id}: Memory limit should be smaller than already set \
+             memoryswap limit, update the memoryswap at the same time\n"
+        ),
+    );
+    fails(
+        &["-m", "20m", "--memory-swap", "10m"],
+        "Error response from daemon: Minimum memoryswap limit should be larger than memory limit, see usage\n",
     );
     fails(
         &["--cpus", "0.1", "--cpu-quota", "1000"],
