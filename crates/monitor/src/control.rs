@@ -115,6 +115,11 @@ pub(crate) fn listen(bundle: &Path) -> io::Result<Listener> {
 /// Lets no more guests in.
 pub(crate) fn close(bundle: &Path, listener: Listener) {
     drop(listener);
+    sweep(bundle);
+}
+
+/// Removes the socket of a monitor that does not listen any more.
+pub(crate) fn sweep(bundle: &Path) {
     // One that stays refuses connections as one that is gone does.
     let _ = std::fs::remove_file(bundle.join(SOCKET));
 }

@@ -76,12 +76,32 @@ impl Restart {
 /// Says that somebody wants the container to end, which no policy is to undo.
 pub fn mark_stopped(bundle: &Path) -> io::Result<()> {
     // Whoever has asked it to stop has still done so.
-    File::options().create(true).append(true).open(bundle.join(STOPPED)).map(drop)
+    despite_a_full_disk(
+        bundle,
+        File::options().create(true).append(true).open(bundle.join(STOPPED)).map(drop),
+    )
 }
 
 /// The same, by the command that stops containers: that it did is told with the container's end.
 pub fn mark_asked_to_stop(bundle: &Path) -> io::Result<()> {
-    fs::write(bundle.join(STOPPED), ASKED)
+    despite_a_full_disk(bundle, fs::write(bundle.join(STOPPED), ASKED))
+}
+
+/// That there is no room for the mark is no reason to let a container run that somebody wants to end. The policy, which is to
+/// be followed no more, takes the mark's place, and where there is none, nothing would start the container again.
+fn despite_a_full_disk(bundle: &Path, marked: io::Result<()>) -> io::Result<()> {
+    match marked {
+        Err(error) if has_no_room(&error) => match fs::rename(bundle.join(POLICY), bundle.join(STOPPED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+        marked => marked,
+    }
+}
+
+/// Whether a disk or somebody's share of it is full.
+pub(crate) fn has_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Whether the container was asked to stop since it was last started, rather than ended in another way.
@@ -178,6 +198,20 @@ mod tests {
         assert_eq!([0, 1, 9, 0].map(&mut after), [100, 200, 400, 800]);
         assert_eq!([10, 0].map(&mut after), [100, 200]);
         assert_eq!((0..20).map(|_| after(0)).last(), Some(60_000));
+    }
+
+    #[test]
+    fn on_a_full_disk_the_policy_makes_room_for_the_mark() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let bundle = directory.path();
+        let full = || Err(io::Error::from(io::ErrorKind::StorageFull));
+        despite_a_full_disk(bundle, full()).expect("nothing would start it again");
+        assert!(!is_stopped(bundle));
+        Restart::Always.store(bundle).expect("writable");
+        despite_a_full_disk(bundle, full()).expect("renamed");
+        assert!(is_stopped(bundle) && !is_asked_to_stop(bundle));
+        assert_eq!(Restart::load(bundle).expect("readable"), Restart::No);
+        assert!(despite_a_full_disk(bundle, Err(io::ErrorKind::PermissionDenied.into())).is_err());
     }
 
     #[test]

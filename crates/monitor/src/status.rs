@@ -16,8 +16,9 @@ use rustix::{
 
 use crate::{
     connection::{release_claims, withdraw},
-    hold, journal,
+    control, hold, journal,
     order::Order,
+    policy,
     record::{Ended, Lock, Record, Started},
     volumes::VolumeUse,
 };
@@ -156,8 +157,14 @@ fn take_back(bundle: &Path, _lock: Lock) -> io::Result<Status> {
     }
     release_claims(order.network.as_ref());
     order.volumes.iter().try_for_each(VolumeUse::end)?;
+    // Nobody listens there any more, and on a full disk the record can have its place.
+    control::sweep(bundle);
+    match Record::Exited(ended.clone()).write(bundle) {
+        // It has ended all the same: who only looks is told, and whoever looks when there is room writes it down.
+        Err(error) if policy::has_no_room(&error) => return Ok(Status::Exited(ended)),
+        written => written?,
+    }
     journal::note_end(bundle, &ended);
-    Record::Exited(ended.clone()).write(bundle)?;
     Order::settle(bundle)?;
     Ok(Status::Exited(ended))
 }

@@ -324,7 +324,11 @@ pub(super) fn make_directory(directory: &Path, parts: &[&str]) -> Result<Lock, E
             Ok(Some(lock)) => return Ok(lock),
             Ok(None) => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {}
-            Err(source) => return Err(EngineError::File { path: directory.to_owned(), source }),
+            Err(source) => {
+                // Of no use to anybody. What cannot be removed either is swept up with what killed commands leave.
+                let _ = crate::remove_tree(directory);
+                return Err(EngineError::File { path: directory.to_owned(), source });
+            }
         }
     }
 }

@@ -269,6 +269,44 @@ fn a_disk_that_can_have_no_more_files_is_told_and_what_was_there_stays_usable() 
 }
 
 #[test]
+fn on_a_full_disk_containers_are_listed_ended_and_removed() {
+    let Some(archive) = base_image("busybox:latest") else { return };
+    let Some(sandbox) = Sandbox::on_small_disk(PROGRAM, "nr_inodes=1000") else { return };
+    sandbox.sampan(["load", "-i", archive.to_str().unwrap()]).ok();
+    sandbox.sampan(["network", "create", "blue"]).ok();
+    idle(&sandbox, &["--name", "killed", "-p", "4000:80"]);
+    idle(&sandbox, &["--name", "stopped", "--network", "blue", "--restart", "always", "--stop-timeout", "0"]);
+    idle(&sandbox, &["--name", "removed", "--network", "none"]);
+    idle(&sandbox, &["--name", "lost", "--network", "none"]);
+    let filling = sandbox.root().join("filling");
+    fs::create_dir(&filling).unwrap();
+    let fill = || {
+        let full =
+            (0..).map(|n| fs::File::create_new(filling.join(format!("{n}")))).find_map(|made| match made {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => None,
+                made => made.err(),
+            });
+        assert_eq!(full.unwrap().kind(), std::io::ErrorKind::StorageFull);
+    };
+    let listed = || sandbox.sampan(["ps", "-a", "--format", "{{.Names}} {{.State}}"]).ok().stdout;
+    fill();
+    assert_eq!(listed(), "lost running\nremoved running\nstopped running\nkilled running\n");
+    sandbox.sampan(["kill", "killed"]).ok();
+    fill();
+    sandbox.sampan(["stop", "stopped"]).ok();
+    fill();
+    sandbox.sampan(["rm", "-f", "removed"]).ok();
+    fill();
+    kill_the_monitor_of(&sandbox, "lost");
+    assert_eq!(listed(), "lost exited\nstopped exited\nkilled exited\n");
+    sandbox.sampan(["run", "--rm", "busybox", "true"]).fails(125).complains("No space left on device");
+    sandbox.sampan(["rm", "lost", "stopped", "killed"]).ok();
+    fs::remove_dir_all(&filling).unwrap();
+    sandbox.sampan(["network", "rm", "blue"]).ok();
+    sandbox.is_clean();
+}
+
+#[test]
 fn running_out_of_descriptors_is_told_and_leaves_nothing() {
     let Some(sandbox) = sandbox() else { return };
     let context = sandbox.directory().join("context");
