@@ -226,8 +226,20 @@ impl EngineError {
         }
     }
 
+    /// Whether the kernel has refused something, which it would not have refused root.
+    fn is_for_lack_of_privileges(&self) -> bool {
+        let mut causes = std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
+        causes.any(|cause| {
+            let cause = cause.downcast_ref::<io::Error>();
+            cause.is_some_and(|cause| cause.kind() == io::ErrorKind::PermissionDenied)
+        })
+    }
+
     /// What the user may do about it, where there is something to say.
     pub fn hint(&self) -> Option<String> {
+        if !rustix::process::geteuid().is_root() && self.is_for_lack_of_privileges() {
+            return Some("for now, images and containers take root: try it with sudo".to_owned());
+        }
         match self {
             EngineError::NoImage(name) => Some(format!(
                 "`sampan images` lists what is here; `sampan load` or `sampan build -t {name} .` adds to it"
@@ -309,4 +321,19 @@ pub(crate) fn plain(error: &io::Error) -> String {
     let words = text.split(" (os error").next().unwrap_or_default();
     let mut letters = words.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_privileges_is_told_from_what_does_not_work() {
+        let file = |kind: io::ErrorKind| EngineError::File { path: "/x".into(), source: kind.into() };
+        let denied = || file(io::ErrorKind::PermissionDenied);
+        assert!(denied().is_for_lack_of_privileges());
+        assert!(EngineError::Join(Box::new(denied())).is_for_lack_of_privileges());
+        assert!(!file(io::ErrorKind::NotFound).is_for_lack_of_privileges());
+        assert!(!EngineError::NoCommand.is_for_lack_of_privileges());
+    }
 }

@@ -80,8 +80,29 @@ pub enum ContextError {
     Special(PathBuf),
     #[error("{path} changed while it was being copied", path = .0.display())]
     Changed(PathBuf),
-    #[error("cannot read {path} in the build context", path = path.display())]
+    #[error("cannot read {} in the build context", from_the_context(path).display())]
     Read { path: PathBuf, source: io::Error },
+}
+
+/// A path as its user would write it.
+fn from_the_context(path: &Path) -> &Path {
+    let path = path.strip_prefix("/").unwrap_or(path);
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
+}
+
+impl ContextError {
+    /// What the user may know or do about it, where there is something to say.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            ContextError::NotFound { hidden: true, .. } => {
+                Some("the ignore file (.dockerignore) leaves it out")
+            }
+            ContextError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("the ignore file (.dockerignore) can leave it out")
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Context {
@@ -288,14 +309,20 @@ impl Context {
             return Ok(());
         }
         let mut found = Vec::new();
-        self.walk(&tree.path, &mut |layer, item| {
+        // A directory is read right after it was visited: what cannot be read is the last one.
+        let mut last = tree.path.clone();
+        let walked = self.walk(&tree.path, &mut |layer, item| {
             let passage = sieve.judge(item.path);
             if passage.taken {
                 found.push((layer, item.path.to_owned(), item.stat));
             }
-            Ok(passage.enter && item.file_type().is_dir())
-        })
-        .map_err(|source| ContextError::Read { path: tree.path.clone(), source })?;
+            let is_entered = passage.enter && item.file_type().is_dir();
+            if is_entered {
+                last = tree.path.join(item.path);
+            }
+            Ok(is_entered)
+        });
+        walked.map_err(|source| ContextError::Read { path: last, source })?;
         let mut entries = Vec::with_capacity(found.len());
         for (layer, below, stat) in found {
             let entry = self.entry(layer, &tree.path.join(&below), &stat)?;

@@ -114,8 +114,8 @@ impl Solver<'_, '_> {
     ) -> Result<Found, BuildError> {
         let missing = |error: ContextError| {
             let mut problem = Problem::new(error.to_string(), operation.span.clone());
-            if let ContextError::NotFound { hidden: true, .. } = error {
-                problem = problem.helped("the ignore file (.dockerignore) leaves it out");
+            if let Some(help) = error.help() {
+                problem = problem.helped(help);
             }
             BuildError::Context { error, diagnostic: self.diagnostic(problem) }
         };

@@ -22,7 +22,7 @@ use crate::{
     BuildError, MOST_LAYERS,
     builds::{Ended, Status},
     cache::{Inputs, Made, Record},
-    context::{Context, ContextError, Tree},
+    context::{Context, Tree},
     diagnostic::{Diagnostic, Problem},
     error::chain_of,
     event::{Event, Task, TaskId},
@@ -280,8 +280,8 @@ impl Solver<'_, '_> {
         });
         let trees = trees.collect::<Result<Vec<_>, _>>().map_err(|error| {
             let mut problem = Problem::new(error.to_string(), operation.span.clone());
-            if let ContextError::NotFound { hidden: true, .. } = error {
-                problem = problem.helped("the ignore file (.dockerignore) leaves it out");
+            if let Some(help) = error.help() {
+                problem = problem.helped(help);
             }
             BuildError::Context { error, diagnostic: self.diagnostic(problem) }
         })?;

@@ -164,3 +164,48 @@ fn a_file_that_changes_while_it_is_read_is_told_or_copied_whole() {
     sandbox.sampan(["run", "--rm", "app", "cat", "/moving"]).ok().prints("still\n");
     sandbox.is_clean();
 }
+
+#[test]
+fn what_nobody_may_read_is_named_or_left_out() {
+    let Some(sandbox) = sandbox() else { return };
+    let context = directory(&sandbox);
+    fs::create_dir_all(context.join("deep/closed")).unwrap();
+    for file in ["open", "shut", "deep/shut", "deep/closed/file"] {
+        fs::write(context.join(file), "x\n").unwrap();
+    }
+    // Somebody else's, so that a root without the privilege to read everything may not read them.
+    let script = format!(
+        "cd '{}' && chown 1234 shut deep/shut deep/closed && chmod 600 shut deep/shut && chmod 700 deep/closed",
+        context.display()
+    );
+    sandbox.start(sandbox.shell(&script)).finish().ok();
+    let build = |dockerfile: &str| {
+        fs::write(context.join("Dockerfile"), format!("FROM busybox\n{dockerfile}\n")).unwrap();
+        let without = "-dac_override,-dac_read_search";
+        let script = format!(
+            "exec setpriv --bounding-set={without} --inh-caps={without} $SAMPAN build --progress plain -t app '{}'",
+            context.display()
+        );
+        sandbox.start(sandbox.shell(&script)).finish()
+    };
+    let help = "the ignore file (.dockerignore) can leave it out";
+    for (dockerfile, named) in [
+        ("COPY . /all", "deep/closed"),
+        ("COPY deep /all", "deep/closed"),
+        ("COPY deep/closed/file /x", "deep/closed/file"),
+        ("COPY s* /x", "shut"),
+        ("COPY --parents deep/shut /x", "deep/shut"),
+        ("RUN --mount=type=bind,target=/c true", "deep/closed"),
+    ] {
+        let told = format!("cannot read {named} in the build context: Permission denied");
+        build(dockerfile).fails(1).complains(&told).complains(help);
+    }
+    build("COPY open /x").ok();
+    fs::write(context.join(".dockerignore"), "**/shut\n**/closed\n").unwrap();
+    build("COPY . /all").ok();
+    sandbox
+        .sampan(["run", "--rm", "app", "ls", "/all", "/all/deep"])
+        .ok()
+        .prints("/all:\nDockerfile\ndeep\nopen\n\n/all/deep:\n");
+    sandbox.is_clean();
+}
