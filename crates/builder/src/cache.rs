@@ -186,7 +186,6 @@ impl Inputs {
         let first = all.next()?;
         Some(match all.count() {
             0 => first,
-            1 => format!("{first}, and 1 more"),
             more => format!("{first}, and {more} more"),
         })
     }

@@ -109,6 +109,68 @@ fn a_step_that_is_done_again_says_why_if_asked() {
 }
 
 #[test]
+fn every_reason_for_doing_a_step_again_is_told() {
+    let Some(sandbox) = sandbox() else { return };
+    let context = context(&sandbox, "");
+    let dockerfile = |lines: &str| {
+        sandbox.file("context/Dockerfile", format!("FROM busybox AS last\n{lines}\n"));
+    };
+    let is_told = |options: &[&str], expected: &[&str]| {
+        let arguments = [&["build", "--why", "--progress", "plain"], options, &[&context]].concat();
+        let outcome = sandbox.sampan(arguments).ok();
+        let told = outcome.stderr.lines().filter_map(|line| line.split_once(" not cached: "));
+        assert_eq!(told.map(|(_, why)| why).collect::<Vec<_>>(), expected, "{outcome}");
+    };
+    // Files, each told as it differs from the last time.
+    dockerfile("COPY . /x\nRUN true");
+    is_told(&[], &["it was never built", "it was never built"]);
+    is_told(&[], &[]);
+    sandbox.file("context/a", "other\n");
+    is_told(&[], &["a changed", "parent changed"]);
+    sandbox.file("context/b", "b\n");
+    is_told(&[], &["b is new", "parent changed"]);
+    fs::remove_file(format!("{context}/a")).unwrap();
+    sandbox.file("context/c", "c\n");
+    is_told(&[], &["c is new, and 1 more", "parent changed"]);
+    fs::remove_file(format!("{context}/c")).unwrap();
+    is_told(&[], &["c is gone", "parent changed"]);
+    // What the process of a step can see.
+    dockerfile("ARG V=1\nENV E=1\nRUN echo $V");
+    is_told(&[], &["the instruction changed"]);
+    is_told(&["--build-arg", "V=2"], &["ARG V 1 → 2"]);
+    dockerfile("ARG V=2\nENV E=3\nRUN echo $V");
+    is_told(&[], &["ENV E 1 → 3"]);
+    dockerfile("ARG V=2\nENV E=3 F=4\nRUN echo $V");
+    is_told(&[], &["ENV F is new: 4"]);
+    dockerfile("ARG V=2\nENV F=4\nRUN echo $V");
+    is_told(&[], &["ENV E is gone"]);
+    is_told(&["--add-host", "pc=192.0.2.7"], &["its settings changed"]);
+    // What was asked for.
+    dockerfile("COPY b /");
+    is_told(&[], &["the instruction changed"]);
+    is_told(&["--source-date-epoch", "1"], &["SOURCE_DATE_EPOCH changed"]);
+    is_told(&["--no-cache"], &["the cache is not used (--no-cache)"]);
+    is_told(&["--no-cache-filter", "last"], &["it is to be done again"]);
+    is_told(&["--verify"], &["it is built again (--verify)"]);
+    // What it stands on, and what was known of it.
+    build_base(&sandbox, "one");
+    sandbox.file("context/Dockerfile", "FROM base AS last\nCOPY b /\n");
+    is_told(&[], &["base digest moved"]);
+    build_base(&sandbox, "two");
+    is_told(&[], &["base digest moved"]);
+    fs::remove_dir_all(sandbox.root().join("cache/steps")).unwrap();
+    is_told(&[], &["its result was removed"]);
+}
+
+/// Makes an image `base` with something in it.
+fn build_base(sandbox: &Sandbox, something: &str) {
+    fs::create_dir_all(sandbox.directory().join("of-base")).unwrap();
+    sandbox.file("of-base/Dockerfile", format!("FROM busybox\nRUN echo {something} >/something\n"));
+    let context = sandbox.directory().join("of-base");
+    sandbox.sampan(["build", "-q", "-t", "base", context.to_str().unwrap()]).ok();
+}
+
+#[test]
 fn programs_get_a_line_of_json_for_whatever_happens() {
     let Some(sandbox) = sandbox() else { return };
     let context = context(&sandbox, "FROM busybox\nRUN echo hi\n");
