@@ -209,3 +209,56 @@ fn what_nobody_may_read_is_named_or_left_out() {
         .prints("/all:\nDockerfile\ndeep\nopen\n\n/all/deep:\n");
     sandbox.is_clean();
 }
+
+#[test]
+fn an_agent_signs_for_a_step_and_nothing_of_it_stays() {
+    let Some(sandbox) = sandbox() else { return };
+    let has =
+        |program: &str| sandbox.start(sandbox.shell(&format!("command -v {program}"))).finish().code == 0;
+    if let Some(missing) = ["ssh-agent", "ssh-add", "ssh-keygen", "ldd"].into_iter().find(|name| !has(name)) {
+        eprintln!("skipped: this machine lacks {missing}");
+        return;
+    }
+    let context = directory(&sandbox);
+    // The image has no client of agents, but this machine has.
+    let tools = "mkdir tools && cp --parents -L $(ldd $(command -v ssh-add) | grep -o '/[^ ]*') $(command -v ssh-add) tools";
+    sandbox.start(sandbox.shell(&format!("cd '{}' && {tools}", context.display()))).finish().ok();
+    let use_it = "RUN --mount=type=ssh --mount=type=tmpfs,target=/keys --mount=type=secret,id=token \\\n\
+                  ssh-add -L >/keys/public && ssh-add -T /keys/public && grep -q secret /run/secrets/token";
+    let dockerfile = format!(
+        "FROM busybox\nCOPY tools /\n{use_it}\nRUN test -z \"$SSH_AUTH_SOCK\" && ! ls /run/buildkit /run/secrets\n"
+    );
+    fs::write(context.join("Dockerfile"), &dockerfile).unwrap();
+    sandbox.file("token", "secret-of-the-caller\n");
+    let build = |options: &str| {
+        let script = format!(
+            "cd '{}' && export SSH_AUTH_SOCK && rm -f key* && ssh-keygen -q -t ed25519 -N '' -C key-of-the-caller -f key && \
+             exec ssh-agent -a \"$PWD/socket-of-the-caller\" sh -c 'ssh-add -q key && \
+             exec $SAMPAN build --progress plain --secret id=token,src=token --metadata-file metadata {options} -t app \"$0\"' '{}'",
+            sandbox.directory().display(),
+            context.display()
+        );
+        sandbox.start(sandbox.shell(&script)).finish()
+    };
+    build("--ssh default").ok();
+    // A step that fails keeps what it takes to go on from it.
+    fs::write(context.join("Dockerfile"), format!("{dockerfile}{use_it} && false\n")).unwrap();
+    build("--ssh default=socket-of-the-caller").fails(1);
+    let archive = sandbox.directory().join("app.tar");
+    sandbox.sampan(["save", "-o", archive.to_str().unwrap(), "app"]).ok();
+    let private = fs::read_to_string(sandbox.directory().join("key")).unwrap();
+    let private = private.lines().nth(2).unwrap();
+    let look = format!(
+        "cd '{}' && ! grep -rlaF -e '{private}' -e key-of-the-caller -e secret-of-the-caller -e socket-of-the-caller \
+         \"$SAMPAN_ROOT\" app.tar metadata",
+        sandbox.directory().display()
+    );
+    sandbox.start(sandbox.shell(&look)).finish().ok().prints("");
+    for command in
+        [&["history", "--no-trunc", "app"][..], &["inspect", "app"], &["buildx", "history", "logs"]]
+    {
+        let said = sandbox.sampan(command).ok();
+        assert!(!said.stdout.contains("of-the-caller"), "{said}");
+    }
+    sandbox.is_clean();
+}
