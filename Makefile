@@ -40,8 +40,9 @@ test: setup ## Run all tests, README's commands and the tutorial; as root, for t
 	$(SUDO) env SAMPAN=$(TESTED) SAMPAN_ROOT=$(abspath $(TARGET_DIR))/tutorial PORT=14000 \
 		demo/run.sh
 
-fuzz: ## Search for Dockerfiles and ignore files that break the builder, for SECONDS each
-	SAMPAN_FUZZ_SECONDS=$(or $(SECONDS),300) $(CARGO) test --package builder -- nobody_would_write
+fuzz: ## Search for names, archives, documents and Dockerfiles that break something, for SECONDS each
+	SAMPAN_FUZZ_SECONDS=$(or $(SECONDS),300) $(CARGO) test --package types --package image --package builder --lib -- \
+		nobody_would_write
 
 lint: ## Check format, lints, and arrows between crates
 	$(CARGO) fmt --all --check

@@ -51,14 +51,15 @@ impl Reference {
         self.digest
     }
 
-    /// The repository as docker's users write it: without `docker.io` and `library`.
+    /// The repository as docker's users write it: without `docker.io` and `library`, unless it would be taken for one of
+    /// another registry then.
     pub fn familiar_name(&self) -> String {
-        match self.registry.as_str() {
-            DEFAULT_REGISTRY => match self.path.strip_prefix("library/") {
-                Some(official) if !official.contains('/') => official.to_owned(),
-                _ => self.path.clone(),
-            },
-            registry => format!("{registry}/{}", self.path),
+        match (self.registry.as_str(), self.path.strip_prefix("library/")) {
+            (DEFAULT_REGISTRY, Some(official)) if !official.contains('/') => official.to_owned(),
+            (DEFAULT_REGISTRY, _) if split_registry(&self.path) == (DEFAULT_REGISTRY, &self.path) => {
+                self.path.clone()
+            }
+            (registry, _) => format!("{registry}/{}", self.path),
         }
     }
 
@@ -219,6 +220,7 @@ mod tests {
         check("localhost/a:1", "localhost/a:1", "localhost/a:1");
         check("[::1]:5000/a", "[::1]:5000/a:latest", "[::1]:5000/a:latest");
         check("UPPER/x", "UPPER/x:latest", "UPPER/x:latest");
+        check("docker.io/a.b/c", "docker.io/a.b/c:latest", "docker.io/a.b/c:latest");
         check("a__b/c--d.e_f", "docker.io/a__b/c--d.e_f:latest", "a__b/c--d.e_f:latest");
     }
 
@@ -256,5 +258,39 @@ mod tests {
             "z/".repeat(140).trim_end_matches('/'),
             "repository name must not be more than 255 characters",
         );
+    }
+
+    #[test]
+    fn names_that_nobody_would_write_are_refused_or_stay_what_they_are() {
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/reference");
+        let words = [
+            "/",
+            ":",
+            "@",
+            ".",
+            "..",
+            "__",
+            "--",
+            "//",
+            "[::1]",
+            ":5000",
+            ":latest",
+            "@sha256:",
+            "docker.io/",
+            "library/",
+            "é",
+        ];
+        testkit::fuzz(&corpus, &words, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let Ok(reference) = text.parse::<Reference>() else { return };
+            for form in [reference.to_string(), reference.familiar()] {
+                assert_eq!(form.parse().as_ref(), Ok(&reference), "{form}");
+            }
+            let parts = reference.path().split('/').chain(reference.tag());
+            assert!(
+                parts.clone().all(|part| !matches!(part, "" | "." | "..")),
+                "{reference} as a path leads elsewhere"
+            );
+        });
     }
 }

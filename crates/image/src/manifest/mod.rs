@@ -251,6 +251,7 @@ const JSON_DEPTH: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Configuration;
 
     fn refused(text: &str, media_type: &str, why: &str) {
         let error = Document::parse(text.as_bytes(), media_type).unwrap_err().to_string();
@@ -327,5 +328,68 @@ mod tests {
         assert_eq!(chosen("linux/arm/v7"), Some(Digest::of(b"linux/arm/v7")));
         assert_eq!(chosen("linux/arm64/v8"), Some(Digest::of(b"linux/arm64")));
         assert_eq!(chosen("linux/amd64"), None);
+    }
+
+    #[test]
+    fn documents_that_nobody_would_write_are_refused_or_stay_what_they_are() {
+        // Not the fields that nobody knows: numbers there may be larger than what holds them.
+        let blobs = |document: &Document| -> Vec<(Digest, u64)> {
+            let all = match document {
+                Document::Manifest(manifest) => {
+                    [std::slice::from_ref(&manifest.config), &manifest.layers].concat()
+                }
+                Document::Index(index) => index.manifests.clone(),
+            };
+            all.iter().map(|blob| (blob.digest, blob.size)).collect()
+        };
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/manifest");
+        let words = [
+            "\"schemaVersion\":2,",
+            "\"mediaType\":",
+            "\"layers\":[",
+            "\"manifests\":[",
+            "\"config\":{",
+            "\"platform\":{",
+            "null",
+            "[]",
+            "{}",
+            "-1",
+            "1e999",
+            "18446744073709551616",
+            "\"\\ud800\"",
+            "[[[[[[[[",
+            "]",
+            "}",
+            "\"",
+            ",",
+            "sha256:",
+        ];
+        testkit::fuzz(&corpus, &words, |bytes| {
+            for media_type in [OCI_MANIFEST, DOCKER_MANIFEST, OCI_INDEX, DOCKER_INDEX] {
+                let Ok(document) = Document::parse(bytes, media_type) else { continue };
+                let written = match &document {
+                    Document::Manifest(manifest) => {
+                        let _ = manifest.check_image(|_| true);
+                        serde_json::to_vec(manifest)
+                    }
+                    Document::Index(index) => {
+                        let _ = index.for_platform(&Platform::host());
+                        serde_json::to_vec(index)
+                    }
+                };
+                let again = Document::parse(&written.expect("writable"), media_type).expect("readable");
+                assert_eq!(blobs(&again), blobs(&document));
+            }
+            if let Ok(config) = owned_json::<Configuration>(bytes, CONFIGURATION_LIMIT) {
+                let written = serde_json::to_vec(&config).expect("writable");
+                let again: Configuration = owned_json(&written, CONFIGURATION_LIMIT).expect("readable");
+                let (again_runs, runs) = (again.config, config.config);
+                assert_eq!(
+                    (again_runs.env, again_runs.cmd, again_runs.labels),
+                    (runs.env, runs.cmd, runs.labels)
+                );
+                assert_eq!(again.rootfs, config.rootfs);
+            }
+        });
     }
 }
