@@ -109,7 +109,7 @@ fn a_changed_file_of_many_costs_what_changed() {
     let context = context(&sandbox, "a", "FROM busybox\nCOPY many /many\n");
     for number in 0..200 {
         fs::create_dir_all(sandbox.directory().join(format!("a/many/{}", number / 20))).unwrap();
-        sandbox.file(&format!("a/many/{}/{number}", number / 20), &format!("{number} ").repeat(5000));
+        sandbox.file(&format!("a/many/{}/{number}", number / 20), format!("{number} ").repeat(5000));
     }
     build(&sandbox, &context);
     let before = taken(&sandbox);
