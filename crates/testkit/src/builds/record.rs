@@ -60,7 +60,7 @@ impl Record {
 
     /// The last error of what a builder said.
     pub fn of_failure(said: &str) -> Option<Record> {
-        let error = said.lines().rev().find(|line| line.starts_with("ERROR: "))?;
+        let error = said.lines().rev().find(|line| FAILURES.iter().any(|start| line.starts_with(start)))?;
         let mut before = "";
         let words = error.split(' ').map(|word| match std::mem::replace(&mut before, word) {
             // What builders call their own things is no matter.
@@ -69,6 +69,32 @@ impl Record {
             _ => word.split_once("/merged").map_or(word, |(_, path)| path),
         });
         Some(Record(words.collect::<Vec<_>>().join(" ") + "\n"))
+    }
+
+    /// Whether there was no image.
+    pub fn is_error(&self) -> bool {
+        FAILURES.iter().any(|start| self.0.starts_with(start))
+    }
+
+    /// What builders agree on that write histories of their own, and have words of their own for errors.
+    pub fn essence(&self) -> Record {
+        if self.is_error() {
+            return Record("an error\n".to_owned());
+        }
+        let own = ["empty ", "layer ", "Image ", "ArgsEscaped "];
+        let is_own = |line: &str| own.iter().any(|start| line.starts_with(start));
+        let lines =
+            self.0.lines().filter(|line| !is_own(line)).map(|line| match line.strip_prefix("Labels ") {
+                Some(labels) => {
+                    let mut labels: Value = serde_json::from_str(labels).unwrap_or_default();
+                    labels.as_object_mut().map(|labels| labels.remove("io.buildah.version"));
+                    let mut text = String::new();
+                    self::line(&mut text, "Labels", &labels);
+                    text
+                }
+                None => format!("{line}\n"),
+            });
+        Record(lines.collect())
     }
 
     /// One that was written down.
@@ -95,6 +121,9 @@ impl Record {
         text
     }
 }
+
+/// What errors begin with: BuildKit's, buildah's, and those of docker's classic builder.
+const FAILURES: [&str; 3] = ["ERROR: ", "Error: ", "Error response from daemon: "];
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,5 +192,27 @@ fn line(text: &mut String, name: &str, value: &Value) {
             value => value.to_string(),
         };
         let _ = writeln!(text, "{name} {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_essence_has_no_history_and_no_words_of_errors() {
+        let record = |text: &str| Record(text.to_owned());
+        let ours =
+            record("Labels {\"a\":\"b\"}\n\nlayer RUN x # buildkit\nempty LABEL a=b\n\n/x 644 0:0 \"\"\n");
+        let theirs = record(
+            "Image \"sha256:1\"\nLabels {\"a\":\"b\",\"io.buildah.version\":\"1\"}\n\nlayer /bin/sh -c x\n\n/x 644 0:0 \"\"\n",
+        );
+        assert_eq!(theirs.essence(), ours.essence());
+        assert_ne!(theirs.essence(), record("\n\n/x 644 0:0 \"\"\n").essence());
+        let failure = |said: &str| Record::of_failure(said).expect("an error");
+        let (one, other) =
+            (failure("x\nERROR: failed to build: no"), failure("Error: building at STEP \"x\": no"));
+        assert_ne!(one, other);
+        assert_eq!(one.essence(), other.essence());
     }
 }
