@@ -14,7 +14,11 @@ mod schema;
 mod trash;
 mod volumes;
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 
@@ -32,6 +36,8 @@ use crate::error::EngineError;
 #[derive(Debug)]
 pub struct State {
     connection: Connection,
+    /// SQLite's write-ahead log.
+    log: PathBuf,
 }
 
 /// Whether a change is on the disk when the command says it is done.
@@ -52,14 +58,14 @@ impl State {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(Duration::from_secs(30))?;
+        connection.busy_timeout(PATIENCE)?;
         // Whoever closes last would otherwise write the log back and sync, at the end of every command.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.pragma_update(None, "foreign_keys", true)?;
         // The first to open reads the whole log: keep it short.
-        connection.pragma_update(None, "wal_autocheckpoint", 100)?;
+        connection.pragma_update(None, "wal_autocheckpoint", LONG_PAGES)?;
         schema::upgrade(&connection)?;
-        Ok(State { connection })
+        Ok(State { connection, log: root.join("state.db-wal") })
     }
 
     /// Runs `work` as one transaction that sees and changes the state as if nobody else were there.
@@ -76,7 +82,23 @@ impl State {
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         let result = work(self)?;
         transaction.commit()?;
+        // The change is made whether or not this can be done now; whoever makes the next one tries again.
+        let _ = self.shorten_log();
         Ok(result)
+    }
+
+    /// Empties the log if it is long, unless somebody reads from it.
+    ///
+    /// SQLite writes it anew from its beginning only if one process makes several changes, or another has the database
+    /// open: for commands that come one after the other and make one change each, it would grow for ever.
+    fn shorten_log(&self) -> Result<(), EngineError> {
+        if fs::metadata(&self.log).is_ok_and(|log| log.len() > LONG) {
+            self.connection.busy_timeout(Duration::ZERO)?;
+            let shortened = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            self.connection.busy_timeout(PATIENCE)?;
+            shortened?;
+        }
+        Ok(())
     }
 }
 
@@ -95,5 +117,34 @@ fn create(root: &Path, path: &Path) -> Result<(), EngineError> {
             Err(EngineError::File { path: path.to_owned(), source: error })
         }
         _ => Ok(()),
+    }
+}
+
+/// How long to wait for others who change something.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The length from which on the log is written back into the database: in pages, and in bytes.
+const LONG_PAGES: u32 = 100;
+const LONG: u64 = LONG_PAGES as u64 * 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_stays_short_though_each_command_makes_but_one_change() {
+        let root = tempfile::tempdir().expect("tempdir");
+        let change = |number: i64| {
+            let state = State::open(root.path()).expect("opened");
+            let written = state.write(Durability::Lazy, |state| {
+                Ok(state.connection.execute("INSERT INTO volumes VALUES (?1, 0, 0, '{}')", [number])?)
+            });
+            assert_eq!(written.expect("written"), 1);
+            fs::metadata(&state.log).expect("there is a log").len()
+        };
+        let longest = (0..500).map(change).max().expect("several");
+        assert!(longest < 2 * LONG, "{longest}");
+        let state = State::open(root.path()).expect("opened");
+        let count = state.connection.query_row("SELECT count(*) FROM volumes", [], |row| row.get(0));
+        assert_eq!(count, Ok(500));
     }
 }
