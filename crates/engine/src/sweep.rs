@@ -1,8 +1,15 @@
 //! What interrupted commands left behind, put right by the next one that comes by.
 
-use std::{collections::HashSet, ffi::OsString, fs, io, path::Path};
+use std::{
+    collections::HashSet,
+    ffi::OsString,
+    fs, io,
+    num::NonZero,
+    path::{Path, PathBuf},
+    thread,
+};
 
-use monitor::Status;
+use monitor::{Restart, Status};
 
 use crate::{
     Engine,
@@ -10,44 +17,65 @@ use crate::{
     error::EngineError,
 };
 
+/// A container, and what it was seen to do.
+pub type Seen = (Container, Result<Status, EngineError>);
+
 impl Engine {
     /// Starts containers again whose policy wants it, removes those that were to remove themselves and whose monitor could not, and directories whose
     /// container is no more, and takes back addresses and names in networks. Passes over what somebody works on. The
     /// answer is the containers that are left, the newest first.
-    pub fn sweep(&self) -> Result<Vec<Container>, EngineError> {
-        let (mut containers, mut known) = (Vec::new(), HashSet::new());
-        for container in self.containers()? {
+    pub fn sweep(&self) -> Result<Vec<Seen>, EngineError> {
+        let (mut left, mut known, mut claims) = (Vec::new(), HashSet::new(), HashSet::new());
+        let containers = self.containers()?;
+        let seen = by_several(&containers, Container::status_and_claims);
+        for (container, seen) in containers.into_iter().zip(seen) {
             known.insert(OsString::from(container.id.to_string()));
-            if self.sweep_container(&container)? {
-                containers.push(container);
+            let status = seen.map(|(status, claimed)| {
+                claims.extend(claimed.into_iter().map(PathBuf::into_os_string));
+                status
+            });
+            if let Some(status) = self.sweep_container(&container, status)? {
+                left.push((container, status));
             }
         }
         // First, for it may know of a directory that looks like an orphan.
         self.sweep_trash()?;
         for entry in fs::read_dir(self.root.join("containers"))? {
             let entry = entry?;
+            if known.contains(&entry.file_name()) {
+                continue;
+            }
             let path = entry.path();
             match path.extension().is_some_and(|extension| extension == "removed") {
                 true => crate::remove_tree(&path)?,
-                false if known.contains(&entry.file_name()) => {}
                 false => self.remove_orphan(&path)?,
             }
         }
         self.sweep_volumes()?;
         self.images().clear_up()?;
-        self.state.networks()?.iter().try_for_each(|network| self.release_stale(&network.id))?;
-        Ok(containers)
+        self.state.networks()?.iter().try_for_each(|network| self.release_stale(&network.id, &claims))?;
+        Ok(left)
     }
 
-    /// Whether the container is left.
-    fn sweep_container(&self, container: &Container) -> Result<bool, EngineError> {
-        self.revive(container)?;
-        if !container.config.auto_remove {
-            return Ok(true);
+    /// What the container is doing that was seen with this status; `None` if it is gone.
+    fn sweep_container(
+        &self,
+        container: &Container,
+        mut status: Result<Status, EngineError>,
+    ) -> Result<Option<Result<Status, EngineError>>, EngineError> {
+        if status.as_ref().is_ok_and(Status::is_running) {
+            return Ok(Some(status));
         }
-        let Some(lock) = self.left_behind(container)? else { return Ok(true) };
+        if container.config.restart != Restart::No {
+            self.revive(container)?;
+            status = container.status();
+        }
+        if !container.config.auto_remove {
+            return Ok(Some(status));
+        }
+        let Some(lock) = self.left_behind(container)? else { return Ok(Some(status)) };
         self.remove_locked(container, lock, Volumes::RemoveAnonymous)?;
-        Ok(false)
+        Ok(None)
     }
 
     /// Removes a container's directory if no container has it and nobody is just making or removing it.
@@ -76,6 +104,39 @@ impl Engine {
                 other => other,
             },
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// What `look` finds of each of the `items`, in their order. Many are looked at by several threads.
+fn by_several<T: Sync, R: Send>(items: &[T], look: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let look_at = |items: &[T]| items.iter().map(&look).collect::<Vec<R>>();
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(items.len() / WORTH_A_THREAD);
+    if threads < 2 {
+        return look_at(items);
+    }
+    thread::scope(|scope| {
+        let mut shares = items.chunks(items.len().div_ceil(threads));
+        let ours = shares.next().unwrap_or_default();
+        let others: Vec<_> = shares.map(|share| scope.spawn(move || look_at(share))).collect();
+        let mut found = look_at(ours);
+        found.extend(others.into_iter().flat_map(|other| other.join().expect("looking does not panic")));
+        found
+    })
+}
+
+/// Looking at fewer containers takes no longer than starting a thread.
+const WORTH_A_THREAD: usize = 50;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_several_threads_find_is_in_order() {
+        for count in [0, 1, WORTH_A_THREAD, 7 * WORTH_A_THREAD + 3] {
+            let items: Vec<usize> = (0..count).collect();
+            assert_eq!(by_several(&items, |item| *item), items);
         }
     }
 }

@@ -38,5 +38,5 @@ pub use order::{Input, Network, OnAbandon, Order, TerminalSize};
 pub use policy::Restart;
 pub use record::{Ended, Lock, Started};
 pub use role::{ROLE, play};
-pub use status::{Status, cgroup, status};
+pub use status::{Status, cgroup, status, status_and_claims};
 pub use volumes::VolumeUse;

@@ -12,6 +12,7 @@ use types::{ContainerId, Publish};
 use crate::{
     health::Check,
     log::{Errand, Format, Limits},
+    record::read_small,
     volumes::VolumeUse,
 };
 
@@ -62,12 +63,18 @@ impl Order {
 
     /// The order in `bundle`, if there is one that is not done with.
     pub fn load(bundle: &Path) -> io::Result<Option<Order>> {
-        match fs::read(bundle.join(FILE)) {
-            // Torn by a crash before anything was made: as good as none.
-            Ok(bytes) if bytes.is_empty() => Ok(None),
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        match read_small(&bundle.join(FILE))? {
+            // One without content was torn by a crash before anything was made: as good as none.
+            Some(bytes) if !bytes.is_empty() => Ok(Some(serde_json::from_slice(&bytes)?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// What the order in `bundle` says of the container's place; `None` if there is no order that is not done with.
+    pub(crate) fn place(bundle: &Path) -> io::Result<Option<Place>> {
+        match read_small(&bundle.join(FILE))? {
+            Some(bytes) if !bytes.is_empty() => Ok(Some(serde_json::from_slice(&bytes)?)),
+            _ => Ok(None),
         }
     }
 
@@ -75,6 +82,20 @@ impl Order {
     pub(crate) fn settle(bundle: &Path) -> io::Result<()> {
         fs::remove_file(bundle.join(FILE))
     }
+}
+
+/// The part of an [`Order`] that says what of the machine is the container's, as far as a look at it needs that.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Place {
+    pub id: ContainerId,
+    pub cgroup_parent: String,
+    pub network: Option<Claims>,
+}
+
+/// The part of a [`Network`] that says what the container has claimed.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Claims {
+    pub claims: Vec<PathBuf>,
 }
 
 /// Columns and rows.

@@ -13,7 +13,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
@@ -85,11 +85,8 @@ impl Ended {
 impl Record {
     /// Reads the record in `directory`; `None` if the container was never started.
     pub fn read(directory: &Path) -> io::Result<Option<Record>> {
-        match fs::read(directory.join(STATE)) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let bytes = read_small(&directory.join(STATE))?;
+        Ok(bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)
     }
 
     /// Replaces the record in `directory`. Not synced: what a crash takes back, the next boot corrects.
@@ -159,7 +156,23 @@ impl From<OwnedFd> for Lock {
     }
 }
 
+/// What is in a file, if there is one. A listing reads some for each container: this asks the kernel for nothing but the
+/// content, and for that once, if it is small.
+pub(crate) fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut content = Vec::with_capacity(SMALL);
+    rustix::io::retry_on_intr(|| rustix::io::read(&file, rustix::buffer::spare_capacity(&mut content)))?;
+    if content.len() == content.capacity() {
+        file.read_to_end(&mut content)?;
+    }
+    Ok(Some(content))
+}
+
 const STATE: &str = "state.json";
+const SMALL: usize = 4096;
 
 #[cfg(test)]
 mod tests {

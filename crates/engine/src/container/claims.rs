@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    ffi::OsString,
     fs::{self, File},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -120,13 +121,21 @@ impl Engine {
         Ok(claim)
     }
 
-    /// Releases what is claimed in a network by containers that are gone or do not run.
-    pub(crate) fn release_stale(&self, network: &NetworkId) -> Result<(), EngineError> {
+    /// Releases what is claimed in a network by containers that are gone or do not run. What those that were seen running
+    /// have claimed is `known`: in most cases that is all.
+    pub(crate) fn release_stale(
+        &self,
+        network: &NetworkId,
+        known: &HashSet<OsString>,
+    ) -> Result<(), EngineError> {
         let directory = self.network_directory(network);
         let addresses = directory.join("addresses");
-        let claims = fs::read_dir(&addresses).map(Iterator::count).unwrap_or(0);
-        let count = |endpoint: &Endpoint| 1 + usize::from(endpoint.address6.is_some());
-        if claims == self.endpoints_in(network)?.iter().map(count).sum::<usize>() {
+        let is_known = |claim: fs::DirEntry| known.contains(claim.path().as_os_str());
+        let are_known = match fs::read_dir(&addresses) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            claims => claims?.all(|claim| claim.is_ok_and(is_known)),
+        };
+        if are_known {
             return Ok(());
         }
         let lock = File::open(&addresses)?;

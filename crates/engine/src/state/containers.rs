@@ -1,5 +1,7 @@
 //! Containers: their names and how they were configured.
 
+use std::cmp::Reverse;
+
 use rusqlite::{ErrorCode, OptionalExtension, Row, params};
 use types::{ContainerId, Digest, Name};
 
@@ -90,19 +92,24 @@ impl State {
 
     /// All containers, the newest first.
     pub fn containers(&self) -> Result<Vec<ContainerRow>, EngineError> {
-        let sql = "SELECT id, name, created, image, config FROM containers ORDER BY created DESC";
-        Ok(self.connection.prepare_cached(sql)?.query_map([], container)?.collect::<Result<_, _>>()?)
+        let sql = "SELECT id, name, created, image, config FROM containers";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query_map([], container)?.collect::<Result<Vec<_>, _>>()?;
+        // SQLite would copy every configuration to put them in order.
+        rows.sort_by_cached_key(|row| Reverse(row.created));
+        Ok(rows)
     }
 }
 
 fn container(row: &Row<'_>) -> rusqlite::Result<ContainerRow> {
-    let config: String = row.get(4)?;
+    // Not copied: it is the most of a row.
+    let config = row.get_ref(4)?.as_str()?;
     Ok(ContainerRow {
         id: parsed(row, 0)?,
         name: parsed(row, 1)?,
         created: row.get(2)?,
         image: parsed(row, 3)?,
-        config: serde_json::from_str(&config).map_err(|error| {
+        config: serde_json::from_str(config).map_err(|error| {
             rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, Box::new(error))
         })?,
     })

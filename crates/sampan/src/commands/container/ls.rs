@@ -1,7 +1,7 @@
 //! `ps`: which containers there are.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     path::Path,
     process::ExitCode,
@@ -16,6 +16,7 @@ use engine::{
 use image::tree::{self, Links, Root};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use types::Digest;
 
 use super::port::addresses;
 use crate::{
@@ -71,11 +72,11 @@ impl Verb for List {
         let last = if self.latest { 1 } else { self.last.max(0) };
         let every_state = self.all || last > 0 || filters.are_of_every_state();
         let mut rows = Vec::new();
-        for container in containers {
+        for (container, status) in containers {
             if last > 0 && rows.len() as i64 == last {
                 break;
             }
-            let status = container.status()?;
+            let status = status?;
             if (every_state || status.is_running()) && filters.let_through(&container, &status) {
                 rows.push((container, status));
             }
@@ -87,10 +88,11 @@ impl Verb for List {
             return Ok(ExitCode::SUCCESS);
         }
         let measures = self.size || format.shows("Size");
+        let mut images = ImageNames::new(&engine);
         let mut shown = Vec::new();
         for (container, status) in &rows {
             let size = if measures { Some(Size::of(&engine, container)?) } else { None };
-            shown.push(row(&engine, container, status, size.unwrap_or_default(), self.no_trunc)?);
+            shown.push(row(&mut images, container, status, size.unwrap_or_default(), self.no_trunc)?);
         }
         print!("{}", format.show(FIELDS, &shown)?);
         Ok(ExitCode::SUCCESS)
@@ -98,7 +100,7 @@ impl Verb for List {
 }
 
 fn row(
-    engine: &Engine,
+    images: &mut ImageNames<'_>,
     container: &Container,
     status: &Status,
     size: Size,
@@ -145,7 +147,7 @@ fn row(
     Ok(Row {
         fields: vec![
             ("ID", json!(if full { id.as_str() } else { human::short_id(&id) })),
-            ("Image", json!(image_name(engine, container)?)),
+            ("Image", images.of(container)?),
             ("Command", json!(human::command(&command_line(&config.arguments()), full))),
             ("CreatedAt", json!(human::local_time(container.created))),
             ("RunningFor", json!(human::ago(since(container.created)))),
@@ -218,14 +220,35 @@ fn files_below(directory: &Path) -> io::Result<u64> {
     }
 }
 
-/// The image as the user named it, or its id if the name now means another.
-pub fn image_name(engine: &Engine, container: &Container) -> Result<Value, EngineError> {
-    let same = match engine.image(&container.config.image) {
-        Ok(image) => image.id == container.config.image_id,
-        Err(EngineError::NoImage(_) | EngineError::AmbiguousId(_)) => false,
-        Err(error) => return Err(error),
-    };
-    Ok(if same { json!(container.config.image) } else { json!(container.config.image_id.short()) })
+/// What the names of containers' images mean now, each of them looked up once.
+pub struct ImageNames<'a> {
+    engine: &'a Engine,
+    known: HashMap<String, Option<Digest>>,
+}
+
+impl<'a> ImageNames<'a> {
+    pub fn new(engine: &'a Engine) -> ImageNames<'a> {
+        ImageNames { engine, known: HashMap::new() }
+    }
+
+    /// The image as the user named it, or its id if the name now means another.
+    pub fn of(&mut self, container: &Container) -> Result<Value, EngineError> {
+        let config = &container.config;
+        let meant = match self.known.get(&config.image) {
+            Some(meant) => *meant,
+            None => {
+                let meant = match self.engine.image(&config.image) {
+                    Ok(image) => Some(image.id),
+                    Err(EngineError::NoImage(_) | EngineError::AmbiguousId(_)) => None,
+                    Err(error) => return Err(error),
+                };
+                self.known.insert(config.image.clone(), meant);
+                meant
+            }
+        };
+        let is_same = meant == Some(config.image_id);
+        Ok(if is_same { json!(config.image) } else { json!(config.image_id.short()) })
+    }
 }
 
 /// The STATUS column.

@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{Globals, Verb},
-    commands::{container, image},
+    commands::{
+        container::{self, ls::ImageNames},
+        image,
+    },
     output::{
         format::{Fields, Format, Row},
         human,
@@ -95,7 +98,8 @@ fn row<T>(kind: &str, part: &Part<T>, is_active: impl Fn(&T) -> bool, with_perce
 fn details(engine: &Engine, usage: &Usage, cache: &Part<Entry>) -> anyhow::Result<String> {
     let Usage { images, containers, volumes, .. } = usage;
     let images: Vec<Vec<String>> = images.items.iter().flat_map(image_lines).collect();
-    let containers = containers.items.iter().map(|usage| container_line(engine, usage));
+    let mut names = ImageNames::new(engine);
+    let containers = containers.items.iter().map(|usage| container_line(&mut names, usage));
     let containers = containers.collect::<anyhow::Result<Vec<_>>>()?;
     let volumes: Vec<Vec<String>> = volumes.items.iter().map(volume_line).collect();
     Ok([
@@ -129,9 +133,9 @@ fn image_lines(usage: &ImageUsage) -> Vec<Vec<String>> {
     lines.collect()
 }
 
-fn container_line(engine: &Engine, usage: &ContainerUsage) -> anyhow::Result<Vec<String>> {
+fn container_line(names: &mut ImageNames<'_>, usage: &ContainerUsage) -> anyhow::Result<Vec<String>> {
     let ContainerUsage { container, size, volumes, .. } = usage;
-    let image = container::ls::image_name(engine, container)?;
+    let image = names.of(container)?;
     Ok(vec![
         container.id.short(),
         image.as_str().unwrap_or_default().to_owned(),
@@ -181,12 +185,13 @@ fn document(engine: &Engine, usage: &Usage, cache: &Part<Entry>) -> anyhow::Resu
             })
         })
         .collect();
+    let mut names = ImageNames::new(engine);
     let containers = containers.items.iter().map(|usage| {
         let container = &usage.container;
         Ok(json!({
             "ID": container.id,
             "Names": &*container.name,
-            "Image": container::ls::image_name(engine, container)?,
+            "Image": names.of(container)?,
             "LocalVolumes": usage.volumes,
             "Size": usage.size,
             "CreatedAt": human::local_time(container.created),
