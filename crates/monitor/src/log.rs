@@ -151,6 +151,17 @@ impl Log {
         self.aside.as_mut().is_none_or(Aside::catch_up)
     }
 
+    /// Whether a burst of output has left memory in use that is to be given back, by [`Log::rest`], if no more comes.
+    pub fn is_spread_out(&self) -> bool {
+        self.files.entries.capacity() > BURST || self.aside.as_ref().is_some_and(Aside::is_spread_out)
+    }
+
+    /// Gives back the memory that was needed for a burst of output, which should not stay for as long as the container runs.
+    pub fn rest(&mut self) {
+        self.files.entries = Vec::new();
+        self.aside.iter_mut().for_each(Aside::rest);
+    }
+
     /// Writes what was begun and will not be ended; elsewhere when [`Log::catch_up`] is called next. Nothing more is to be
     /// appended.
     pub fn end(&mut self) {
@@ -193,11 +204,11 @@ impl Writer {
         match &self.format {
             Format::None => return Ok(()),
             Format::Lines => {
-                // All of it was said at one time: the beginning of every line is the same.
-                let start = format!("{at:.9} {} ", stream.name());
+                // All of it was said at one time: every line begins the same.
+                let start = |mark| format!("{at:.9} {} {mark} ", stream.name());
+                let (whole, part) = (start('F'), start('P'));
                 for (line, ended) in lines(output) {
-                    self.entries.extend_from_slice(start.as_bytes());
-                    self.entries.extend_from_slice(if ended { b"F " } else { b"P " });
+                    self.entries.extend_from_slice(if ended { whole.as_bytes() } else { part.as_bytes() });
                     self.entries.extend_from_slice(line);
                     self.entries.push(b'\n');
                 }
@@ -254,8 +265,6 @@ impl Writer {
             self.size += fits as u64;
             left = &left[fits..];
         }
-        // A burst of output should not stay in memory for as long as the container runs.
-        self.entries.shrink_to(BURST);
         Ok(())
     }
 }
@@ -362,7 +371,7 @@ fn exists(path: &Path, number: u32) -> bool {
 const NAME: &str = "log";
 /// How much of a line docker puts into one entry.
 const LONGEST: usize = 16 * 1024;
-/// More memory than this is given back when it is not needed again at once.
+/// More memory than this is given back when it is not needed again soon.
 const BURST: usize = 4096;
 
 #[cfg(test)]
@@ -422,6 +431,19 @@ mod tests {
             [(Stderr, "oops\n"), (Stdout, "one \"<\\\ttwo and \x01\u{e9}\n"), (Stdout, &long), (Stdout, "x")];
         let expected = expected.map(|(stream, text)| (stream, text.to_owned()));
         assert!(contents(directory.path(), &format) == expected);
+    }
+
+    #[test]
+    fn the_memory_that_a_burst_of_output_needed_is_given_back() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let files = Writer::new(directory.path(), Format::Lines, Limits::default());
+        let mut log = Log { files, aside: None };
+        log.append(Stream::Stdout, &[b'x'; 100_000]);
+        assert!(log.is_spread_out());
+        log.rest();
+        log.append(Stream::Stdout, b"more\n");
+        assert!(!log.is_spread_out());
+        assert_eq!(contents(directory.path(), &Format::Lines).len(), 2);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use network::{Relay, dns::Resolver};
@@ -136,6 +136,9 @@ impl Watch<'_> {
                 Err(Errno::INTR) => continue,
                 other => other?.0,
             };
+            if ready.is_empty() {
+                serving.log.rest();
+            }
             for event in ready.iter() {
                 if let Some(code) = serving.serve(event.data.u64())? {
                     serving.settle()?;
@@ -364,8 +367,9 @@ impl Loop<'_> {
 
     /// How long to wait for an event at most.
     fn timeout(&self) -> Option<Timespec> {
-        let left = self.audience.deadline()?.saturating_duration_since(Instant::now());
-        Timespec::try_from(left).ok()
+        let left = self.audience.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let pause = self.log.is_spread_out().then_some(PAUSE);
+        Timespec::try_from(left.into_iter().chain(pause).min()?).ok()
     }
 
     /// Takes what the container left in its pipes. No process of it is left to write more, and one of another's that
@@ -465,6 +469,8 @@ fn add(poll: &OwnedFd, source: BorrowedFd<'_>, key: u64) -> io::Result<()> {
 
 /// How much is read at once: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
+/// After this much silence a burst of output is over.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How many chunks a pipe holds at most.
 const MOST_LEFT: usize = 17;
 

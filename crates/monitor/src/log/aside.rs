@@ -149,6 +149,16 @@ impl Aside {
         has_ended
     }
 
+    /// Whether much more memory is in use than is needed.
+    pub fn is_spread_out(&self) -> bool {
+        self.outlet.queue.is_empty() && self.outlet.queue.capacity() > super::BURST
+    }
+
+    /// Gives back memory that is not needed.
+    pub fn rest(&mut self) {
+        self.outlet.queue.shrink_to(super::BURST);
+    }
+
     /// What to wait for at the end, if there is more to catch up with.
     pub fn last(&self) -> PollFd<'_> {
         match &self.outlet.pipe {
@@ -180,9 +190,7 @@ impl Outlet {
                 Err(_) => self.pipe = None,
             }
         }
-        // A burst of output should not stay in memory for as long as the container runs.
         self.queue.clear();
-        self.queue.shrink_to(super::BURST);
     }
 }
 
