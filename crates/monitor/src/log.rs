@@ -29,6 +29,7 @@ use std::{
     io::{self, Write},
     os::fd::BorrowedFd,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -113,6 +114,10 @@ impl Format {
 pub struct Log {
     files: Writer,
     aside: Option<Aside>,
+    /// When full files were last compressed.
+    compressed: Instant,
+    /// Whether anybody will read it after the container's end.
+    stays: bool,
 }
 
 impl Log {
@@ -123,7 +128,8 @@ impl Log {
             Some(Errand { destination: Destination::Files, .. }) => Format::None,
             _ => order.log_format.clone(),
         };
-        Ok(Log { files: Writer::new(bundle, format, order.log), aside })
+        let files = Writer::new(bundle, format, order.log);
+        Ok(Log { files, aside, compressed: Instant::now(), stays: order.afterwards.is_none() })
     }
 
     /// Adds what `stream` said just now.
@@ -131,6 +137,10 @@ impl Log {
         let now = Timestamp::now();
         // A full disk costs entries, never the container: there is nobody to tell and nothing to undo.
         let _ = self.files.append(now, stream, output);
+        // A flood fills files faster than they are compressed, and most of them are gone before it is over.
+        if self.files.has_full && self.compressed.elapsed() >= COMPRESSED_EVERY {
+            self.compress();
+        }
         if let Some(aside) = &mut self.aside {
             aside.append(now, stream, output);
         }
@@ -151,21 +161,33 @@ impl Log {
         self.aside.as_mut().is_none_or(Aside::catch_up)
     }
 
-    /// Whether a burst of output has left memory in use that is to be given back, by [`Log::rest`], if no more comes.
-    pub fn is_spread_out(&self) -> bool {
-        self.files.entries.capacity() > BURST || self.aside.as_ref().is_some_and(Aside::is_spread_out)
+    /// Whether a burst of output has left something to do for [`Log::rest`], if no more comes.
+    pub fn needs_rest(&self) -> bool {
+        self.files.has_full
+            || self.files.entries.capacity() > BURST
+            || self.aside.as_ref().is_some_and(Aside::is_spread_out)
     }
 
-    /// Gives back the memory that was needed for a burst of output, which should not stay for as long as the container runs.
+    /// Compresses what is full, and gives back the memory that was needed for a burst of output, which should not stay for as
+    /// long as the container runs.
     pub fn rest(&mut self) {
+        self.compress();
         self.files.entries = Vec::new();
         self.aside.iter_mut().for_each(Aside::rest);
+    }
+
+    fn compress(&mut self) {
+        self.files.compress();
+        self.compressed = Instant::now();
     }
 
     /// Writes what was begun and will not be ended; elsewhere when [`Log::catch_up`] is called next. Nothing more is to be
     /// appended.
     pub fn end(&mut self) {
         let _ = self.files.finish(); // as with every entry
+        if self.stays {
+            self.files.compress();
+        }
         self.aside.iter_mut().for_each(Aside::end);
     }
 
@@ -185,6 +207,8 @@ struct Writer {
     /// Opened with the first entry: many containers never say anything.
     file: Option<File>,
     size: u64,
+    /// Whether there is a file that is full and was not compressed.
+    has_full: bool,
     entries: Vec<u8>,
     /// Lines that cannot be written in parts.
     assembly: Assembly,
@@ -195,7 +219,7 @@ impl Writer {
     fn new(directory: &Path, format: Format, limits: Limits) -> Writer {
         let path = format.file(directory);
         let assembly = Assembly::default();
-        Writer { format, limits, path, file: None, size: 0, entries: Vec::new(), assembly }
+        Writer { format, limits, path, file: None, size: 0, has_full: false, entries: Vec::new(), assembly }
     }
 
     /// Appends what `stream` said at that time.
@@ -236,12 +260,23 @@ impl Writer {
         self.write()
     }
 
+    /// Has the files that are full compressed, if there are any, in a process of its own: a monitor has more urgent things to
+    /// do. If that cannot be started, they stay as they are until the next one is full.
+    fn compress(&mut self) {
+        if std::mem::take(&mut self.has_full)
+            && let Some(path) = &self.path
+        {
+            let _ = compress::start(path);
+        }
+    }
+
     fn write(&mut self) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let mut left = self.entries.as_slice();
         while !left.is_empty() {
             if self.size >= self.limits.file_bytes {
                 rotate(path, self.limits)?;
+                self.has_full = self.limits.compress && self.limits.files > 1;
                 self.file = None;
                 self.size = 0;
             }
@@ -336,11 +371,6 @@ fn rotate(path: &Path, limits: Limits) -> io::Result<()> {
             unless_missing(fs::rename(compressed(path, number), compressed(path, number + 1)))?;
         }
     }
-    if limits.compress {
-        // In a process of its own: a monitor has more urgent things to do. If it cannot be started, the file stays as
-        // it is until the next one is full.
-        let _ = compress::start(path);
-    }
     Ok(())
 }
 
@@ -369,6 +399,8 @@ fn exists(path: &Path, number: u32) -> bool {
 
 /// The newest file of a log that has no other name.
 const NAME: &str = "log";
+/// How often full files are compressed at most while output comes without a pause.
+const COMPRESSED_EVERY: Duration = Duration::from_secs(10);
 /// How much of a line docker puts into one entry.
 const LONGEST: usize = 16 * 1024;
 /// More memory than this is given back when it is not needed again soon.
@@ -437,12 +469,12 @@ mod tests {
     fn the_memory_that_a_burst_of_output_needed_is_given_back() {
         let directory = tempfile::tempdir().expect("tempdir");
         let files = Writer::new(directory.path(), Format::Lines, Limits::default());
-        let mut log = Log { files, aside: None };
+        let mut log = Log { files, aside: None, compressed: Instant::now(), stays: true };
         log.append(Stream::Stdout, &[b'x'; 100_000]);
-        assert!(log.is_spread_out());
+        assert!(log.needs_rest());
         log.rest();
         log.append(Stream::Stdout, b"more\n");
-        assert!(!log.is_spread_out());
+        assert!(!log.needs_rest());
         assert_eq!(contents(directory.path(), &Format::Lines).len(), 2);
     }
 

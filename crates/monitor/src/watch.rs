@@ -368,7 +368,7 @@ impl Loop<'_> {
     /// How long to wait for an event at most.
     fn timeout(&self) -> Option<Timespec> {
         let left = self.audience.deadline().map(|at| at.saturating_duration_since(Instant::now()));
-        let pause = self.log.is_spread_out().then_some(PAUSE);
+        let pause = self.log.needs_rest().then_some(PAUSE);
         Timespec::try_from(left.into_iter().chain(pause).min()?).ok()
     }
 

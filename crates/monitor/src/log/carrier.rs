@@ -61,6 +61,7 @@ fn into_files(mut input: impl io::Read, mut log: Writer) -> io::Result<()> {
         line.extend(message.whole.then_some(b'\n'));
         // A full disk costs entries: there is nobody to tell and nothing to undo.
         let _ = log.append(message.at, message.stream, &line);
+        log.compress();
     }
     log.finish()
 }

@@ -138,9 +138,17 @@ fn drivers_and_options_that_do_not_exist_are_refused() {
 
 #[test]
 fn a_log_that_is_full_goes_on_in_another_file_and_is_compressed() {
+    full_files_are_compressed("seq 1 5000; exec tail -f /dev/null");
+}
+
+#[test]
+fn what_a_container_has_said_to_its_end_without_a_pause_is_compressed_too() {
+    full_files_are_compressed("seq 1 5000");
+}
+
+fn full_files_are_compressed(script: &str) {
     let Some(sandbox) = sandbox() else { return };
     let options = ["--log-opt", "max-size=100k", "--log-opt", "max-file=4", "--name", "counter"];
-    let script = "seq 1 5000; exec tail -f /dev/null";
     let id = background(&sandbox, &options, script);
     let directory = sandbox.root().join("containers").join(&id);
     testkit::eventually("the full files are compressed", || {
