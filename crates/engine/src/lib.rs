@@ -15,6 +15,7 @@ mod names;
 pub mod network;
 pub mod plan;
 mod quota;
+mod several;
 mod state;
 mod sweep;
 pub mod transfer;

@@ -6,7 +6,7 @@ use rusqlite::{ErrorCode, OptionalExtension, Row, params};
 use types::{ContainerId, Digest, Name};
 
 use super::{State, images::parsed};
-use crate::{container::Config, error::EngineError};
+use crate::{container::Config, error::EngineError, several::by_several};
 
 /// A container as it was configured. Nothing here changes because it runs.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -94,23 +94,37 @@ impl State {
     pub fn containers(&self) -> Result<Vec<ContainerRow>, EngineError> {
         let sql = "SELECT id, name, created, image, config FROM containers";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query_map([], container)?.collect::<Result<Vec<_>, _>>()?;
+        let mut rows = statement.query_map([], Unread::of)?.collect::<Result<Vec<_>, _>>()?;
         // SQLite would copy every configuration to put them in order.
-        rows.sort_by_cached_key(|row| Reverse(row.created));
-        Ok(rows)
+        rows.sort_by_key(|row| Reverse(row.created));
+        Ok(by_several(&rows, Unread::read).into_iter().collect::<Result<_, _>>()?)
+    }
+}
+
+/// A row whose configuration, which is the most of it, is still text.
+struct Unread {
+    id: ContainerId,
+    name: Name,
+    created: i64,
+    image: Digest,
+    config: String,
+}
+
+impl Unread {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Unread> {
+        let (id, name, image) = (parsed(row, 0)?, parsed(row, 1)?, parsed(row, 3)?);
+        Ok(Unread { id, name, created: row.get(2)?, image, config: row.get(4)? })
+    }
+
+    fn read(&self) -> rusqlite::Result<ContainerRow> {
+        let Unread { id, name, created, image, config } = self;
+        let config = serde_json::from_str(config).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, Box::new(error))
+        })?;
+        Ok(ContainerRow { id: *id, name: name.clone(), created: *created, image: *image, config })
     }
 }
 
 fn container(row: &Row<'_>) -> rusqlite::Result<ContainerRow> {
-    // Not copied: it is the most of a row.
-    let config = row.get_ref(4)?.as_str()?;
-    Ok(ContainerRow {
-        id: parsed(row, 0)?,
-        name: parsed(row, 1)?,
-        created: row.get(2)?,
-        image: parsed(row, 3)?,
-        config: serde_json::from_str(config).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, Box::new(error))
-        })?,
-    })
+    Unread::of(row)?.read()
 }
