@@ -155,10 +155,8 @@ pub(super) fn look(
     let mut layers = Layers { needed, ..Layers::default() };
     let claimed = store.in_use()?;
     for entry in &mut entries {
-        let bases = store.bases(&entry.keeps.iter().copied().collect())?;
+        let bases = store.bases(&entry.keeps)?;
         entry.keeps.extend(bases);
-        entry.keeps.sort_unstable();
-        entry.keeps.dedup();
     }
     for digest in entries.iter().flat_map(|entry| &entry.keeps) {
         *layers.users.entry(*digest).or_default() += 1;

@@ -17,7 +17,7 @@ use std::{
 
 use types::Digest;
 
-use super::{Lease, Record, Store, StoreError, TREE, collect::names, disk};
+use super::{Lease, Record, Store, StoreError, TREE, disk};
 use crate::tree::{Links, Root, walk};
 
 /// A layer that another can be kept as the difference from.
@@ -64,10 +64,11 @@ impl Lease {
 
 impl Store {
     /// What has to stay for these layers besides themselves: their bases.
-    pub fn bases(&self, keys: &HashSet<Digest>) -> Result<HashSet<Digest>, StoreError> {
-        let here = names(&self.layers())?.into_iter().filter_map(|name| Digest::from_hex(&name).ok());
-        let bases = here.filter(|key| keys.contains(key)).map(|key| self.basis_of(&key));
-        bases.filter_map(Result::transpose).collect()
+    pub fn bases<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a Digest>,
+    ) -> Result<HashSet<Digest>, StoreError> {
+        keys.into_iter().filter_map(|key| self.basis_of(key).transpose()).collect()
     }
 
     /// The basis of the layer with this key, if it is kept as a difference.

@@ -180,9 +180,13 @@ fn digests(directory: &Path) -> Result<impl Iterator<Item = Digest>, StoreError>
     Ok(names(directory)?.into_iter().filter_map(|name| Digest::from_hex(&name).ok()))
 }
 
-/// What everything in a directory takes, without the directory itself.
+/// What everything in a directory takes, without the directory itself. A lease's may just have been removed by its owner.
 pub(super) fn within(directory: &Path) -> Result<u64, StoreError> {
-    names(directory)?.iter().map(|name| on_disk(&directory.join(name))).sum()
+    let names = match names(directory) {
+        Err(StoreError::Disk { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(0),
+        names => names?,
+    };
+    names.iter().map(|name| on_disk(&directory.join(name))).sum()
 }
 
 /// What a file takes, or a directory with all that is in it.
@@ -260,6 +264,7 @@ mod tests {
         assert!(usage.layers[&image.layers[0].diff_id] > 100_000);
         assert!(usage.layers[&image.layers[0].diff_id] < 200_000, "one file under two names");
         assert_eq!(usage.partials, 12288);
+        assert_eq!(within(&sandbox.store.root.join("gone")).unwrap(), 0);
     }
 
     #[test]
