@@ -18,7 +18,6 @@ use rustix::{
     },
     fs::OFlags,
     io::Errno,
-    pipe::fcntl_setpipe_size,
     process::Signal,
 };
 use sys::{
@@ -58,8 +57,6 @@ pub struct Output {
     stream: Stream,
     source: OwnedFd,
     state: State,
-    /// Whether the container's pipe was given room for a flood.
-    is_wide: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +91,7 @@ pub struct End {
 
 impl Output {
     pub fn new(stream: Stream, source: OwnedFd) -> Output {
-        Output { stream, source, state: State::Open, is_wide: false }
+        Output { stream, source, state: State::Open }
     }
 }
 
@@ -414,18 +411,13 @@ impl Loop<'_> {
 
     /// Passes on one chunk of an output.
     fn pass_on(&mut self, index: usize) -> Progress {
-        let Output { stream, source, is_wide, .. } = &mut self.watch.outputs[index];
-        let chunk = match rustix::io::read(&*source, &mut *self.buffer) {
+        let Output { stream, source, .. } = &self.watch.outputs[index];
+        let chunk = match rustix::io::read(source, &mut *self.buffer) {
             Ok((chunk, _)) if !chunk.is_empty() => chunk,
             Err(Errno::AGAIN | Errno::INTR) => return Progress::NothingNow,
             // A terminal whose last slave is closed gives EIO.
             Ok(_) | Err(_) => return Progress::Closed,
         };
-        if chunk.len() == CHUNK && !*is_wide {
-            // The container need not wait for each turn of ours. A terminal, or a system that grants no more, stays as it is.
-            let _ = fcntl_setpipe_size(&*source, WIDE);
-            *is_wide = true;
-        }
         self.log.append(*stream, chunk);
         self.audience.hear(*stream, chunk);
         Progress::More
@@ -475,10 +467,8 @@ fn add(poll: &OwnedFd, source: BorrowedFd<'_>, key: u64) -> io::Result<()> {
     Ok(epoll::add(poll, source, EventData::new_u64(key), EventFlags::IN)?)
 }
 
-/// How much is read at once: what a pipe usually holds.
+/// How much is read at once: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
-/// What a pipe holds in which more than that was.
-const WIDE: usize = 1 << 20;
 /// After this much silence a burst of output is over.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How many chunks a pipe holds at most.
