@@ -713,6 +713,7 @@ fn a_small_change_of_a_large_copy_is_kept_as_a_difference_and_comes_to_the_same(
         put(&path(&format!("{}", number / 10)), &format!("{number}"), &format!("{number}"));
     }
     symlink("0", path("1/link")).expect("link");
+    put(&path("1"), "file", "no directory yet");
     let mode = |name: &str, bits: u32| {
         fs::set_permissions(path(name), fs::Permissions::from_mode(bits)).expect("mode");
     };
@@ -728,6 +729,20 @@ fn a_small_change_of_a_large_copy_is_kept_as_a_difference_and_comes_to_the_same(
         (&|| mode("2", 0o711), true),
         (&|| mode("2/20", 0o755), true),
         (&|| fs::create_dir(path("empty")).expect("directory"), true),
+        (
+            &|| {
+                fs::remove_file(path("1/link")).expect("removed");
+                put(&path("1/link"), "below", "where a link was");
+            },
+            true,
+        ),
+        (
+            &|| {
+                fs::remove_file(path("1/file")).expect("removed");
+                put(&path("1/file"), "below", "where a file was");
+            },
+            true,
+        ),
         (&|| fs::remove_file(path("5/59")).expect("removed"), false),
         (&|| put(&path("4"), "40", "on the whole one"), true),
         (&|| fs::hard_link(path("3/30"), path("3/again")).expect("another name"), false),

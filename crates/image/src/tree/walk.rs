@@ -106,13 +106,16 @@ impl Level {
         for tree in trees.clone() {
             let directory = match open(&roots[tree], &path) {
                 Ok(directory) => directory,
-                Err(error) if tree > trees.start && error.kind() == io::ErrorKind::NotFound => continue,
-                // What is no directory there hides what comes after it.
-                Err(error) if tree > trees.start && error.kind() == io::ErrorKind::NotADirectory => {
-                    trees.end = tree;
-                    break;
-                }
-                Err(error) => return Err(error),
+                Err(error) if tree == trees.start => return Err(error),
+                Err(error) => match Errno::from_io_error(&error) {
+                    Some(Errno::NOENT) => continue,
+                    // What is no directory there, a link perhaps, hides what comes after it.
+                    Some(Errno::NOTDIR | Errno::LOOP) => {
+                        trees.end = tree;
+                        break;
+                    }
+                    _ => return Err(error),
+                },
             };
             for entry in rustix::fs::Dir::read_from(&directory)? {
                 let name = entry?.file_name().to_bytes().to_vec();
