@@ -1,10 +1,10 @@
 //! What interrupted commands left behind, put right by the next one that comes by.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     ffi::OsString,
     fs, io,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use monitor::{Restart, Status};
@@ -24,15 +24,16 @@ impl Engine {
     /// container is no more, and takes back addresses and names in networks. Passes over what somebody works on. The
     /// answer is the containers that are left, the newest first.
     pub fn sweep(&self) -> Result<Vec<Seen>, EngineError> {
-        let (mut left, mut known, mut claims) = (Vec::new(), HashSet::new(), HashSet::new());
+        let (mut left, mut known, mut members) = (Vec::new(), HashSet::new(), HashMap::new());
         let containers = self.containers()?;
-        let seen = by_several(&containers, Container::status_and_claims);
-        for (container, seen) in containers.into_iter().zip(seen) {
+        let seen = by_several(&containers, Container::status);
+        for (container, status) in containers.into_iter().zip(seen) {
             known.insert(OsString::from(container.id.to_string()));
-            let status = seen.map(|(status, claimed)| {
-                claims.extend(claimed.into_iter().map(PathBuf::into_os_string));
-                status
-            });
+            if status.as_ref().is_ok_and(Status::is_running) {
+                for membership in &container.config.network.memberships {
+                    *members.entry(membership.network.clone()).or_default() += 1;
+                }
+            }
             if let Some(status) = self.sweep_container(&container, status)? {
                 left.push((container, status));
             }
@@ -52,7 +53,11 @@ impl Engine {
         }
         self.sweep_volumes()?;
         self.images().clear_up()?;
-        self.state.networks()?.iter().try_for_each(|network| self.release_stale(&network.id, &claims))?;
+        for network in self.state.networks()? {
+            let members = members.get(&network.name).copied().unwrap_or_default();
+            let addresses = if network.config.ipv6.is_some() { 2 * members } else { members };
+            self.release_stale(&network.id, addresses)?;
+        }
         Ok(left)
     }
 

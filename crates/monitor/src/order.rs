@@ -70,32 +70,15 @@ impl Order {
         }
     }
 
-    /// What the order in `bundle` says of the container's place; `None` if there is no order that is not done with.
-    pub(crate) fn place(bundle: &Path) -> io::Result<Option<Place>> {
-        match read_small(&bundle.join(FILE))? {
-            Some(bytes) if !bytes.is_empty() => Ok(Some(serde_json::from_slice(&bytes)?)),
-            _ => Ok(None),
-        }
+    /// Whether there may be an order in `bundle` that is not done with. That it says anything is not looked at.
+    pub(crate) fn exists(bundle: &Path) -> io::Result<bool> {
+        bundle.join(FILE).try_exists()
     }
 
     /// Says that nothing the order named is left.
     pub(crate) fn settle(bundle: &Path) -> io::Result<()> {
         fs::remove_file(bundle.join(FILE))
     }
-}
-
-/// The part of an [`Order`] that says what of the machine is the container's, as far as a look at it needs that.
-#[derive(Debug, serde::Deserialize)]
-pub(crate) struct Place {
-    pub id: ContainerId,
-    pub cgroup_parent: String,
-    pub network: Option<Claims>,
-}
-
-/// The part of a [`Network`] that says what the container has claimed.
-#[derive(Debug, serde::Deserialize)]
-pub(crate) struct Claims {
-    pub claims: Vec<PathBuf>,
 }
 
 /// Columns and rows.

@@ -3,8 +3,7 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    path::{Path, PathBuf},
-    sync::OnceLock,
+    path::Path,
 };
 
 use jiff::Timestamp;
@@ -13,13 +12,12 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     process::Signal,
 };
-use types::ContainerId;
 
 use crate::{
     connection::{release_claims, withdraw},
-    control, hold, journal,
-    order::{Order, Place},
-    policy,
+    control, journal,
+    order::Order,
+    pause, policy,
     record::{Ended, Lock, Record, Started},
     volumes::VolumeUse,
 };
@@ -68,80 +66,39 @@ impl Status {
 ///
 /// If its monitor was killed, or the machine rebooted, what is left of the container is ended and taken back
 /// first. Waits only for processes that have been killed.
+///
+/// A listing asks this of every container. For one that runs it takes eight system calls.
 pub fn status(bundle: &Path) -> io::Result<Status> {
-    status_and_claims(bundle).map(|(status, _)| status)
-}
-
-/// The same, and the files that say which addresses and names it has if somebody is in charge of it.
-pub fn status_and_claims(bundle: &Path) -> io::Result<(Status, Vec<PathBuf>)> {
-    let Some(place) = Order::place(bundle)? else {
-        let status = match Record::read(bundle)? {
+    if !Order::exists(bundle)? {
+        return Ok(match Record::read(bundle)? {
             None => Status::Created,
             Some(Record::Exited(ended)) => Status::Exited(ended),
             Some(Record::Restarting(ended)) => Status::Exited(Ended { lost: true, ..ended }),
             // The order is settled after the end is recorded: this was read between the two, or is from before a
             // crash that took back the newer record.
             Some(Record::Running(started)) => Status::Exited(lost(Some(started))),
-        };
-        return Ok((status, Vec::new()));
-    };
+        });
+    }
     if let Some(lock) = Lock::try_take(bundle)? {
-        return Ok((take_back(bundle, lock)?, Vec::new()));
+        return take_back(bundle, lock);
     }
     // Somebody is in charge: of a process that runs, or of one that is about to.
-    let status = match Record::read(bundle)? {
+    Ok(match Record::read(bundle)? {
         None => Status::Created,
-        Some(Record::Running(started)) if freezer_of(&place)?.is_frozen()? && !goes_on(bundle, &place)? => {
-            Status::Paused(started)
-        }
+        Some(Record::Running(started)) if pause::is_paused(bundle)? => Status::Paused(started),
         Some(Record::Running(started)) => Status::Running(started),
         Some(Record::Restarting(ended)) => Status::Restarting(ended),
         Some(Record::Exited(ended)) => Status::Exited(ended),
-    };
-    Ok((status, place.network.map_or_else(Vec::new, |network| network.claims)))
-}
-
-/// Lets a paused container go on if it stood still for somebody who was killed; whether it did.
-fn goes_on(bundle: &Path, place: &Place) -> io::Result<bool> {
-    if !hold::take_back(bundle)? {
-        return Ok(false);
-    }
-    cgroup_of(place)?.thaw()?;
-    journal::note(bundle, "unpause", &[]);
-    Ok(true)
+    })
 }
 
 /// The cgroup of the container in the directory `bundle`; `None` if nobody is at work on it.
 pub fn cgroup(bundle: &Path) -> io::Result<Option<Cgroup>> {
-    Order::place(bundle)?.as_ref().map(cgroup_of).transpose()
+    Order::load(bundle)?.as_ref().map(cgroup_of).transpose()
 }
 
-fn cgroup_of(place: &Place) -> io::Result<Cgroup> {
-    open_cgroup(&place.cgroup_parent, &place.id)
-}
-
-/// The cgroup of a container, by which nothing is to be asked but whether it stands still.
-fn freezer_of(place: &Place) -> io::Result<Cgroup> {
-    static FREEZER: OnceLock<Layout> = OnceLock::new();
-    let layout = layout()?;
-    let freezer = FREEZER.get_or_init(|| layout.of_the_freezer());
-    Ok(Cgroup::open(freezer, &place.cgroup_parent, &place.id.to_string()))
-}
-
-fn open_cgroup(parent: &str, id: &ContainerId) -> io::Result<Cgroup> {
-    Ok(Cgroup::open(layout()?, parent, &id.to_string()))
-}
-
-/// The machine's cgroup trees: asked for each container of a listing, and always the same.
-fn layout() -> io::Result<&'static Layout> {
-    static LAYOUT: OnceLock<Layout> = OnceLock::new();
-    Ok(match LAYOUT.get() {
-        Some(layout) => layout,
-        None => {
-            let found = Layout::detect()?;
-            LAYOUT.get_or_init(|| found)
-        }
-    })
+fn cgroup_of(order: &Order) -> io::Result<Cgroup> {
+    Ok(Cgroup::open(&Layout::detect()?, &order.cgroup_parent, &order.id.to_string()))
 }
 
 /// Takes back what a lost monitor left, as the holder of the lock.
@@ -155,7 +112,7 @@ fn take_back(bundle: &Path, _lock: Lock) -> io::Result<Status> {
             None => Ok(Status::Created),
         };
     };
-    let cgroup = open_cgroup(&order.cgroup_parent, &order.id)?;
+    let cgroup = cgroup_of(&order)?;
     // On v1, what is frozen does not die.
     cgroup.thaw()?;
     let mut published = Vec::new();

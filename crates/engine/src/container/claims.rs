@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    ffi::OsString,
     fs::{self, File},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -121,21 +120,16 @@ impl Engine {
         Ok(claim)
     }
 
-    /// Releases what is claimed in a network by containers that are gone or do not run. What those that were seen running
-    /// have claimed is `known`: in most cases that is all.
-    pub(crate) fn release_stale(
-        &self,
-        network: &NetworkId,
-        known: &HashSet<OsString>,
-    ) -> Result<(), EngineError> {
+    /// Releases what is claimed in a network by containers that are gone or do not run. There is nothing to look for if
+    /// just as many addresses are claimed as those that were seen running have.
+    pub(crate) fn release_stale(&self, network: &NetworkId, expected: usize) -> Result<(), EngineError> {
         let directory = self.network_directory(network);
         let addresses = directory.join("addresses");
-        let is_known = |claim: fs::DirEntry| known.contains(claim.path().as_os_str());
-        let are_known = match fs::read_dir(&addresses) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-            claims => claims?.all(|claim| claim.is_ok_and(is_known)),
+        let claimed = match fs::read_dir(&addresses) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            claims => claims?.count(),
         };
-        if are_known {
+        if claimed == expected {
             return Ok(());
         }
         let lock = File::open(&addresses)?;

@@ -152,7 +152,7 @@ impl Engine {
 
     fn freeze(&self, container: &Container) -> Result<(), EngineError> {
         if let Some(cgroup) = container.cgroup()? {
-            cgroup.freeze()?;
+            monitor::freeze(&container.directory, &cgroup).map_err(|error| container.file_error(error))?;
         }
         // It may have ended just then.
         match container.status()? {
@@ -325,7 +325,9 @@ fn kill_and_wait(container: &Container, process: &OwnedFd) -> Result<(), EngineE
 /// Lets the container's processes go on if they stand still.
 fn thaw(container: &Container) -> Result<(), EngineError> {
     match container.cgroup()? {
-        Some(cgroup) => Ok(cgroup.thaw()?),
+        Some(cgroup) => {
+            monitor::thaw(&container.directory, &cgroup).map_err(|error| container.file_error(error))
+        }
         None => Ok(()),
     }
 }

@@ -44,11 +44,6 @@ impl Container {
         monitor::status(&self.directory).map_err(|error| self.file_error(error))
     }
 
-    /// The same, and the files by which it has addresses and names in networks, if it runs.
-    pub(crate) fn status_and_claims(&self) -> Result<(Status, Vec<PathBuf>), EngineError> {
-        monitor::status_and_claims(&self.directory).map_err(|error| self.file_error(error))
-    }
-
     /// What is known of its health; `None` if nobody looks after that.
     pub fn health(&self) -> Result<Option<Health>, EngineError> {
         match &self.config.health {

@@ -56,15 +56,6 @@ impl Layout {
         }
     }
 
-    /// The one tree by which groups are frozen: enough to ask whether they are.
-    pub fn of_the_freezer(&self) -> Layout {
-        let has_freezer = |hierarchy: &&Hierarchy| {
-            self.unified.is_none() && hierarchy.controllers.iter().any(|controller| controller == "freezer")
-        };
-        let hierarchies = self.hierarchies.iter().filter(has_freezer).cloned().collect();
-        Layout { hierarchies, unified: self.unified.clone() }
-    }
-
     /// Picks the cgroup mounts from the lines of /proc/self/mountinfo, the first of each tree.
     fn parse(mountinfo: &str) -> Layout {
         let mut layout = Layout { hierarchies: Vec::new(), unified: None };
