@@ -200,6 +200,9 @@ pub struct Mount {
     pub labels: BTreeMap<String, String>,
     #[serde(default)]
     pub options: BTreeMap<String, String>,
+    /// Asked for field by field, as `--mount` does it: docker's API keeps such mounts apart from those of `-v`.
+    #[serde(default)]
+    pub by_fields: bool,
 }
 
 /// What becomes of the mounts below a directory of the host that is mounted.
@@ -249,6 +252,7 @@ impl Mount {
             driver: String::new(),
             labels: BTreeMap::new(),
             options: BTreeMap::new(),
+            by_fields: false,
         }
     }
 

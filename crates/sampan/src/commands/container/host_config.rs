@@ -1,8 +1,8 @@
 //! A container's `HostConfig`, as docker's API has it: field by field, in its order, with its default values.
 
 use engine::container::{
-    Config, Container, DeviceRequest, HostAddress, Ipc, Measure, MountSource, Restart, Seccomp, Sharing,
-    SwapLimit,
+    Below, Config, Container, DeviceRequest, HostAddress, Ipc, Measure, Mount, MountSource, Restart, Seccomp,
+    Sharing, SwapLimit,
 };
 use serde_json::{Map, Value, json};
 
@@ -74,6 +74,11 @@ pub fn describe(container: &Container) -> Value {
         (&mut described, resources(config), last)
     {
         fields.extend(resources);
+        let mounts: Vec<Value> =
+            config.mounts.iter().filter(|mount| mount.by_fields).map(mount_by_fields).collect();
+        if !mounts.is_empty() {
+            fields.insert("Mounts".to_owned(), json!(mounts));
+        }
         fields.extend(last);
     }
     described
@@ -171,13 +176,8 @@ fn none_if_empty(list: &[String]) -> Value {
 }
 
 fn binds(config: &Config) -> Vec<String> {
-    let bind = |mount: &engine::container::Mount| {
-        let source = match &mount.source {
-            MountSource::Bind(path) => path.display().to_string(),
-            // A name nobody chose.
-            MountSource::Volume(name) if name.len() != 64 => name.clone(),
-            _ => return None,
-        };
+    let bind = |mount: &Mount| {
+        let source = source(mount)?;
         let mut options = Vec::new();
         options.extend(mount.read_only.then_some("ro"));
         options.extend((mount.is_volume() && !mount.copy_up).then_some("nocopy"));
@@ -185,14 +185,84 @@ fn binds(config: &Config) -> Vec<String> {
         let separator = if options.is_empty() { "" } else { ":" };
         Some(format!("{source}:{}{separator}{}", mount.destination, options.join(",")))
     };
-    config.mounts.iter().filter_map(bind).collect()
+    config.mounts.iter().filter(|mount| !mount.by_fields).filter_map(bind).collect()
+}
+
+/// A mount as `--mount` asks for it: what was left out there is left out here.
+fn mount_by_fields(mount: &Mount) -> Value {
+    let mut fields = Map::new();
+    let mut options = Map::new();
+    let set = |fields: &mut Map<String, Value>, name: &str, value: Value| {
+        let is_default = match &value {
+            Value::String(text) => text.is_empty(),
+            Value::Object(members) => members.is_empty(),
+            value => *value == json!(false) || *value == json!(0),
+        };
+        if !is_default {
+            fields.insert(name.to_owned(), value);
+        }
+    };
+    let kind = match &mount.source {
+        MountSource::Bind(_) => "bind",
+        MountSource::Volume(_) => "volume",
+        MountSource::Tmpfs(_) => "tmpfs",
+        MountSource::Image { .. } => "image",
+    };
+    set(&mut fields, "Type", json!(kind));
+    set(&mut fields, "Source", json!(source(mount).unwrap_or_default()));
+    set(&mut fields, "Target", json!(mount.destination));
+    set(&mut fields, "ReadOnly", json!(mount.read_only && kind != "image"));
+    let family = match &mount.source {
+        MountSource::Bind(_) => {
+            set(&mut options, "Propagation", json!(mount.propagation));
+            set(&mut options, "NonRecursive", json!(mount.below == Below::Left));
+            set(&mut options, "CreateMountpoint", json!(!mount.must_exist));
+            set(&mut options, "ReadOnlyNonRecursive", json!(mount.below == Below::Writable));
+            "BindOptions"
+        }
+        MountSource::Volume(_) => {
+            set(&mut options, "NoCopy", json!(!mount.copy_up));
+            set(&mut options, "Labels", json!(mount.labels));
+            set(&mut options, "Subpath", json!(mount.subpath));
+            let mut driver = Map::new();
+            set(&mut driver, "Name", json!(mount.driver));
+            set(&mut driver, "Options", json!(mount.options));
+            set(&mut options, "DriverConfig", Value::Object(driver));
+            "VolumeOptions"
+        }
+        MountSource::Tmpfs(given) => {
+            let value = |name: &str| given.iter().find_map(|option| option.strip_prefix(name));
+            let size = value("size=").and_then(|size| size.parse::<u64>().ok());
+            let mode = value("mode=").and_then(|mode| u32::from_str_radix(mode, 8).ok());
+            set(&mut options, "SizeBytes", json!(size.unwrap_or(0)));
+            set(&mut options, "Mode", json!(mode.filter(|mode| *mode != 0o1777).unwrap_or(0)));
+            "TmpfsOptions"
+        }
+        MountSource::Image { .. } => {
+            set(&mut options, "Subpath", json!(mount.subpath));
+            "ImageOptions"
+        }
+    };
+    set(&mut fields, family, Value::Object(options));
+    Value::Object(fields)
+}
+
+/// What is mounted, as the user named it; `None` if it has no name, or one that nobody chose.
+fn source(mount: &Mount) -> Option<String> {
+    match &mount.source {
+        MountSource::Bind(path) => Some(path.display().to_string()),
+        MountSource::Volume(name) => Some(name.clone()).filter(|name| name.len() != 64),
+        MountSource::Image { name, .. } => Some(name.clone()),
+        MountSource::Tmpfs(_) => None,
+    }
 }
 
 fn tmpfs(config: &Config) -> Map<String, Value> {
-    let described = config.mounts.iter().filter_map(|mount| match &mount.source {
-        MountSource::Tmpfs(options) => Some((mount.destination.clone(), json!(options.join(",")))),
-        _ => None,
-    });
+    let described =
+        config.mounts.iter().filter(|mount| !mount.by_fields).filter_map(|mount| match &mount.source {
+            MountSource::Tmpfs(options) => Some((mount.destination.clone(), json!(options.join(",")))),
+            _ => None,
+        });
     described.collect()
 }
 

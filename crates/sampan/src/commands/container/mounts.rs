@@ -281,6 +281,7 @@ impl Fields {
             driver: self.driver,
             labels: map(&self.labels),
             options: map(&self.driver_options),
+            by_fields: true,
             ..Mount::new(source, &self.target)
         })
     }
