@@ -71,6 +71,13 @@ const NEEDS: &[Need] = &[
     },
     Need { package: "uidmap", sign: Sign::Program("newuidmap"), why: "maps ids for users other than root" },
     Need { package: "curl", sign: Sign::Program("curl"), why: "asks published ports, in tests and the demo" },
+    Need { package: "nftables", sign: Sign::Program("nft"), why: "sets up hosts' firewalls, in tests" },
+    Need {
+        package: "iptables",
+        sign: Sign::Program("iptables-nft"),
+        why: "sets up hosts' firewalls, in tests",
+    },
+    Need { package: "ufw", sign: Sign::Program("ufw"), why: "is one of those firewalls, left disabled" },
     Need {
         package: "skopeo",
         sign: Sign::Program("skopeo"),

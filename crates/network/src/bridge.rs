@@ -45,14 +45,15 @@ pub struct Ipv6Subnet {
 impl Bridge {
     /// Makes sure the bridge exists, with all that containers on it need of the host.
     ///
-    /// Any number of processes may do this at once. If there is nothing to do it asks the kernel two
-    /// questions, neither of which waits for the lock that interfaces are changed under: a container's
+    /// Any number of processes may do this at once. If there is nothing to do it asks the kernel three
+    /// questions, none of which waits for the lock that interfaces are changed under: a container's
     /// network namespace being taken down holds that for 10 ms. The firewall learns of the bridge last, so a
     /// bridge it knows is complete.
     pub fn ensure(&self, firewall: &Firewall) -> Result<(), NetworkError> {
         let route = Route::open().map_err(NetworkError::refused("open a netlink socket"))?;
         if self.index(&route)?.is_some() && firewall.knows(self)? {
-            return Ok(());
+            // Whoever else has a firewall may have come, or come back, since.
+            return self.open_transit(firewall);
         }
         let index = self.create(&route)?;
         self.set_sysctls().map_err(NetworkError::refused(format!("configure bridge {}", self.name)))?;
@@ -64,7 +65,13 @@ impl Bridge {
         }
         batch.set_up(&self.name);
         route.carry_out(batch)?;
+        self.open_transit(firewall)?;
         firewall.add_bridge(self)
+    }
+
+    /// Lets packets of containers pass the host's other firewalls, unless they are to stay on the bridge.
+    fn open_transit(&self, firewall: &Firewall) -> Result<(), NetworkError> {
+        if self.internal { Ok(()) } else { firewall.open_transit(self) }
     }
 
     /// Deletes the bridge, if it exists, and what the firewall knows of it. Blocks for some 15 ms.
@@ -78,6 +85,7 @@ impl Bridge {
                 _ => {}
             }
         }
+        firewall.close_transit(self)?;
         firewall.remove_bridge(self)
     }
 

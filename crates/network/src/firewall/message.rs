@@ -20,7 +20,10 @@ pub(super) enum Request {
     NewTable,
     DeleteTable,
     NewChain,
+    GetChains,
     NewRule,
+    GetRules,
+    DeleteRule,
     NewSet,
     NewElements,
     GetElements,
@@ -76,10 +79,20 @@ impl Transaction {
         existing: Existing,
         write: impl FnOnce(&mut Attributes<'_>),
     ) -> u32 {
+        self.add_to(self.family.number(), request, existing, write)
+    }
+
+    /// The same, about a table of another family, whose number is the kernel's.
+    pub fn add_to(
+        &mut self,
+        family: u8,
+        request: Request,
+        existing: Existing,
+        write: impl FnOnce(&mut Attributes<'_>),
+    ) -> u32 {
         self.sequence += 1;
         self.last = self.bytes.len();
         self.last_flags = request.flags(existing);
-        let family = self.family.number();
         message(&mut self.bytes, request.kind(), self.last_flags, self.sequence, (family, 0), write);
         self.sequence
     }
@@ -119,6 +132,32 @@ pub(super) fn get<T>(
         true
     })?;
     found
+}
+
+/// Asks for all there is of something, and hands over the family and the payload of each answer.
+pub(super) fn dump(
+    socket: &Socket,
+    family: u8,
+    request: Request,
+    write: impl FnOnce(&mut Attributes<'_>),
+    mut read: impl FnMut(u8, &[u8]),
+) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(128);
+    message(&mut bytes, request.kind(), FLAG_REQUEST | FLAG_DUMP, 0, (family, 0), write);
+    let mut outcome = Ok(());
+    socket.exchange(&bytes, |answer| match answer.error() {
+        Some(verdict) => {
+            outcome = verdict;
+            true
+        }
+        None => {
+            if let Some((generic, payload)) = answer.payload.split_at_checked(GENERIC) {
+                read(generic[0], payload);
+            }
+            false
+        }
+    })?;
+    outcome
 }
 
 /// Opens a socket to the firewall of the calling thread's network namespace.
@@ -188,16 +227,30 @@ impl Attributes<'_> {
 
 /// The value of the first attribute of this kind.
 pub(super) fn find(attributes: &[u8], kind: u16) -> Option<&[u8]> {
+    list(attributes).find(|(found, _)| *found == kind).map(|(_, value)| value)
+}
+
+/// The attributes, kind and value, up to the first that is damaged.
+pub(super) fn list(attributes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = attributes;
-    loop {
+    std::iter::from_fn(move || {
         let length = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
-        let found = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?) & !NESTED;
+        let kind = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?) & !NESTED;
         let value = rest.get(4..length)?;
-        if found == kind {
-            return Some(value);
-        }
-        rest = rest.get(length.next_multiple_of(4)..)?;
-    }
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// The text of an attribute, which ends with a zero byte.
+pub(super) fn find_text(attributes: &[u8], kind: u16) -> Option<String> {
+    let value = find(attributes, kind)?;
+    Some(String::from_utf8_lossy(value.split(|byte| *byte == 0).next()?).into_owned())
+}
+
+/// The number of an attribute, 4 bytes.
+pub(super) fn find_number(attributes: &[u8], kind: u16) -> Option<u32> {
+    find(attributes, kind)?.try_into().ok().map(u32::from_be_bytes)
 }
 
 impl Request {
@@ -206,7 +259,10 @@ impl Request {
             Request::NewTable => 0,
             Request::DeleteTable => 2,
             Request::NewChain => 3,
+            Request::GetChains => 4,
             Request::NewRule => 6,
+            Request::GetRules => 7,
+            Request::DeleteRule => 8,
             Request::NewSet => 9,
             Request::NewElements => 12,
             Request::GetElements => 13,
@@ -217,7 +273,12 @@ impl Request {
 
     fn flags(self, existing: Existing) -> u16 {
         let creation = match self {
-            Request::DeleteTable | Request::GetElements | Request::DeleteElements => 0,
+            Request::DeleteTable
+            | Request::GetChains
+            | Request::GetRules
+            | Request::DeleteRule
+            | Request::GetElements
+            | Request::DeleteElements => 0,
             Request::NewRule => FLAG_CREATE | FLAG_APPEND,
             _ => FLAG_CREATE,
         };
@@ -235,6 +296,7 @@ const GENERIC: usize = 4;
 const NESTED: u16 = 0x8000;
 const FLAG_REQUEST: u16 = 0x1;
 const FLAG_ACK: u16 = 0x4;
+const FLAG_DUMP: u16 = 0x300;
 const FLAG_EXCL: u16 = 0x200;
 const FLAG_CREATE: u16 = 0x400;
 const FLAG_APPEND: u16 = 0x800;

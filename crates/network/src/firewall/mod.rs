@@ -8,6 +8,7 @@ mod message;
 mod rule;
 mod ruleset;
 mod set;
+mod transit;
 
 use std::{
     fs, io,
@@ -19,6 +20,7 @@ use types::{Protocol, Publish};
 
 use self::{
     message::{Existing, Family, Request, Transaction},
+    ruleset::Admission,
     set::{Element, Set},
 };
 use crate::{
@@ -166,9 +168,17 @@ impl Firewall {
     /// Installs the rules, unless somebody has.
     fn install(&self, family: Family) -> Result<(), NetworkError> {
         self.allow_forwarding(family)?;
-        let mut transaction = Transaction::new(family);
-        ruleset::install(&mut transaction, &self.table);
-        self.commit_unless_there(transaction)
+        let with = |admission| {
+            let mut transaction = Transaction::new(family);
+            ruleset::install(&mut transaction, &self.table, admission);
+            transaction
+        };
+        match self.commit(with(Admission::Led)) {
+            Err(Refusal { error, .. }) if is(&error, Errno::NOENT) || is(&error, Errno::OPNOTSUPP) => {
+                self.commit_unless_there(with(Admission::NotLed))
+            }
+            outcome => unless_there(outcome),
+        }
     }
 
     /// Lets the host forward packets, for containers only if it was no router before.
@@ -191,12 +201,7 @@ impl Firewall {
     }
 
     fn commit_unless_there(&self, transaction: Transaction) -> Result<(), NetworkError> {
-        match self.commit(transaction) {
-            Err(Refusal { error, .. }) if !is(&error, Errno::EXIST) => {
-                Err(NetworkError::Refused { action: "install firewall rules".to_owned(), source: error })
-            }
-            _ => Ok(()),
-        }
+        unless_there(self.commit(transaction))
     }
 
     /// Removes those of `elements`, each named once, that are there as they are.
@@ -250,6 +255,15 @@ impl Forward {
             Protocol::Sctp => ruleset::SCTP,
         };
         (set, Element::port(self.host_address, protocol, self.host_port, self.container))
+    }
+}
+
+fn unless_there(installed: Result<(), Refusal>) -> Result<(), NetworkError> {
+    match installed {
+        Err(Refusal { error, .. }) if !is(&error, Errno::EXIST) => {
+            Err(NetworkError::Refused { action: "install firewall rules".to_owned(), source: error })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,9 +1,12 @@
 //! Rules: expressions that load, compare and decide, one after another, over a few registers.
 
-use super::message::{Attributes, Existing, Family, Request, Transaction};
+use super::{
+    message::{Attributes, Existing, Family, Request, Transaction},
+    transit,
+};
 
 /// A rule; each call adds an expression.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Rule<'a> {
     expressions: Vec<Expression<'a>>,
 }
@@ -19,6 +22,7 @@ pub(super) enum Load {
     OutputName,
     InputGroup,
     OutputGroup,
+    Priority,
     Transport,
     ConnectionState,
     ConnectionStatus,
@@ -37,12 +41,15 @@ pub(super) enum Verdict<'a> {
     Jump(&'a str),
 }
 
+#[derive(Clone)]
 enum Expression<'a> {
     Load(Load, Register),
     /// The register's bytes are these.
     Equal(Register, Vec<u8>),
     /// Some of these bits are set in the register.
     AnyOf(Register, u32),
+    /// None of these bits is set in the register.
+    NoneOf(Register, u32),
     /// The set has the key that starts in the register.
     Contains(&'a str, Register),
     /// The map leads the key that starts in the first register to the value put into the second.
@@ -52,6 +59,14 @@ enum Expression<'a> {
     /// Sends the connection to the address and the port in these registers.
     Redirect(Family, Register, Register),
     Masquerade,
+    Count,
+    /// Sends a copy of the packet towards the address in the register; the packet itself goes on. The copy begins in the
+    /// output hook, and belongs to no connection.
+    Copy(Register),
+    /// Gives the packet the priority in the register.
+    SetPriority(Register),
+    /// Assigns the packet to a connection in the zone whose number is in the register, if it belongs to none so far.
+    SetZone(Register),
 }
 
 impl<'a> Rule<'a> {
@@ -73,6 +88,10 @@ impl<'a> Rule<'a> {
 
     pub fn any_of(self, what: Load, bits: u32) -> Self {
         self.load(what, FIRST).with(Expression::AnyOf(FIRST, bits))
+    }
+
+    pub fn none_of(self, what: Load, bits: u32) -> Self {
+        self.load(what, FIRST).with(Expression::NoneOf(FIRST, bits))
     }
 
     pub fn contains(self, set: &'a str, key: Register) -> Self {
@@ -110,6 +129,23 @@ impl<'a> Rule<'a> {
         self.with(Expression::Masquerade)
     }
 
+    /// Counts the packets that come this far.
+    pub fn count(self) -> Self {
+        self.with(Expression::Count)
+    }
+
+    pub fn copy(self, towards: Register) -> Self {
+        self.with(Expression::Copy(towards))
+    }
+
+    pub fn set_priority(self, priority: u32, through: Register) -> Self {
+        self.set(through, &priority.to_ne_bytes()).with(Expression::SetPriority(through))
+    }
+
+    pub fn set_zone(self, zone: u16) -> Self {
+        self.set(FIRST, &zone.to_ne_bytes()).with(Expression::SetZone(FIRST))
+    }
+
     pub fn then(self, verdict: Verdict<'a>) -> Self {
         self.with(Expression::Decide(verdict))
     }
@@ -121,12 +157,28 @@ impl<'a> Rule<'a> {
 
     /// Appends the rule to a chain.
     pub fn add(self, transaction: &mut Transaction, table: &str, chain: &str) {
-        transaction.add(Request::NewRule, Existing::Keep, |message| {
+        let family = transaction.family.number();
+        self.add_to(transaction, family, table, chain, None);
+    }
+
+    /// Appends the rule to a chain of a table of this family, with a comment.
+    pub fn add_to(
+        self,
+        transaction: &mut Transaction,
+        family: u8,
+        table: &str,
+        chain: &str,
+        comment: Option<&str>,
+    ) {
+        transaction.add_to(family, Request::NewRule, Existing::Keep, |message| {
             message.text(RULE_TABLE, table).text(RULE_CHAIN, chain).nest(RULE_EXPRESSIONS, |list| {
                 for expression in &self.expressions {
                     expression.encode(list);
                 }
             });
+            if let Some(comment) = comment {
+                message.bytes(RULE_USER_DATA, &transit::comment(comment));
+            }
         });
     }
 }
@@ -135,19 +187,14 @@ impl Expression<'_> {
     fn encode(&self, list: &mut Attributes<'_>) {
         match self {
             Expression::Load(what, into) => what.encode(*into, list),
-            Expression::Equal(register, bytes) => element(list, "cmp", |e| {
-                e.number(1, register.number()).number(2, CMP_EQUAL).nest(3, |data| value(data, bytes));
-            }),
+            Expression::Equal(register, bytes) => compare(list, *register, CMP_EQUAL, bytes),
             Expression::AnyOf(register, bits) => {
-                element(list, "bitwise", |e| {
-                    e.number(1, register.number()).number(2, register.number()).number(3, 4);
-                    e.nest(4, |mask| value(mask, &bits.to_ne_bytes())).nest(5, |xor| value(xor, &[0; 4]));
-                });
-                element(list, "cmp", |e| {
-                    e.number(1, register.number())
-                        .number(2, CMP_DIFFERENT)
-                        .nest(3, |data| value(data, &[0; 4]));
-                });
+                mask(list, *register, *bits);
+                compare(list, *register, CMP_DIFFERENT, &[0; 4]);
+            }
+            Expression::NoneOf(register, bits) => {
+                mask(list, *register, *bits);
+                compare(list, *register, CMP_EQUAL, &[0; 4]);
             }
             Expression::Contains(set, key) => element(list, "lookup", |e| {
                 e.text(1, set).number(2, key.number());
@@ -168,11 +215,34 @@ impl Expression<'_> {
                 e.number(3, address.number()).number(5, port.number());
             }),
             Expression::Masquerade => element(list, "masq", |_| {}),
+            Expression::Count => element(list, "counter", |_| {}),
+            Expression::Copy(towards) => element(list, "dup", |e| {
+                e.number(1, towards.number());
+            }),
+            Expression::SetPriority(register) => element(list, "meta", |e| {
+                e.number(2, META_PRIORITY).number(3, register.number());
+            }),
+            Expression::SetZone(register) => element(list, "ct", |e| {
+                e.number(2, CT_ZONE).number(4, register.number());
+            }),
         }
     }
 }
 
 impl Load {
+    /// The number by which the expression `meta` knows it, if it does.
+    pub fn meta_key(self) -> Option<u32> {
+        Some(match self {
+            Load::Priority => META_PRIORITY,
+            Load::InputName => 6,
+            Load::OutputName => 7,
+            Load::Transport => 16,
+            Load::InputGroup => 21,
+            Load::OutputGroup => 22,
+            _ => return None,
+        })
+    }
+
     fn encode(self, into: Register, list: &mut Attributes<'_>) {
         let simple = |list: &mut Attributes<'_>, name, key| {
             element(list, name, |e| {
@@ -184,12 +254,16 @@ impl Load {
                 e.number(1, into.number()).number(2, base).number(3, offset).number(4, length);
             });
         };
+        if let Some(key) = self.meta_key() {
+            return simple(list, "meta", key);
+        }
         match self {
-            Load::InputName => simple(list, "meta", 6),
-            Load::OutputName => simple(list, "meta", 7),
-            Load::Transport => simple(list, "meta", 16),
-            Load::InputGroup => simple(list, "meta", 21),
-            Load::OutputGroup => simple(list, "meta", 22),
+            Load::InputName
+            | Load::OutputName
+            | Load::InputGroup
+            | Load::OutputGroup
+            | Load::Priority
+            | Load::Transport => unreachable!("they have a key"),
             Load::ConnectionState => simple(list, "ct", 0),
             Load::ConnectionStatus => simple(list, "ct", 2),
             Load::Destination(length) => payload(list, NETWORK_HEADER, 16, length),
@@ -230,10 +304,25 @@ fn element(list: &mut Attributes<'_>, name: &str, write: impl FnOnce(&mut Attrib
     });
 }
 
+fn compare(list: &mut Attributes<'_>, register: Register, operator: u32, bytes: &[u8]) {
+    element(list, "cmp", |e| {
+        e.number(1, register.number()).number(2, operator).nest(3, |data| value(data, bytes));
+    });
+}
+
+fn mask(list: &mut Attributes<'_>, register: Register, bits: u32) {
+    element(list, "bitwise", |e| {
+        e.number(1, register.number()).number(2, register.number()).number(3, 4);
+        e.nest(4, |mask| value(mask, &bits.to_ne_bytes())).nest(5, |xor| value(xor, &[0; 4]));
+    });
+}
+
 fn value(data: &mut Attributes<'_>, bytes: &[u8]) {
     data.bytes(DATA_VALUE, bytes);
 }
 
+/// A bit of [`Load::ConnectionState`].
+pub(super) const NEW: u32 = 0x8;
 /// Bits of [`Load::ConnectionState`].
 pub(super) const ESTABLISHED_OR_RELATED: u32 = 0x2 | 0x4;
 /// A bit of [`Load::ConnectionStatus`].
@@ -244,6 +333,7 @@ pub(super) const LOCAL: u32 = 2;
 const RULE_TABLE: u16 = 1;
 const RULE_CHAIN: u16 = 2;
 const RULE_EXPRESSIONS: u16 = 4;
+const RULE_USER_DATA: u16 = 7;
 const LIST_ELEMENT: u16 = 1;
 const EXPRESSION_NAME: u16 = 1;
 const EXPRESSION_DATA: u16 = 2;
@@ -252,6 +342,8 @@ const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
 const VERDICT_CHAIN: u16 = 2;
 const VERDICT_REGISTER: u32 = 0;
+const META_PRIORITY: u32 = 2;
+const CT_ZONE: u32 = 17;
 const CMP_EQUAL: u32 = 0;
 const CMP_DIFFERENT: u32 = 1;
 const NETWORK_HEADER: u32 = 1;

@@ -6,10 +6,13 @@
 //!
 //! ```text
 //! antispoof    prerouting, raw   from our bridges, to 127.0.0.0/8: drop
-//! prerouting   nat               to an address of this host: publish
+//! admitted     input, last       the first packet of a connection, to an address of this host: admit
+//! admit                          address, protocol and port in a map: send a copy to the container, drop
+//! copies       output, raw       such a copy: track its connection
 //! output       nat               to an address of this host: publish
 //! publish                        address, protocol and port in a map: to the container
-//! postrouting  nat               translated, and back to the bridge it came from: masquerade
+//! postrouting  nat               a copy, unless of a container's: leave alone
+//!                                translated, and back to the bridge it came from: masquerade
 //!                                between ports of one bridge: leave alone
 //!                                from a masqueraded bridge: masquerade
 //!                                translated, from this host or turned around by a bridge: masquerade
@@ -20,27 +23,43 @@
 //!                                translated by `publish`: accept
 //!                                to any of our bridges: drop
 //! ```
+//!
+//! A connection to a published port begins in the input hook, as one to a program of this host would: whatever the host's
+//! firewall denies there, by whichever tables, is gone by the time the packet gets to `admitted`. What does get there has a
+//! copy sent to the container from the output hook, where it is translated as the host's own connections are. The connection
+//! that is tracked is the copy's; all of its other packets are led by that alone, through the forward hook. The packet itself
+//! is dropped, and what was tracked of it with it. See docs/decisions/0012-a-container-is-a-program-of-this-host.md.
 
 use std::net::Ipv6Addr;
 
 use super::{
     message::{Existing, Family, Request, Transaction},
     rule::{
-        DESTINATION_TRANSLATED, ESTABLISHED_OR_RELATED, FIRST, LOCAL, Load, Register, Rule,
+        DESTINATION_TRANSLATED, ESTABLISHED_OR_RELATED, FIRST, LOCAL, Load, NEW, Register, Rule,
         Verdict::{Accept, Drop, Jump},
     },
     set,
 };
 
+/// Whether connections from elsewhere are led to containers, which takes a kernel with nft_dup and conntrack zones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    Led,
+    /// They are left to whoever listens on the host's port, which is a relay for TCP, and nobody else.
+    NotLed,
+}
+
 /// Creates the table with its sets, chains and rules. Refused if the table exists.
-pub(super) fn install(transaction: &mut Transaction, table: &str) {
+pub(super) fn install(transaction: &mut Transaction, table: &str, admission: Admission) {
     transaction.add(Request::NewTable, Existing::Refuse, |message| {
         message.text(1, table);
     });
     for (number, set) in (1..).zip(set::ALL) {
         set.create(transaction, table, number);
     }
-    for chain in ["antispoof", "prerouting", "output", "postrouting", "input", "forward", "publish"] {
+    for chain in
+        ["antispoof", "admitted", "admit", "copies", "output", "publish", "postrouting", "input", "forward"]
+    {
         add_chain(transaction, table, chain);
     }
     let family = transaction.family;
@@ -55,32 +74,53 @@ pub(super) fn install(transaction: &mut Transaction, table: &str) {
         }
         Family::V6 => {
             let loopback = Ipv6Addr::LOCALHOST.octets();
-            add("publish", Rule::new().is(Load::Destination6, &loopback).then(Accept));
+            for chain in ["publish", "admit"] {
+                add(chain, Rule::new().is(Load::Destination6, &loopback).then(Accept));
+            }
             (Load::Destination6, Register(4))
         }
     };
 
-    for chain in ["prerouting", "output"] {
-        add(chain, Rule::new().is(Load::DestinationKind, &LOCAL.to_ne_bytes()).then(Jump("publish")));
-    }
-    add(
-        "publish",
-        Rule::new()
-            .load(destination, FIRST)
+    // Where a packet's port leads: the container's address, and its port in the register after that.
+    let addressed = |rule: Rule<'static>| {
+        rule.load(destination, FIRST)
             .load(Load::Transport, after)
             .load(Load::DestinationPort, Register(after.0 + 1))
             .map(set::ADDRESSED_PORTS.name, FIRST, FIRST)
-            .redirect(family, FIRST, after),
-    );
-    add(
-        "publish",
-        Rule::new()
-            .load(Load::Transport, FIRST)
-            .load(Load::DestinationPort, Register(1))
-            .map(set::PORTS.name, FIRST, FIRST)
-            .redirect(family, FIRST, after),
-    );
+    };
+    let everywhere = |rule: Rule<'static>| {
+        rule.load(Load::Transport, FIRST).load(Load::DestinationPort, Register(1)).map(
+            set::PORTS.name,
+            FIRST,
+            FIRST,
+        )
+    };
+    let targets: [&dyn Fn(Rule<'static>) -> Rule<'static>; 2] = [&addressed, &everywhere];
 
+    if admission == Admission::Led {
+        // What somebody else has led to this port before has a connection that a copy would not belong to.
+        let first = Rule::new().any_of(Load::ConnectionState, NEW);
+        let first = first.none_of(Load::ConnectionStatus, DESTINATION_TRANSLATED);
+        add("admitted", first.is(Load::DestinationKind, &LOCAL.to_ne_bytes()).then(Jump("admit")));
+        let of_containers = Rule::new().input_in(set::BRIDGES.name);
+        for (from, priority) in [(of_containers, COPY_OF_CONTAINERS), (Rule::new(), COPY)] {
+            for target in targets {
+                let copy = target(from.clone()).set_priority(priority, after).copy(FIRST);
+                add("admit", copy.then(Drop));
+            }
+        }
+        for priority in [COPY, COPY_OF_CONTAINERS] {
+            add("copies", Rule::new().is(Load::Priority, &priority.to_ne_bytes()).set_zone(DEFAULT_ZONE));
+        }
+    }
+
+    add("output", Rule::new().is(Load::DestinationKind, &LOCAL.to_ne_bytes()).then(Jump("publish")));
+    for target in targets {
+        add("publish", target(Rule::new()).redirect(family, FIRST, after));
+    }
+
+    // The container sees who it is that connects. Copies seem to come from the bridge that they leave by.
+    add("postrouting", Rule::new().is(Load::Priority, &COPY.to_ne_bytes()).then(Accept));
     // A container that reaches its neighbour through the host must see the answers come back the same way.
     add(
         "postrouting",
@@ -155,7 +195,8 @@ pub(super) fn redirect_dns(transaction: &mut Transaction, table: &str, address: 
 fn add_chain(transaction: &mut Transaction, table: &str, name: &str) {
     let hook = match name {
         "antispoof" => Some(("filter", PREROUTING, RAW)),
-        "prerouting" => Some(("nat", PREROUTING, DESTINATION_NAT)),
+        "admitted" => Some(("filter", INPUT, LAST)),
+        "copies" => Some(("filter", OUTPUT, RAW)),
         "output" => Some(("nat", OUTPUT, DESTINATION_NAT)),
         "postrouting" => Some(("nat", POSTROUTING, SOURCE_NAT)),
         "input" => Some(("filter", INPUT, FILTER)),
@@ -187,3 +228,13 @@ const RAW: i32 = -300;
 const DESTINATION_NAT: i32 = -100;
 const FILTER: i32 = 0;
 const SOURCE_NAT: i32 = 100;
+/// After all chains of the host's, and before what is tracked is confirmed: that is at the highest number there is for IPv4,
+/// and at the one before it for IPv6 (nf_conntrack_proto.c).
+const LAST: i32 = i32::MAX - 2;
+
+/// The priorities of copies, by which they are known in the output hook and behind it: what a packet that was received has
+/// there means nothing to anybody. Programs need CAP_NET_ADMIN for numbers of this size.
+const COPY: u32 = 0x5a4d_0001;
+const COPY_OF_CONTAINERS: u32 = 0x5a4d_0002;
+/// The zone of connections that nobody has chosen a zone for.
+const DEFAULT_ZONE: u16 = 0;

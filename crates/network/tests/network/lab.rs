@@ -5,6 +5,7 @@ use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::{AsFd, BorrowedFd},
+    process::Command,
     thread,
     time::Duration,
 };
@@ -80,7 +81,7 @@ impl Machine {
     pub fn serve_udp(&self, port: u16) {
         let socket = self.inside(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))).unwrap();
         thread::spawn(move || {
-            let mut buffer = [0; 64];
+            let mut buffer = vec![0; 65536];
             while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
                 socket.send_to(peer.ip().to_string().as_bytes(), peer).unwrap();
             }
@@ -88,16 +89,38 @@ impl Machine {
     }
 
     pub fn ask_udp(&self, address: &str) -> String {
+        self.ask_udp_with(address, b"?")
+    }
+
+    /// As whom `address` sees this machine, which sends it `question`.
+    pub fn ask_udp_with(&self, address: &str, question: &[u8]) -> String {
         let ask = || -> io::Result<String> {
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
             socket.set_read_timeout(Some(Duration::from_millis(400)))?;
             socket.connect(address)?;
-            socket.send(b"?")?;
+            socket.send(question)?;
             let mut buffer = [0; 64];
             let count = socket.recv(&mut buffer)?;
             Ok(String::from_utf8_lossy(&buffer[..count]).into_owned())
         };
         self.inside(ask).unwrap_or_else(|error| error.kind().to_string())
+    }
+
+    /// Runs a program, whose arguments have no spaces in them, on this machine's network. What it says.
+    pub fn run(&self, program: &str, arguments: &str) -> String {
+        let output = self.inside(|| Command::new(program).args(arguments.split(' ')).output());
+        let output = output.unwrap_or_else(|error| panic!("{program}, which `make setup` installs: {error}"));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {arguments}: {errors}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs a shell script on this machine's network, with mounts and processes of its own, which go with it.
+    pub fn script(&self, script: &str) {
+        let mut shell = Command::new("unshare");
+        shell.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-ec", script]);
+        let output = self.inside(|| shell.output()).unwrap();
+        assert!(output.status.success(), "{script}: {output:?}");
     }
 
     pub fn firewall(&self) -> Firewall {

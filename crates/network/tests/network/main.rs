@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what serves tests may panic as tests do")]
 
+mod admission;
 mod lab;
 mod names;
 mod relayed;
