@@ -37,6 +37,10 @@ pub enum EngineError {
     NoVolume(String),
     #[error("create {name}: {why}")]
     InvalidVolume { name: String, why: String },
+    #[error("{0}")]
+    UserNamespace(&'static str),
+    #[error("no {size} user numbers left for a container's own")]
+    NoUsers { size: u32 },
     #[error("create {name}: quota size requested but no quota support")]
     NoVolumeQuota { name: String },
     #[error("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")]
@@ -280,6 +284,12 @@ impl EngineError {
             EngineError::NoVolumeQuota { .. } | EngineError::NoStorageQuota => {
                 Some("sizes are kept where the file system of --root is ext4 or xfs and mounted with prjquota".into())
             }
+            EngineError::UserNamespace(_) => {
+                Some("with `--userns host` its users are the host's".into())
+            }
+            EngineError::NoUsers { .. } => Some(
+                "`--userns auto:size=N` takes fewer; /etc/subuid and /etc/subgid say how many the user containers has".into(),
+            ),
             EngineError::NoVolume(_) => Some("`sampan volume ls` lists what is here".into()),
             EngineError::VolumeNotEmpty(name) => {
                 Some(format!("`sampan volume import --force {name} …` replaces what it holds"))

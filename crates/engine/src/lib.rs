@@ -15,6 +15,7 @@ mod names;
 pub mod network;
 pub mod plan;
 mod quota;
+mod settings;
 mod several;
 mod state;
 mod sweep;
@@ -39,6 +40,7 @@ pub use self::{
     error::EngineError,
     image::{ImageSummary, Removed},
     network::Network,
+    settings::SETTINGS,
     state::ImageRow,
 };
 

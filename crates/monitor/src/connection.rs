@@ -11,7 +11,7 @@ use runtime::Failure;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with};
 use types::{Protocol, Publish};
 
-use crate::order::Network;
+use crate::order::{Network, Order};
 
 /// A container that is connected. Its interfaces go with its namespace; the rest goes with [`Connection::close`].
 #[derive(Debug)]
@@ -191,9 +191,9 @@ pub fn withdraw(network: &Network, published: &[Publish]) -> io::Result<()> {
     firewall.unpublish(&forwards(&all, &addresses)).map_err(io::Error::other)
 }
 
-/// Removes the files that say the container has its addresses and names.
-pub fn release_claims(network: Option<&Network>) {
-    for claim in network.iter().flat_map(|network| &network.claims) {
+/// Removes the files that say what the container has: addresses, names, users.
+pub fn release_claims(order: &Order) {
+    for claim in order.network.iter().flat_map(|network| &network.claims).chain(&order.claims) {
         // One that is gone was taken back already. One that stays is found to be stale when it is needed.
         let _ = fs::remove_file(claim);
     }

@@ -25,6 +25,9 @@ pub struct Order {
     pub terminal: Option<TerminalSize>,
     pub input: Input,
     pub network: Option<Network>,
+    /// Files that say what else this container has: removed when it ends.
+    #[serde(default)]
+    pub claims: Vec<PathBuf>,
     /// Volumes that are mounted while the container uses them.
     #[serde(default)]
     pub volumes: Vec<VolumeUse>,

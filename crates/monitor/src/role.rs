@@ -98,7 +98,7 @@ fn live() -> io::Result<()> {
     };
     // As it is by now: the container may have joined networks and left others.
     let last = Order::load(&bundle)?;
-    release_claims(last.as_ref().unwrap_or(&order).network.as_ref());
+    release_claims(last.as_ref().unwrap_or(&order));
     // One that cannot be ended is found to have no user when somebody sweeps up.
     order.volumes.iter().for_each(|volume| drop(volume.end()));
     let record = match &outcome {

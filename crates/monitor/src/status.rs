@@ -133,7 +133,7 @@ fn take_back(bundle: &Path, _lock: Lock) -> io::Result<Status> {
     if let Some(network) = &order.network {
         withdraw(network, &published)?;
     }
-    release_claims(order.network.as_ref());
+    release_claims(&order);
     order.volumes.iter().try_for_each(VolumeUse::end)?;
     // Nobody listens there any more, and on a full disk the record can have its place.
     control::sweep(bundle);

@@ -95,6 +95,9 @@ pub fn adopt(mut spec: Spec, bundle: &Path) -> Result<Spec, OciError> {
     if !own(LinuxNamespaceType::Mount) {
         return refuse("a container without a mount namespace of its own is not supported");
     }
+    if namespaces.iter().any(|one| one.typ() == LinuxNamespaceType::User && one.path().is_some()) {
+        return refuse("joining a user namespace by path is not supported");
+    }
     for (position, namespace) in namespaces.iter().enumerate() {
         if namespaces[..position].iter().any(|earlier| earlier.typ() == namespace.typ()) {
             return refuse(&format!("malformed spec file: duplicated ns {:?}", namespace.typ()));

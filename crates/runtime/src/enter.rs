@@ -19,6 +19,7 @@ use crate::{
     cgroup::{Cgroup, Entry},
     failure::{Context, Failure},
     init::{become_root_of_the_namespace, leave_the_caller_behind, use_descriptors, use_terminal},
+    privileges::make_room,
     process::{Place, become_process, fail},
     rootfs::Terminal,
     start::{Handover, Listen, Started, Stdio, TERMINAL, is_in_another_namespace, nobody_answers, reap},
@@ -54,8 +55,8 @@ pub fn enter_with(
         Fork::Child => {
             drop(ours);
             let joined = leave_the_caller_behind(spec, process, preserved)
-                .and_then(|()| join(spec, init, &entry))
-                .and_then(|()| fork_sibling().context("starting a process"));
+                .and_then(|()| join(spec, process, init, &entry))
+                .and_then(|()| fork_sibling(Namespaces::NONE).context("starting a process"));
             match joined {
                 Ok(Fork::Child) => live(spec, process, stdio, theirs),
                 Ok(Fork::Parent(child)) => {
@@ -79,7 +80,7 @@ pub fn enter_with(
 }
 
 /// Moves the helper into the container; its own process id stays outside, that of its children does not.
-fn join(spec: &Spec, init: BorrowedFd<'_>, entry: &Entry) -> Result<(), Failure> {
+fn join(spec: &Spec, process: &Process, init: BorrowedFd<'_>, entry: &Entry) -> Result<(), Failure> {
     entry.join().context("joining the cgroups")?;
     let mut all = ThreadNameSpaceType::MOUNT
         | ThreadNameSpaceType::PROCESS_ID
@@ -95,6 +96,9 @@ fn join(spec: &Spec, init: BorrowedFd<'_>, entry: &Entry) -> Result<(), Failure>
         if is_in_another_namespace(spec, kind) {
             all |= flag;
         }
+    }
+    if all.contains(ThreadNameSpaceType::USER) {
+        make_room(None, process);
     }
     rustix::thread::move_into_thread_name_spaces(init, all).context("joining the namespaces")?;
     if all.contains(ThreadNameSpaceType::USER) { become_root_of_the_namespace() } else { Ok(()) }

@@ -4,6 +4,7 @@
 //! other. Step by step it exchanges what it sees for what the container sees.
 
 use std::{
+    collections::VecDeque,
     os::fd::{AsFd, OwnedFd},
     path::Path,
 };
@@ -24,8 +25,8 @@ use crate::{
     held::{Held, Way},
     hooks,
     process::{Place, become_held, become_process, fail},
-    rootfs::{self, Terminal},
-    start::{Joined, READY, Stdio, TERMINAL, is_in_another_namespace, namespaces},
+    rootfs::{self, Lent, Terminal},
+    start::{Joined, LENT, READY, Stdio, TERMINAL, is_in_another_namespace, namespaces},
 };
 
 /// What the child is given at birth.
@@ -61,9 +62,10 @@ pub fn live(mut birth: Birth<'_>, report: Channel) -> ! {
 fn set_up(birth: Birth<'_>, held: Option<&Held>, report: &Channel) -> Result<Vec<u8>, Failure> {
     let Birth { spec, process, bundle, confidential, cgroups, cgroup, entry, joined, stdio, .. } = birth;
     leave_the_caller_behind(spec, process, held.map_or(0, |held| held.preserved))?;
-    if namespaces(spec).contains(Namespaces::USER) {
+    let mut lent = None;
+    if is_in_another_namespace(spec, LinuxNamespaceType::User) {
         // Nobody has a number here until the parent has written the mappings.
-        wait_for_the_parent(report)?;
+        lent = receive_mounts(report)?;
         become_root_of_the_namespace()?;
     }
     entry.join().context("joining the cgroups")?;
@@ -80,7 +82,7 @@ fn set_up(birth: Birth<'_>, held: Option<&Held>, report: &Channel) -> Result<Vec
         sys::process::join_session_keyring(name).context("session keyring")?;
     }
 
-    let root = rootfs::set_up(spec, bundle, confidential, cgroups, cgroup)?;
+    let root = rootfs::set_up(spec, bundle, confidential, cgroups, cgroup, lent)?;
     match stdio {
         Stdio::Descriptors(descriptors) => use_descriptors(descriptors)?,
         Stdio::Terminal { columns, rows } => {
@@ -191,10 +193,25 @@ fn write_sysctls(spec: &Spec) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Waits for the parent, and takes the mounts that it lends meanwhile.
+fn receive_mounts(report: &Channel) -> Result<Option<Lent>, Failure> {
+    let mut mounts = VecDeque::new();
+    loop {
+        let message = report.receive().context("waiting for the user namespace")?;
+        let message = message.ok_or_else(|| Failure::setup(NO_PARENT))?;
+        if message.bytes != LENT {
+            return Ok(mounts.pop_front().map(|root| Lent { root, mounts }));
+        }
+        mounts.extend(message.descriptors);
+    }
+}
+
 /// The parent does its part meanwhile: the network, mappings, hooks. It says when that is done, or is gone.
 fn wait_for_the_parent(report: &Channel) -> Result<Vec<u8>, Failure> {
     match report.receive().context("waiting for the network")? {
         Some(message) => Ok(message.bytes),
-        None => Err(Failure::setup("the monitor went away during the start")),
+        None => Err(Failure::setup(NO_PARENT)),
     }
 }
+
+const NO_PARENT: &str = "the monitor went away during the start";

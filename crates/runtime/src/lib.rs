@@ -21,6 +21,7 @@ mod rootfs;
 mod scheduling;
 pub mod seccomp;
 mod start;
+mod users;
 mod view;
 
 pub use confidential::Confidential;

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use oci_spec::runtime::{Capability, LinuxCapabilities, PosixRlimit, PosixRlimitType};
+use oci_spec::runtime::{Capability, LinuxCapabilities, PosixRlimit, PosixRlimitType, Process};
 use rustix::{
     io::Errno,
-    process::{Resource, Rlimit},
+    process::{Pid, Resource, Rlimit},
     thread::{CapabilitySet, CapabilitySets},
 };
 
@@ -77,6 +77,19 @@ pub fn become_user_with(identity: &Identity, listed: &LinuxCapabilities) -> Resu
 /// Every capability there is.
 pub fn all_capabilities() -> HashSet<Capability> {
     ALL.into_iter().collect()
+}
+
+/// Raises the hard limits of a child that has ours so far, or our own if none is given, to what `described` is to have, if that
+/// is more: from inside a user namespace nobody can. Where that takes a privilege which is missing, setting them says so.
+pub fn make_room(child: Option<Pid>, described: &Process) {
+    for limit in described.rlimits().as_deref().unwrap_or_default() {
+        let resource = resource(limit.typ());
+        let now = rustix::process::getrlimit(resource);
+        let wanted = (limit.hard() != u64::MAX).then_some(limit.hard());
+        if now.maximum.is_some_and(|now| wanted.is_none_or(|wanted| wanted > now)) {
+            let _ = rustix::process::prlimit(child, resource, Rlimit { maximum: wanted, ..now });
+        }
+    }
 }
 
 /// Applies resource limits.

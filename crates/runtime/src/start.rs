@@ -7,23 +7,26 @@ use std::{
     path::Path,
 };
 
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use rustix::{
     process::{Pid, Signal},
     thread::LinkNameSpaceType,
 };
 use sys::{
     channel::Channel,
-    process::{Child, Fork, Namespaces, fork, signal, unshare},
+    process::{Child, Fork, Namespaces, fork, fork_sibling, signal, unshare},
 };
 
 use crate::{
+    bundle,
     cgroup::{self, Cgroup},
     confidential::Confidential,
     failure::{Context, Failure},
     held::Held,
-    init::{self, Birth},
-    rootfs::mapping_lines,
+    init::{self, Birth, become_root_of_the_namespace},
+    privileges,
+    process::fail,
+    rootfs::{self, Lent, mapping_lines},
 };
 
 /// Where the process's standard streams lead.
@@ -93,14 +96,24 @@ fn bear(
     let entry = cgroup.entry().context("opening the cgroups")?;
     let (ours, theirs) = Channel::pair().context("socketpair")?;
     let mut joined = Joined::open(spec)?;
-    let mut own = joined.children_into_pid_namespace()?;
+    let users = joined.take_users();
+    let mut own = match users {
+        None => joined.children_into_pid_namespace()?,
+        Some(_) => Vec::new(),
+    };
     own.extend(children_into_new_time(spec)?);
     let new = namespaces(spec);
-    if new.contains(Namespaces::USER) {
-        // From inside a new user namespace nobody can join what belongs to the host's.
-        own.extend(joined.enter_for_a_while()?);
-    }
-    match fork(new, entry.directory()).context("creating the container's process")? {
+    let has_users = is_in_another_namespace(spec, LinuxNamespaceType::User);
+    let forked = match &users {
+        None if !has_users => fork(new, entry.directory()).context(CREATING)?,
+        None => {
+            // From inside a new user namespace nobody can join what belongs to the host's.
+            own.extend(joined.enter_for_a_while()?);
+            fork(new, entry.directory()).context(CREATING)?
+        }
+        Some(users) => fork_inside(users.as_fd(), &mut joined, new, process, entry.directory())?,
+    };
+    match forked {
         Fork::Child => {
             drop(ours);
             let entry = &entry;
@@ -114,12 +127,52 @@ fn bear(
             for (kind, own) in own {
                 enter_namespace(own.as_fd(), kind)?;
             }
-            if new.contains(Namespaces::USER)
-                && let Err(failure) = created.map_users(spec)
-            {
+            if has_users && let Err(failure) = created.set_up_users(spec, bundle, confidential) {
                 return Err(created.abandon().unwrap_or(failure));
             }
             Ok(created)
+        }
+    }
+}
+
+/// As [`fork`], for a child in the user namespace `users`, whose namespaces are then owned by that. The caller must not enter
+/// it, for it could not come back: a helper does, and makes the child as its sibling.
+fn fork_inside(
+    users: BorrowedFd<'_>,
+    joined: &mut Joined,
+    new: Namespaces,
+    process: &Process,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Fork, Failure> {
+    let (ours, theirs) = Channel::pair().context("socketpair")?;
+    match fork(Namespaces::NONE, cgroup).context(CREATING)? {
+        Fork::Child => {
+            drop(ours);
+            privileges::make_room(None, process);
+            let entered = joined
+                .children_into_pid_namespace()
+                .and_then(|_| joined.enter_for_a_while())
+                .and_then(|_| enter_namespace(users, LinkNameSpaceType::User))
+                .and_then(|()| become_root_of_the_namespace())
+                .and_then(|()| fork_sibling(new).context(CREATING));
+            match entered {
+                Ok(Fork::Child) => Ok(Fork::Child),
+                Ok(Fork::Parent(child)) => {
+                    // If this fails, the child finds that it has no parent to wait for.
+                    let _ =
+                        theirs.send(&child.pid.as_raw_nonzero().get().to_ne_bytes(), &[child.pidfd.as_fd()]);
+                    std::process::exit(0)
+                }
+                Err(failure) => fail(&failure, &theirs),
+            }
+        }
+        Fork::Parent(helper) => {
+            drop(theirs);
+            let received = Handover::receive(&ours, &mut nobody_answers);
+            reap(&helper);
+            let child =
+                received?.child.ok_or_else(|| Failure::setup("the process was killed while it started"))?;
+            Ok(Fork::Parent(child))
         }
     }
 }
@@ -157,6 +210,12 @@ impl Joined {
             joined.push((namespace.typ(), file.into()));
         }
         Ok(Joined(joined))
+    }
+
+    /// Takes the user namespace that is to be joined, if there is one. That is not entered like the others.
+    fn take_users(&mut self) -> Option<OwnedFd> {
+        let position = self.0.iter().position(|(kind, _)| *kind == LinuxNamespaceType::User)?;
+        Some(self.0.remove(position).1)
     }
 
     /// Has the next child born in the process namespace that is to be joined, if there is one. Gives back our own, to
@@ -266,6 +325,21 @@ impl Created {
         }
     }
 
+    /// Does for a container in a user namespace what takes the host's privileges, and lets it go on.
+    fn set_up_users(&self, spec: &Spec, bundle: &Path, confidential: &Confidential) -> Result<(), Failure> {
+        if namespaces(spec).contains(Namespaces::USER) {
+            self.map_users(spec)?;
+            spec.process().iter().for_each(|process| privileges::make_room(Some(self.child.pid), process));
+        }
+        if lends(spec) {
+            let Lent { root, mounts } = rootfs::lend(spec, bundle, confidential, self.child.pid)?;
+            for mount in std::iter::once(root).chain(mounts) {
+                self.channel.send(LENT, &[mount.as_fd()]).context("lending mounts")?;
+            }
+        }
+        self.channel.send(GO, &[]).context("mapping users")
+    }
+
     /// Says which of the host's users and groups are which in the container's user namespace.
     fn map_users(&self, spec: &Spec) -> Result<(), Failure> {
         let linux = spec.linux().as_ref();
@@ -276,8 +350,7 @@ impl Created {
         }
         let process = format!("/proc/{}", self.child.pid.as_raw_nonzero());
         std::fs::write(format!("{process}/uid_map"), mapping_lines(users)).context("mapping users")?;
-        std::fs::write(format!("{process}/gid_map"), mapping_lines(groups)).context("mapping groups")?;
-        self.channel.send(GO, &[]).context("mapping users")
+        std::fs::write(format!("{process}/gid_map"), mapping_lines(groups)).context("mapping groups")
     }
 
     /// Ends a container that is not to start after all. If it has failed by itself before, that is why.
@@ -344,6 +417,11 @@ pub(crate) fn reap(child: &Child) {
     let _ = child.wait();
 }
 
+/// Whether the container gets mounts that it cannot make itself: another engine has prepared everything for its own.
+pub(crate) fn lends(spec: &Spec) -> bool {
+    is_in_another_namespace(spec, LinuxNamespaceType::User) && !bundle::is_to_the_letter(spec)
+}
+
 /// Whether the specification has the container in a namespace of this kind that is not the host's.
 pub(crate) fn is_in_another_namespace(spec: &Spec, kind: LinuxNamespaceType) -> bool {
     let linux = spec.linux().as_ref();
@@ -377,5 +455,9 @@ pub(crate) const LISTENER: &[u8] = b"listener";
 pub(crate) const READY: &[u8] = b"ready";
 /// What the child's messages begin with that tell of something it does without.
 pub(crate) const WARNING: &[u8] = b"warning: ";
+/// The parent's message that comes with a mount it lends.
+pub(crate) const LENT: &[u8] = b"lent";
 /// The parent's message that it has done its part.
 const GO: &[u8] = b"go";
+
+const CREATING: &str = "creating the container's process";

@@ -89,9 +89,9 @@ pub fn fork(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> io::Resul
 }
 
 /// Makes a process that is a child of the caller's parent. Otherwise as [`fork`].
-pub fn fork_sibling() -> io::Result<Fork> {
+pub fn fork_sibling(namespaces: Namespaces) -> io::Result<Fork> {
     // The signal its parent gets is the caller's own; clone3 insists that none is named.
-    clone(libc::CLONE_PARENT as u64, 0, None)
+    clone(namespaces.0 | libc::CLONE_PARENT as u64, 0, None)
 }
 
 fn clone(flags: u64, exit_signal: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork> {
@@ -134,6 +134,35 @@ pub fn unshare(namespaces: Namespaces) -> io::Result<()> {
 pub fn unshare_directories() -> io::Result<()> {
     // SAFETY: takes an integer and touches no memory of ours; CLONE_FS does not unshare descriptors.
     check(unsafe { libc::unshare(libc::CLONE_FS) }.into()).map(drop)
+}
+
+/// Does something as this user and group of file systems, whatever else the calling thread may do staying as it is. Where
+/// owners are mapped, the host's root may be nobody and can make no files. See setfsuid(2).
+///
+/// Fails with `EPERM` without CAP_SETUID and CAP_SETGID.
+pub fn with_file_system_ids<T>(uid: u32, gid: u32, work: impl FnOnce() -> T) -> io::Result<T> {
+    let capabilities = rustix::thread::capabilities(None)?;
+    let before = set_file_system_ids(uid, gid)?;
+    // Leaving root takes away effective capabilities over files.
+    let done = rustix::thread::set_capabilities(None, capabilities).map(|()| work());
+    set_file_system_ids(before.0, before.1)?;
+    rustix::thread::set_capabilities(None, capabilities)?;
+    Ok(done?)
+}
+
+/// Sets the calling thread's user and group of file systems, and returns those it had.
+fn set_file_system_ids(uid: u32, gid: u32) -> io::Result<(u32, u32)> {
+    // SAFETY: both take an integer and touch no memory. The number that no user has changes nothing and tells what is.
+    let (before, now) = unsafe {
+        let (gid_before, uid_before) = (libc::setfsgid(gid), libc::setfsuid(uid));
+        ((uid_before, gid_before), (libc::setfsuid(u32::MAX), libc::setfsgid(u32::MAX)))
+    };
+    let numbers = |(uid, gid): (i32, i32)| (uid.cast_unsigned(), gid.cast_unsigned());
+    if numbers(now) == (uid, gid) {
+        Ok(numbers(before))
+    } else {
+        Err(io::Error::from_raw_os_error(libc::EPERM))
+    }
 }
 
 /// A program's arguments or environment, laid out as execve(2) wants it.

@@ -14,12 +14,13 @@ use super::{
     log_config::LogConfig,
     networking::{EndpointSettings, Naming, NetworkMode},
     status::Container,
+    users::Users,
     validate,
 };
 use crate::{
     Engine,
     error::EngineError,
-    names, quota,
+    names, quota, settings,
     state::{ContainerRow, Durability},
     volume,
 };
@@ -195,7 +196,8 @@ impl Engine {
         if request.isolation.host_names && request.hostname.is_some() {
             return Err(EngineError::Conflict("hostname and the UTS mode".to_owned()));
         }
-        let isolation = self.sharing_by_id(request.isolation)?;
+        let mut isolation = self.sharing_by_id(request.isolation)?;
+        isolation.users = users(&isolation, &network.mode, request.privileged)?;
         super::spec::capabilities(&request.cap_add, &request.cap_drop, request.privileged)?;
         let mut exposed = request.expose;
         for port in &defaults.exposed_ports.0 {
@@ -307,6 +309,39 @@ impl Engine {
             }
         }
         Ok(mounts)
+    }
+}
+
+/// Whose numbers a container's users have, by what was asked and else by the machine's settings. Refuses, in docker's words,
+/// what a user namespace does not go with.
+pub(super) fn users(
+    isolation: &Isolation,
+    network: &NetworkMode,
+    privileged: bool,
+) -> Result<Users, EngineError> {
+    let joins = matches!(isolation.processes, Sharing::Container(_))
+        || matches!(isolation.ipc, Ipc::Container(_))
+        || matches!(network, NetworkMode::Container(_));
+    let users = match isolation.users {
+        Users::Unsaid if !joins => settings::users()?,
+        said => said,
+    };
+    let conflict = |why: &'static str| Err(EngineError::UserNamespace(why));
+    match users {
+        Users::Unsaid | Users::Host => Ok(users),
+        Users::Auto { .. } if joins => {
+            conflict("a container that joins another's namespaces has the user namespace of that one")
+        }
+        Users::Auto { .. } if privileged => conflict(
+            "privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running privileged mode",
+        ),
+        Users::Auto { .. } if *network == NetworkMode::Host => {
+            conflict("cannot share the host's network namespace when user namespaces are enabled")
+        }
+        Users::Auto { .. } if isolation.processes == Sharing::Host => {
+            conflict("cannot share the host PID namespace when user namespaces are enabled")
+        }
+        Users::Auto { .. } => Ok(users),
     }
 }
 

@@ -16,9 +16,9 @@ use std::{
 use image::{
     archive::{self, ArchiveError, Pick},
     layer::UnpackError,
-    tree::{Found, Links, Root, open_child_directory},
+    tree::{Found, Links, Owners, Root, open_child_directory},
 };
-use monitor::Lock;
+use monitor::{Lock, Started};
 use runtime::View;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 
@@ -74,7 +74,7 @@ impl Engine {
             if purpose == Purpose::Read
                 && let Ok(view) = self.view(container, Layering::ReadOnly)
             {
-                break (view.as_fd().try_clone_to_owned()?, Some(view), None);
+                break (root_of(&view)?, Some(view), None);
             }
             // Nor may it be written to by two mounts at once.
             let Some(lock) = container.lock_unless_running()? else {
@@ -83,29 +83,28 @@ impl Engine {
                 continue;
             };
             let view = self.view(container, Layering::Writable)?;
-            break (view.as_fd().try_clone_to_owned()?, Some(view), Some(lock));
+            break (root_of(&view)?, Some(view), Some(lock));
         };
-        Ok(Files { container, reference, root: Root::of(root, Links::StayInside), _view: view, _lock: lock })
+        Ok(Files { container, reference, root, _view: view, _lock: lock })
     }
 
     /// Writes all files of a container's root to `target` as an archive, without what is mounted in it.
     pub fn export(&self, container: &Container, target: impl Write) -> Result<(), EngineError> {
-        let view = loop {
-            let running = match container.status()?.started() {
-                Some(started) => started.process()?,
-                None => None,
+        let (view, owners) = loop {
+            let started = container.status()?.started().cloned();
+            let running = started.as_ref().map(Started::process).transpose()?.flatten();
+            let (Some(init), Some(started)) = (running, started) else {
+                break (self.bare_view(container)?, Owners::default());
             };
-            match running {
-                None => break self.bare_view(container)?,
-                Some(init) => match View::of_bare_root(init.as_fd()) {
-                    // It has just ended.
-                    Err(_) if ends_within(&init, Some(std::time::Duration::ZERO))? => {}
-                    view => break view.map_err(EngineError::Start)?,
-                },
+            let (view, owners) = (View::of_bare_root(init.as_fd()), Owners::of_process(started.pid));
+            // It may just have ended, and its number be another's.
+            if !ends_within(&init, Some(std::time::Duration::ZERO))? {
+                break (view.map_err(EngineError::Start)?, owners?);
             }
         };
         let root = Root::of(view.as_fd().try_clone_to_owned()?, Links::Refused);
-        let mut packer = image::layer::Packer::new(target, image::layer::Packing::Files);
+        let packing = image::layer::Packing::Files;
+        let mut packer = image::layer::Packer::new(target, packing).seen_by(owners);
         image::tree::walk::<image::layer::PackError>(&root, Path::new(""), &mut |found| packer.pack(&found))?;
         packer.finish()?;
         self.note(container, "export", &[]);
@@ -134,8 +133,9 @@ impl Engine {
             volumes,
             images,
             mounts: &[],
-            network_namespace: None,
             joined: &spec::Joined::default(),
+            // Nobody runs in it: owners are those on disk.
+            users: None,
         };
         let mut spec = spec::build(&config, &places)?;
         let mut mounts = spec.mounts().clone().unwrap_or_default();
@@ -162,8 +162,9 @@ impl Engine {
             volumes: Default::default(),
             images: Default::default(),
             mounts: &[],
-            network_namespace: None,
             joined: &spec::Joined::default(),
+            // Nobody runs in it: owners are those on disk.
+            users: None,
         };
         let mut config = container.config.clone();
         config.mounts.clear();
@@ -201,16 +202,24 @@ fn read_only_overlay(layers: &Layers) -> Result<oci_spec::runtime::Mount, Engine
 }
 
 /// The root directory of a container that runs; `None` if it does not.
-fn running_root(container: &Container) -> Result<Option<OwnedFd>, EngineError> {
+fn running_root(container: &Container) -> Result<Option<Root>, EngineError> {
     let Some(started) = container.status()?.started().cloned() else { return Ok(None) };
     let Some(init) = started.process()? else { return Ok(None) };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::openat(CWD, format!("/proc/{}/root", started.pid), flags, Mode::empty());
+    let owners = Owners::of_process(started.pid);
     // The number was the process's own all the while, if that still lives.
     match ends_within(&init, Some(std::time::Duration::ZERO))? {
         true => Ok(None),
-        false => Ok(Some(root.map_err(io::Error::from)?)),
+        false => {
+            let root = root.map_err(io::Error::from)?;
+            Ok(Some(Root::of(root, Links::StayInside).owned_as(owners?)))
+        }
     }
+}
+
+fn root_of(view: &View) -> io::Result<Root> {
+    Ok(Root::of(view.as_fd().try_clone_to_owned()?, Links::StayInside))
 }
 
 impl Files<'_> {
@@ -254,7 +263,7 @@ impl Files<'_> {
             return Err(EngineError::Invalid("extraction point is not a directory".into()));
         }
         self.check_writable(&directory)?;
-        let directory = Root::of(directory, Links::Refused);
+        let directory = Root::of(directory, Links::Refused).owned_as(self.root.owners().clone());
         copy_in(source, &directory, path, None)
     }
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::devices::{Device, DeviceRule};
+use super::{
+    devices::{Device, DeviceRule},
+    users::Users,
+};
 
 /// What a container shares with others, and what it is given of the machine, beyond what every container has.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -14,8 +17,7 @@ pub struct Isolation {
     pub host_names: bool,
     /// Sees the host's cgroups above its own.
     pub host_cgroups: bool,
-    /// The user said that users are the host's, which they are.
-    pub host_users: bool,
+    pub users: Users,
     /// Further groups of the process, by name or number.
     pub groups: Vec<String>,
     /// Kernel parameters of the container's own namespaces.

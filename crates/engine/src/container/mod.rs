@@ -28,6 +28,7 @@ mod start;
 mod status;
 mod step;
 mod update;
+mod users;
 mod validate;
 
 pub(crate) use self::create::uses_volume;
@@ -61,4 +62,5 @@ pub use self::{
     status::Container,
     step::{Access, ExtraHost, HostAddress, SecretContent, Step, StepMount, StepSource, Talk},
     update::Update,
+    users::{InvalidUsers, Users},
 };

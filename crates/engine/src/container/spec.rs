@@ -7,11 +7,11 @@ use std::{
 
 use oci_spec::runtime::{
     Capabilities, Capability, HooksBuilder, LinuxBlockIo, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpu,
-    LinuxDevice, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemory,
-    LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder,
-    LinuxResources, LinuxResourcesBuilder, LinuxThrottleDeviceBuilder, Mount, MountBuilder, PosixRlimit,
-    PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
-    UserBuilder,
+    LinuxDevice, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxIdMappingBuilder,
+    LinuxMemory, LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType,
+    LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, LinuxThrottleDeviceBuilder, Mount, MountBuilder,
+    PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec,
+    SpecBuilder, UserBuilder,
 };
 use runtime::bundle;
 use types::{Bytes, Digest};
@@ -24,6 +24,7 @@ use super::{
     networking::NetworkMode,
     profile,
     start::Layers,
+    users::Range,
 };
 use crate::error::EngineError;
 
@@ -38,9 +39,17 @@ pub(super) struct Places<'a> {
     pub images: HashMap<Digest, Vec<PathBuf>>,
     /// Mounts that come after all others, in this order.
     pub mounts: &'a [Mount],
-    /// The network namespace of somebody else that the container is to be in.
-    pub network_namespace: Option<PathBuf>,
     pub joined: &'a Joined,
+    pub users: Option<UserNamespace>,
+}
+
+/// The user namespace of a container, if that is not the host's.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum UserNamespace {
+    /// One of its own, with these numbers of the host.
+    New(Range),
+    /// That of another container's process, as the host numbers it.
+    Of(i32),
 }
 
 /// Processes whose namespaces the container has instead of its own, as the host numbers them.
@@ -48,6 +57,13 @@ pub(super) struct Places<'a> {
 pub(super) struct Joined {
     pub processes: Option<i32>,
     pub ipc: Option<i32>,
+    pub network: Option<i32>,
+}
+
+impl Joined {
+    pub fn all(&self) -> impl Iterator<Item = i32> {
+        [self.processes, self.ipc, self.network].into_iter().flatten()
+    }
 }
 
 /// The specification of a container configured by `config`.
@@ -79,6 +95,16 @@ pub(super) fn build(config: &Config, places: &Places<'_>) -> Result<Spec, Engine
     linux.set_masked_paths(Some(hidden.0));
     linux.set_readonly_paths(Some(hidden.1));
     linux.set_sysctl(sysctls(config)?);
+    if let Some(UserNamespace::New(range)) = places.users {
+        let mapping = LinuxIdMappingBuilder::default()
+            .container_id(0_u32)
+            .host_id(range.first)
+            .size(range.size)
+            .build()
+            .map_err(invalid)?;
+        linux.set_uid_mappings(Some(vec![mapping]));
+        linux.set_gid_mappings(Some(vec![mapping]));
+    }
     let cdi::Edits { env, nodes, mounts: further, groups, hooks } =
         cdi::find(&isolation.device_requests, cdi::DIRECTORIES)?;
     let (devices, rules) = requested_devices(config, nodes)?;
@@ -185,16 +211,22 @@ fn namespaces(config: &Config, places: &Places<'_>) -> Result<Vec<LinuxNamespace
         Pid => isolation.processes == Sharing::Host,
         Ipc => isolation.ipc == isolation::Ipc::Host,
         Cgroup => isolation.host_cgroups,
+        User => places.users.is_none(),
         _ => false,
     };
     let mut namespaces = Vec::new();
-    for kind in [Mount, Pid, Ipc, Uts, Cgroup, Network].into_iter().filter(|kind| !is_the_hosts(*kind)) {
+    for kind in [User, Mount, Pid, Ipc, Uts, Cgroup, Network].into_iter().filter(|kind| !is_the_hosts(*kind))
+    {
         let mut namespace = LinuxNamespaceBuilder::default().typ(kind).build().map_err(invalid)?;
         let of = |process: Option<i32>| process.map(|pid| format!("/proc/{pid}/ns/{kind}").into());
         namespace.set_path(match kind {
             Pid => of(places.joined.processes),
             Ipc => of(places.joined.ipc),
-            Network => places.network_namespace.clone(),
+            Network => of(places.joined.network),
+            User => match places.users {
+                Some(UserNamespace::Of(process)) => of(Some(process)),
+                _ => None,
+            },
             _ => None,
         });
         namespaces.push(namespace);

@@ -4,7 +4,10 @@ use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
     fs, io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -27,8 +30,9 @@ use super::{
     lifecycle::Grace,
     links::Linked,
     networking::{Membership, Naming, NetworkMode, Networking},
-    spec::{self, Joined, Places},
+    spec::{self, Joined, Places, UserNamespace},
     status::Container,
+    users::Users,
 };
 use crate::{
     Engine,
@@ -175,15 +179,16 @@ impl Engine {
         }
         let images = self.mounted_images(config)?;
         let host = self.network_host(config)?;
-        let joined = self.joined(config)?;
+        let joined = Joined { network: host.as_ref().map(|host| host.process), ..self.joined(config)? };
+        let (users, users_claim) = self.user_namespace(container, config, &joined)?.unzip();
         let places = Places {
             directory: &container.directory,
             layers: &layers,
             volumes,
             images,
             mounts: &extras.mounts,
-            network_namespace: host.as_ref().map(|host| host.namespace.clone()),
             joined: &joined,
+            users,
         };
         let spec = spec::build(config, &places)?;
         runtime::bundle::store(&spec, &container.directory).map_err(|error| container.file_error(error))?;
@@ -221,6 +226,7 @@ impl Engine {
                 (true, true) => Input::Once,
             },
             network: self.order_network(container, &networks, claims)?,
+            claims: users_claim.flatten().into_iter().collect(),
             log,
             log_format,
             errand,
@@ -432,10 +438,7 @@ impl Engine {
         let NetworkMode::Container(id) = &config.network.mode else { return Ok(None) };
         let container = self.container(&id.to_string())?;
         match container.status()?.started() {
-            Some(started) => Ok(Some(NetworkHost {
-                namespace: format!("/proc/{}/ns/net", started.pid).into(),
-                directory: container.directory,
-            })),
+            Some(started) => Ok(Some(NetworkHost { process: started.pid, directory: container.directory })),
             None => Err(EngineError::NotJoinable(container.name)),
         }
     }
@@ -483,6 +486,38 @@ impl Engine {
         Ok(joined)
     }
 
+    /// The user namespace that the container is to have, if it is not the host's, and the claim of a range of users that comes
+    /// with one of its own.
+    fn user_namespace(
+        &self,
+        container: &Container,
+        config: &Config,
+        joined: &Joined,
+    ) -> Result<Option<(UserNamespace, Option<PathBuf>)>, EngineError> {
+        match config.isolation.users {
+            Users::Host => Ok(None),
+            Users::Auto { size } => {
+                let (range, claim) = self.claim_users(container, size)?;
+                Ok(Some((UserNamespace::New(range), Some(claim))))
+            }
+            // What it joins belongs to a user namespace: in any other, even its root would have no say there.
+            Users::Unsaid => {
+                let own = fs::metadata("/proc/self/ns/user")?.ino();
+                let mut found: Option<(i32, u64)> = None;
+                for process in joined.all() {
+                    let theirs = fs::metadata(format!("/proc/{process}/ns/user"))?.ino();
+                    if found.is_some_and(|(_, other)| other != theirs) {
+                        let why = "containers with different user namespaces cannot be joined at once";
+                        return Err(EngineError::Invalid(why.to_owned()));
+                    }
+                    found = Some((process, theirs));
+                }
+                let found = found.filter(|(_, namespace)| *namespace != own);
+                Ok(found.map(|(process, _)| (UserNamespace::Of(process), None)))
+            }
+        }
+    }
+
     /// What a monitor executes when a container that is to be removed has ended and nobody waits for it.
     fn removal_command(&self, container: &Container) -> Vec<String> {
         let path = |path: &Path| path.to_string_lossy().into_owned();
@@ -503,7 +538,8 @@ pub(super) fn with_links<'a>(container: &'a Container, linked: &[Linked]) -> Cow
 
 /// A container that another one has the network of.
 struct NetworkHost {
-    namespace: PathBuf,
+    /// Its first process, as the host numbers it.
+    process: i32,
     directory: PathBuf,
 }
 

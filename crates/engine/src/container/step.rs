@@ -27,12 +27,13 @@ use self::mounts::Prepared;
 pub use self::mounts::{Access, SecretContent, StepMount, StepSource};
 use super::{
     config::{Config, HealthAction, Limits, Seccomp, Streams, Ulimit},
-    create::make_directory,
+    create::{make_directory, users},
     isolation::Isolation,
     log_config::LogConfig,
     networking::{Naming, NetworkMode, Networking},
     start::{Attach, Attached, Extras, Layers, OnAbandon},
     status::Container,
+    users::Users,
 };
 use crate::{Engine, error::EngineError, names};
 
@@ -174,6 +175,11 @@ impl Engine {
             mounts::prepare(std::mem::take(&mut step.mounts), &directory)?;
         let confidential = Confidential { variables: std::mem::take(&mut step.secrets), files };
         let hosts = self.host_lines(&step.hosts)?;
+        // The host's network and its privileges go with the host's users only.
+        let users = match step.privileged || step.network == NetworkMode::Host {
+            true => Users::Host,
+            false => users(&Isolation::default(), &step.network, false)?,
+        };
         let extras =
             Extras { mounts, hosts, cgroup_parent: step.cgroup_parent.take(), confidential, restarts: 0 };
         let container = Container {
@@ -181,7 +187,7 @@ impl Engine {
             name: names::random_name()?,
             created: jiff::Timestamp::now(),
             manifest: types::Digest::of(&[]),
-            config: config(step),
+            config: config(step, users),
             directory,
         };
         Ok((Place { container, layers, extras, lock }, agents))
@@ -262,7 +268,7 @@ fn pass_on(
     }
 }
 
-fn config(mut step: Step) -> Config {
+fn config(mut step: Step, users: Users) -> Config {
     if !step.env.iter().any(|entry| entry.starts_with("HOSTNAME=")) {
         // What a step makes does not depend on the name, which BuildKit does not tell it either.
         step.env.push("HOSTNAME".to_owned());
@@ -306,6 +312,6 @@ fn config(mut step: Step) -> Config {
         health: None,
         health_on_failure: HealthAction::None,
         shell: None,
-        isolation: Isolation::default(),
+        isolation: Isolation { users, ..Isolation::default() },
     }
 }

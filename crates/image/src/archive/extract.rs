@@ -33,6 +33,8 @@ pub fn copy_in(source: impl Read, root: &Root, owner: Option<Owner>) -> Result<(
     let source = BufReader::with_capacity(BUFFER, source);
     let (_, plain) = compression::decode(source).map_err(ArchiveError::Read)?;
     let mut archive = Reader::new(BufReader::with_capacity(BUFFER, plain));
-    unpack(&mut archive, root, Form::Copy { owner })?;
+    root.owners()
+        .as_root(|| unpack(&mut archive, root, Form::Copy { owner }))
+        .map_err(ArchiveError::Write)??;
     Ok(())
 }

@@ -39,7 +39,7 @@ pub fn pick(
     };
     let stat = rustix::fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(std::io::Error::from)?;
     let is_directory = FileType::from_raw_mode(stat.st_mode).is_dir();
-    let mut packer = Packer::new(target, Packing::Files);
+    let mut packer = Packer::new(target, Packing::Files).seen_by(root.owners().clone());
     let top = Found { path: pick.path, parent: parent.as_fd(), name: &name, stat };
     packer.pack_as(&top, pick.name)?;
     if is_directory {

@@ -16,7 +16,7 @@ use rustix::fs::{FileType, Mode, OFlags, major, minor};
 use super::whiteout;
 use crate::{
     tarball::{Entry, Kind, Time, Writer},
-    tree::{Attributes, Found, Root, open_child_directory, walk_merged},
+    tree::{Attributes, Found, Owners, Root, open_child_directory, walk_merged},
 };
 
 /// What was packed.
@@ -57,6 +57,7 @@ pub struct Packer<W: Write> {
     /// The first name of each file that has several, by device and inode.
     linked: HashMap<(u64, u64), Vec<u8>>,
     packed: Packed,
+    owners: Owners,
 }
 
 /// What is packed.
@@ -72,7 +73,13 @@ impl<W: Write> Packer<W> {
     pub fn new(target: W, packing: Packing) -> Packer<W> {
         let writer = Writer::new(target);
         let (prefix, linked) = (PathBuf::new(), HashMap::new());
-        Packer { writer, packing, prefix, linked, packed: Packed::default() }
+        let (packed, owners) = (Packed::default(), Owners::default());
+        Packer { writer, packing, prefix, linked, packed, owners }
+    }
+
+    /// Packs files of a user namespace, with the owners that they have there.
+    pub fn seen_by(self, owners: Owners) -> Packer<W> {
+        Packer { owners, ..self }
     }
 
     /// Begins a tree of its own in the directory `name`: what follows goes there, and is linked to nothing before it.
@@ -104,7 +111,7 @@ impl<W: Write> Packer<W> {
                 self.check_whole(&directory, found)?;
                 let attributes = Attributes::of(directory.as_fd()).map_err(read)?;
                 let path = [name.as_slice(), b"/"].concat();
-                self.entry(&entry(path, Kind::Directory, attributes))?;
+                self.entry(&self.described(path, Kind::Directory, attributes))?;
                 if self.packing == Packing::Layer && whiteout::is_opaque(directory.as_fd()).map_err(read)? {
                     self.marker(found.path, whiteout::OPAQUE_NAME)?;
                 }
@@ -150,7 +157,8 @@ impl<W: Write> Packer<W> {
         if stat.st_nlink > 1 {
             match self.linked.entry((stat.st_dev, stat.st_ino)) {
                 std::collections::hash_map::Entry::Occupied(first) => {
-                    let link = entry(name, Kind::HardLink { target: first.get().clone() }, attributes);
+                    let target = first.get().clone();
+                    let link = self.described(name, Kind::HardLink { target }, attributes);
                     // The first name has them already.
                     return self.entry(&Entry { xattrs: Vec::new(), ..link });
                 }
@@ -159,7 +167,7 @@ impl<W: Write> Packer<W> {
         }
         let size = stat.st_size as u64;
         self.packed.size += size;
-        let entry = entry(name, Kind::File { size }, attributes);
+        let entry = self.described(name, Kind::File { size }, attributes);
         self.writer.file(&entry, File::from(file)).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => read(io::Error::other("it shrank while it was packed")),
             _ => PackError::Write(error),
@@ -170,7 +178,17 @@ impl<W: Write> Packer<W> {
         let attributes = Attributes::of_child(found.parent, found.name);
         let attributes =
             attributes.map_err(|source| PackError::Read { path: found.path.to_owned(), source })?;
-        self.entry(&entry(name, kind, attributes))
+        self.entry(&self.described(name, kind, attributes))
+    }
+
+    /// An entry for a file with these attributes.
+    fn described(&self, name: Vec<u8>, kind: Kind, attributes: Attributes) -> Entry {
+        let owner = self.owners.inside(attributes.owner);
+        let mut xattrs = attributes.xattrs;
+        for (name, value) in &mut xattrs {
+            *value = self.owners.attribute_inside(name, std::mem::take(value));
+        }
+        entry(name, kind, Attributes { owner, xattrs, ..attributes })
     }
 
     /// An empty file whose name is all that matters.

@@ -172,7 +172,7 @@ impl Unpacker<'_> {
             Kind::HardLink { target } => self.hard_link(&path, name, target),
             Kind::Symlink { target } => {
                 self.create(&path, name, |at| rustix::fs::symlinkat(target.as_slice(), at, name))?;
-                Ok(self.attributes(entry).apply_to_child(self.here(), name, true)?)
+                Ok(self.attributes(entry)?.apply_to_child(self.here(), name, true)?)
             }
             Kind::Fifo => self.node(&path, name, FileType::Fifo, (0, 0), entry),
             Kind::Character { major: 0, minor: 0 } => {
@@ -273,7 +273,7 @@ impl Unpacker<'_> {
 
     fn describe_root(&mut self, entry: &Entry) -> Result<(), Failure> {
         let directory = self.root.open_at(Path::new(""), OFlags::RDONLY | OFlags::DIRECTORY)?;
-        self.attributes(entry).apply_untimed(directory.as_fd())?;
+        self.attributes(entry)?.apply_untimed(directory.as_fd())?;
         self.remember(Path::new(""), entry.mtime)
     }
 
@@ -295,7 +295,7 @@ impl Unpacker<'_> {
             Err(error) => return Err(error.into()),
         }
         let directory = open_child_directory(self.here(), name)?;
-        self.attributes(entry).apply_untimed(directory.as_fd())?;
+        self.attributes(entry)?.apply_untimed(directory.as_fd())?;
         if hides {
             whiteout::set_opaque(directory.as_fd())?;
         }
@@ -320,7 +320,7 @@ impl Unpacker<'_> {
         let segments = archive.segments().map(<[Segment]>::to_vec);
         self.fill(&mut file, size, segments.as_deref(), archive)?;
         self.size = self.size.saturating_add(size);
-        Ok(self.attributes(entry).apply(file.as_fd())?)
+        Ok(self.attributes(entry)?.apply(file.as_fd())?)
     }
 
     /// Writes the current entry's content. Holes, and long stretches of zeros, take no space.
@@ -398,7 +398,7 @@ impl Unpacker<'_> {
             // In a user namespace nobody makes devices, and containers get theirs from the engine anyway.
             Err(Failure::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
             Err(error) => Err(error),
-            Ok(()) => Ok(self.attributes(entry).apply_to_child(self.here(), name, false)?),
+            Ok(()) => Ok(self.attributes(entry)?.apply_to_child(self.here(), name, false)?),
         }
     }
 
@@ -451,17 +451,21 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    fn attributes(&self, entry: &Entry) -> Attributes {
+    fn attributes(&self, entry: &Entry) -> io::Result<Attributes> {
         let given = match self.form {
             Form::Layer => None,
             Form::Files { owner } | Form::Copy { owner } => owner,
         };
-        Attributes {
+        let owner = given.unwrap_or(Owner { uid: entry.uid, gid: entry.gid });
+        let kept = entry.xattrs.iter().filter(|(name, _)| is_kept_xattr(name));
+        let outside =
+            |name: &[u8], value: &Vec<u8>| self.root.owners().attribute_outside(name, value.clone());
+        Ok(Attributes {
             mode: entry.mode,
-            owner: given.unwrap_or(Owner { uid: entry.uid, gid: entry.gid }),
+            owner: self.root.owners().outside(owner)?,
             mtime: entry.mtime,
-            xattrs: entry.xattrs.iter().filter(|(name, _)| is_kept_xattr(name)).cloned().collect(),
-        }
+            xattrs: kept.map(|(name, value)| (name.clone(), outside(name, value))).collect(),
+        })
     }
 
     fn here(&self) -> BorrowedFd<'_> {

@@ -85,7 +85,7 @@ fn copy_directory(
     let mut is_new = false;
     to.make_directories(target, NEW_DIRECTORY_MODE, owner, &mut |_| is_new = true)?;
     // Everything below is reached from here without links: those in `to` may not redirect what we copy.
-    let into = Root { directory: to.directory(target)?, links: super::Links::Refused };
+    let into = Root::of(to.directory(target)?, super::Links::Refused);
     let mut parents = Directories::of(&into);
     // Filling a directory changes its times, so they are set when all is copied.
     let mut times = Vec::new();

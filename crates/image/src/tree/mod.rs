@@ -6,6 +6,7 @@
 mod copy;
 mod crew;
 mod metadata;
+mod owners;
 mod walk;
 
 use std::{
@@ -22,15 +23,17 @@ use rustix::{
 
 pub use copy::{Choice, Choose, CopyOptions, copy, copy_found, link};
 pub use metadata::{Attributes, Owner, is_kept_xattr, touch_child};
+pub use owners::Owners;
 pub use walk::{Found, walk, walk_merged};
 
 pub use crate::tarball::Time;
 
-/// A directory by its `O_PATH` descriptor, and how links below it are treated.
+/// A directory by its `O_PATH` descriptor, how links below it are treated, and who the owners of its files are.
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
     links: Links,
+    owners: Owners,
 }
 
 /// What symbolic links on the way to a file mean.
@@ -45,12 +48,22 @@ pub enum Links {
 impl Root {
     pub fn open(directory: &Path, links: Links) -> io::Result<Root> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(Root { directory: rustix::fs::openat(CWD, directory, flags, Mode::empty())?, links })
+        Ok(Root::of(rustix::fs::openat(CWD, directory, flags, Mode::empty())?, links))
     }
 
     /// The directory that an open descriptor refers to.
     pub fn of(directory: OwnedFd, links: Links) -> Root {
-        Root { directory, links }
+        Root { directory, links, owners: Owners::default() }
+    }
+
+    /// The same directory as one of a user namespace, whose numbers owners have in archives.
+    pub fn owned_as(self, owners: Owners) -> Root {
+        Root { owners, ..self }
+    }
+
+    /// Who the owners of its files are.
+    pub fn owners(&self) -> &Owners {
+        &self.owners
     }
 
     /// Opens what is at `path`. A link at its end is followed only if links are and `flags` allow it.
@@ -114,7 +127,7 @@ impl Root {
         match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
             Ok(()) => {
                 let new = open_child_directory(&parent, Path::new(name))?;
-                owner.give(new.as_fd())?;
+                self.owners.outside(owner)?.give(new.as_fd())?;
                 rustix::fs::fchmod(&new, Mode::from_raw_mode(mode))?;
                 made(path);
             }

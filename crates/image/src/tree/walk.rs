@@ -42,7 +42,7 @@ pub fn walk<E: From<io::Error>>(
     start: &Path,
     visit: &mut dyn FnMut(Found<'_>) -> Result<bool, E>,
 ) -> Result<(), E> {
-    walk_from(&[Root { directory: root.directory(start)?, links: super::Links::Refused }], visit)
+    walk_from(&[Root::of(root.directory(start)?, super::Links::Refused)], visit)
 }
 
 /// Visits everything in several trees as if they were one: what is in an earlier one hides what is in a later one at the
@@ -51,8 +51,7 @@ pub fn walk_merged<E: From<io::Error>>(
     roots: &[Root],
     visit: &mut dyn FnMut(Found<'_>) -> Result<bool, E>,
 ) -> Result<(), E> {
-    let start =
-        |root: &Root| Ok(Root { directory: root.directory(Path::new(""))?, links: super::Links::Refused });
+    let start = |root: &Root| Ok(Root::of(root.directory(Path::new(""))?, super::Links::Refused));
     walk_from(&roots.iter().map(start).collect::<io::Result<Vec<_>>>()?, visit)
 }
 

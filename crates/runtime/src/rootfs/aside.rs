@@ -23,6 +23,7 @@ use super::{new_filesystem, options::Options, overlay};
 use crate::{
     confidential::Confidential,
     failure::{Context, Failure},
+    users::Users,
 };
 
 /// Clones what lies at `below` in the directory `whole`, with its links staying inside; all of it if `below` is empty.
@@ -39,9 +40,15 @@ pub fn part(whole: BorrowedFd<'_>, below: &Path, depth: Depth) -> Result<OwnedFd
     rustix::mount::open_tree(found, "", flags).context("cloning the mount")
 }
 
-/// What `entry`, a stack of layers, has at the path that its options name. `place` is a directory to mount it on.
-pub fn layers(place: &Path, entry: &Mount, options: &Options<'_>) -> Result<OwnedFd, Failure> {
-    overlay::mount(entry, place)?;
+/// What `entry`, a stack of layers, has at the path that its options name. `place` is a directory to mount it on; `users` is
+/// as for [`overlay::mount`], and leaves mounts there.
+pub fn layers(
+    place: &Path,
+    entry: &Mount,
+    options: &Options<'_>,
+    users: Option<&Users>,
+) -> Result<OwnedFd, Failure> {
+    overlay::mount(entry, place, users)?;
     take_from(place, options.below())
 }
 
@@ -60,12 +67,14 @@ pub fn shared_memory(namespace: &Path) -> Result<OwnedFd, Failure> {
     tree
 }
 
-/// A file of `confidential`, alone in a file system in memory. `place` is a directory to mount that on.
+/// A file of `confidential`, alone in a file system in memory. `place` is a directory to mount that on. Its owner is the one
+/// in `users`, if there is such a namespace.
 pub fn secret(
     place: &Path,
     entry: &Mount,
     options: &Options<'_>,
     confidential: &Confidential,
+    users: Option<&Users>,
 ) -> Result<OwnedFd, Failure> {
     let index = entry.source().as_deref().and_then(Path::to_str).and_then(|index| index.parse().ok());
     let content = index.and_then(|index: usize| confidential.files.get(index));
@@ -75,6 +84,7 @@ pub fn secret(
         u32::from_str_radix(given.1.as_deref()?, radix).ok()
     };
     let (uid, gid) = (number("uid", 10).unwrap_or(0), number("gid", 10).unwrap_or(0));
+    let (uid, gid) = users.map_or((uid, gid), |users| (users.uid(uid), users.gid(gid)));
     let size = (content.len().next_multiple_of(4096) + 4096).to_string();
     let data = [("size".to_owned(), Some(size)), ("mode".to_owned(), Some("700".to_owned()))];
     let attributes = Attributes::NO_SUID | Attributes::NO_DEVICES | Attributes::NO_EXEC;

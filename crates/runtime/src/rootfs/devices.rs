@@ -1,13 +1,17 @@
 //! /dev: the handful of devices every container may use, and the ones asked for.
 
 use std::{
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    ffi::OsStr,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::Path,
 };
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Spec};
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, makedev, mkdirat, mknodat, symlinkat},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, makedev, mkdirat, mknodat, symlinkat},
     io::Errno,
     mount::{MoveMountFlags, OpenTreeFlags},
     pty::OpenptFlags,
@@ -16,7 +20,10 @@ use rustix::{
 use sys::root;
 
 use super::attach;
-use crate::failure::{Context, Failure};
+use crate::{
+    failure::{Context, Failure},
+    users::Users,
+};
 
 /// Adds what every container has to the /dev of `root`, whatever that is.
 pub(super) fn add_usual(root: BorrowedFd<'_>) -> Result<(), Failure> {
@@ -51,25 +58,71 @@ fn unless_there(made: rustix::io::Result<()>) -> rustix::io::Result<()> {
     if made == Err(Errno::EXIST) { Ok(()) } else { made }
 }
 
-/// Makes the devices that the specification lists.
-pub(super) fn add_requested(root: BorrowedFd<'_>, spec: &Spec) -> Result<(), Failure> {
-    let linux = spec.linux().as_ref();
-    for device in linux.and_then(|linux| linux.devices().as_ref()).into_iter().flatten() {
-        let path = device.path();
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        let directory = root::open_or_create_directory(root, parent, Mode::from_raw_mode(0o755))
-            .context(format_args!("making {}", parent.display()))?;
-        let name =
-            path.file_name().ok_or_else(|| Failure::setup(format_args!("no device {}", path.display())))?;
-        let mode = device.file_mode().unwrap_or(0o666);
-        let number = (device.major() as u32, device.minor() as u32);
-        make(directory.as_fd(), path, kind(device), mode, number)?;
-        let (uid, gid) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));
-        let owner = (Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)));
-        rustix::fs::chownat(&directory, name, owner.0, owner.1, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
-            .context(format_args!("owner of {}", path.display()))?;
+/// Fills the directory `dev` for a container with the user namespace `users`, which has no other devices below /dev and
+/// cannot make any: with the usual ones and with those that the specification lists.
+pub(super) fn populate_for(dev: BorrowedFd<'_>, spec: &Spec, users: &Users) -> Result<(), Failure> {
+    populate(dev)?;
+    for device in requested(spec) {
+        if let Ok(below) = device.path().strip_prefix(DEV) {
+            add(dev, below, device)?;
+        }
+    }
+    chown(dev, Path::new(""), users.uid(0), users.gid(0))
+        .and_then(|()| give_all(dev, users))
+        .context("owners of devices")
+}
+
+/// Makes the devices that the specification lists, but for those that [`populate_for`] has made if `is_lent`.
+pub(super) fn add_requested(root: BorrowedFd<'_>, spec: &Spec, is_lent: bool) -> Result<(), Failure> {
+    for device in requested(spec).filter(|device| !is_lent || !device.path().starts_with(DEV)) {
+        add(root, device.path(), device)?;
     }
     Ok(())
+}
+
+fn requested(spec: &Spec) -> impl Iterator<Item = &LinuxDevice> {
+    let linux = spec.linux().as_ref();
+    linux.and_then(|linux| linux.devices().as_ref()).into_iter().flatten()
+}
+
+/// Makes `device` at `path` in `root`.
+fn add(root: BorrowedFd<'_>, path: &Path, device: &LinuxDevice) -> Result<(), Failure> {
+    let shown = device.path().display();
+    let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let directory = root::open_or_create_directory(root, parent, Mode::from_raw_mode(0o755))
+        .context(format_args!("making the directory of {shown}"))?;
+    let name = path.file_name().ok_or_else(|| Failure::setup(format_args!("no device {shown}")))?;
+    let mode = device.file_mode().unwrap_or(0o666);
+    let number = (device.major() as u32, device.minor() as u32);
+    make(directory.as_fd(), device.path(), kind(device), mode, number)?;
+    let (uid, gid) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));
+    chown(directory.as_fd(), Path::new(name), uid, gid).context(format_args!("owner of {shown}"))
+}
+
+/// Has everything in `directory` belong to those in `users` who have the numbers of its owners.
+fn give_all(directory: BorrowedFd<'_>, users: &Users) -> rustix::io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(directory, ".", flags, Mode::empty())?;
+    for entry in Dir::read_from(&directory)? {
+        let entry = entry?;
+        let name = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
+        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let stat = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        chown(directory.as_fd(), name, users.uid(stat.st_uid), users.gid(stat.st_gid))?;
+        if FileType::from_raw_mode(stat.st_mode).is_dir() {
+            give_all(rustix::fs::openat(&directory, name, flags, Mode::empty())?.as_fd(), users)?;
+        }
+    }
+    Ok(())
+}
+
+/// Changes the owner of `name` in `directory`, or of that itself if the name is empty.
+fn chown(directory: BorrowedFd<'_>, name: &Path, uid: u32, gid: u32) -> rustix::io::Result<()> {
+    let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+    rustix::fs::chownat(directory, name, Some(uid), Some(gid), flags)
 }
 
 /// A terminal: what programs talk to, and the end that whoever watches them holds.
@@ -160,6 +213,8 @@ fn kind(device: &LinuxDevice) -> FileType {
         _ => FileType::CharacterDevice,
     }
 }
+
+const DEV: &str = "/dev";
 
 const DEVICES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];

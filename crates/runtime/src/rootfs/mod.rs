@@ -7,6 +7,7 @@
 mod aside;
 mod copy;
 mod devices;
+mod lent;
 mod masks;
 mod options;
 mod overlay;
@@ -14,7 +15,7 @@ mod owners;
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
@@ -31,7 +32,12 @@ use sys::{
 };
 
 use self::options::Options;
-pub use self::{devices::Terminal, overlay::join as join_layers, owners::lines as mapping_lines};
+pub use self::{
+    devices::Terminal,
+    lent::{Lent, lend},
+    overlay::join as join_layers,
+    owners::lines as mapping_lines,
+};
 use crate::{
     bundle::{COPY_UP, MAP_OWNER, SECRET, SHARED_MEMORY, is_to_the_letter},
     cgroup::{self, Cgroup},
@@ -39,15 +45,24 @@ use crate::{
     failure::{Context, Failure},
 };
 
-/// Sets up the root directory that `spec` describes and everything in it, without entering it yet.
+/// Sets up the root directory that `spec` describes and everything in it, without entering it yet. What is `lent` is there
+/// already.
 pub fn set_up(
     spec: &Spec,
     bundle: &Path,
     confidential: &Confidential,
     cgroups: &cgroup::Layout,
     cgroup: &Cgroup,
+    mut lent: Option<Lent>,
 ) -> Result<Root, Failure> {
-    let (root, rest) = mount_root(spec, bundle)?;
+    detach_from_the_host()?;
+    let (root, rest) = match &lent {
+        Some(lent) => {
+            let root = lent.root.try_clone().context("the root")?;
+            (root, first_and_rest(spec, bundle)?.2)
+        }
+        None => mount_root(spec, bundle)?,
+    };
     // On top of the bundle, which nothing else needs now by its name.
     let user = user_of(spec);
     let shared_group = (!has_own_cgroup_namespace(spec)).then_some(cgroup);
@@ -55,12 +70,17 @@ pub fn set_up(
     let sources =
         Sources { aside: bundle, confidential, cgroups, shared_group, user: Some(user), to_the_letter };
     for entry in rest {
-        mount_named(root.as_fd(), entry, &sources)?;
+        let tree = lent.as_mut().map(|lent| lent.take(entry)).transpose()?.flatten();
+        match tree {
+            Some(tree) => attach_lent(root.as_fd(), entry, tree.as_fd()),
+            None => mount(root.as_fd(), entry, &sources),
+        }
+        .map_err(|failure| at(entry, failure))?;
     }
     if to_the_letter && !has_foreign_devices(rest) {
         devices::add_usual(root.as_fd())?;
     }
-    devices::add_requested(root.as_fd(), spec)?;
+    devices::add_requested(root.as_fd(), spec, lent.is_some())?;
     Ok(Root { directory: root })
 }
 
@@ -88,6 +108,7 @@ pub(crate) fn has_own_cgroup_namespace(spec: &Spec) -> bool {
 /// Sets up what is on disk of the root directory that `spec` describes: the root, and the files and directories that are
 /// mounted there.
 pub fn set_up_files(spec: &Spec, bundle: &Path) -> Result<OwnedFd, Failure> {
+    detach_from_the_host()?;
     let (root, rest) = mount_root(spec, bundle)?;
     let (confidential, cgroups) = (Confidential::default(), cgroup::Layout::detect().context("cgroups")?);
     let sources = Sources {
@@ -99,7 +120,7 @@ pub fn set_up_files(spec: &Spec, bundle: &Path) -> Result<OwnedFd, Failure> {
         to_the_letter: false,
     };
     for entry in rest.iter().filter(|entry| entry.typ().as_deref() == Some("bind")) {
-        mount_named(root.as_fd(), entry, &sources)?;
+        mount(root.as_fd(), entry, &sources).map_err(|failure| at(entry, failure))?;
     }
     Ok(root)
 }
@@ -110,20 +131,31 @@ fn user_of(spec: &Spec) -> &str {
     user.and_then(|user| user.username().as_deref()).unwrap_or_default()
 }
 
-/// Mounts the root in a mount namespace of the caller's own, and returns it with what is to be mounted in it.
-fn mount_root<'a>(spec: &'a Spec, bundle: &Path) -> Result<(OwnedFd, &'a [Mount]), Failure> {
-    // Nothing mounted from here on shows up on the host; what the host mounts later may still show up here.
+/// Nothing mounted from here on shows up on the host; what the host mounts later may still show up here.
+fn detach_from_the_host() -> Result<(), Failure> {
     rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
-        .context("detaching from the host's mounts")?;
+        .context("detaching from the host's mounts")
+}
+
+/// Where the root is, the layers that it is made of if there are any, and what is to be mounted in it.
+fn first_and_rest<'a>(
+    spec: &'a Spec,
+    bundle: &Path,
+) -> Result<(PathBuf, Option<&'a Mount>, &'a [Mount]), Failure> {
     let section = spec.root().as_ref().ok_or_else(|| Failure::setup("the specification names no root"))?;
     let path = bundle.join(section.path());
-    let (first, rest) = match spec.mounts().as_deref() {
-        Some([first, rest @ ..]) if first.destination() == Path::new("/") => (Some(first), rest),
-        Some(mounts) => (None, mounts),
-        None => (None, &[][..]),
-    };
+    Ok(match spec.mounts().as_deref() {
+        Some([first, rest @ ..]) if first.destination() == Path::new("/") => (path, Some(first), rest),
+        Some(mounts) => (path, None, mounts),
+        None => (path, None, &[][..]),
+    })
+}
+
+/// Mounts the root in a mount namespace of the caller's own, and returns it with what is to be mounted in it.
+fn mount_root<'a>(spec: &'a Spec, bundle: &Path) -> Result<(OwnedFd, &'a [Mount]), Failure> {
+    let (path, first, rest) = first_and_rest(spec, bundle)?;
     match first {
-        Some(layers) => overlay::mount(layers, &path)?,
+        Some(layers) => overlay::mount(layers, &path, None)?,
         None => rustix::mount::mount_bind_recursive(&path, &path).context("mounting the root")?,
     }
     let root = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -131,9 +163,9 @@ fn mount_root<'a>(spec: &'a Spec, bundle: &Path) -> Result<(OwnedFd, &'a [Mount]
     Ok((root, rest))
 }
 
-fn mount_named(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(), Failure> {
-    mount(root, entry, sources)
-        .map_err(|e| Failure { message: format!("mounting {}: {e}", entry.destination().display()), ..e })
+/// Says at which mount it was.
+fn at(entry: &Mount, failure: Failure) -> Failure {
+    Failure { message: format!("mounting {}: {failure}", entry.destination().display()), ..failure }
 }
 
 /// A root directory with its mounts, not yet entered.
@@ -218,11 +250,11 @@ fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(
     match entry.typ().as_deref() {
         Some("cgroup") => mount_cgroups(root, entry, &options, sources),
         Some("overlay") => {
-            let tree = aside::layers(sources.aside, entry, &options)?;
+            let tree = aside::layers(sources.aside, entry, &options, None)?;
             attach_tree(root, entry, &options, Depth::This, tree.as_fd())
         }
         Some(SECRET) => {
-            let tree = aside::secret(sources.aside, entry, &options, sources.confidential)?;
+            let tree = aside::secret(sources.aside, entry, &options, sources.confidential, None)?;
             attach_tree(root, entry, &options, Depth::This, tree.as_fd())
         }
         Some(SHARED_MEMORY) => {
@@ -279,19 +311,7 @@ fn bind(
     options: &Options<'_>,
     user: Option<&str>,
 ) -> Result<(), Failure> {
-    let source = entry.source().as_ref().ok_or_else(|| Failure::setup("a bind mount needs a source"))?;
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let depth = options.bind.unwrap_or(Depth::WithThoseBelow);
-    if depth == Depth::WithThoseBelow {
-        flags |= OpenTreeFlags::AT_RECURSIVE;
-    }
-    let named = format_args!("bind source path {}", source.display());
-    let tree = if options.below() == Path::new("") {
-        rustix::mount::open_tree(CWD, source, flags).context(named)?
-    } else {
-        let whole = rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context(named)?;
-        aside::part(whole.as_fd(), options.below(), depth)?
-    };
+    let tree = clone_source(entry, options)?;
     if options.ours.contains(&COPY_UP) {
         copy::fill_if_empty(root, entry.destination(), tree.as_fd())?;
     }
@@ -303,7 +323,37 @@ fn bind(
         let depth = options.map.unwrap_or(Depth::This);
         owners::map_as(tree.as_fd(), users.unwrap_or_default(), groups.unwrap_or_default(), depth)?;
     }
-    attach_tree(root, entry, options, depth, tree.as_fd())
+    attach_tree(root, entry, options, bind_depth(options), tree.as_fd())
+}
+
+/// A detached clone of what a bind mount is of.
+fn clone_source(entry: &Mount, options: &Options<'_>) -> Result<OwnedFd, Failure> {
+    let source = entry.source().as_ref().ok_or_else(|| Failure::setup("a bind mount needs a source"))?;
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let depth = bind_depth(options);
+    if depth == Depth::WithThoseBelow {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    let named = format_args!("bind source path {}", source.display());
+    if options.below() == Path::new("") {
+        return rustix::mount::open_tree(CWD, source, flags).context(named);
+    }
+    let whole = rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context(named)?;
+    aside::part(whole.as_fd(), options.below(), depth)
+}
+
+fn bind_depth(options: &Options<'_>) -> Depth {
+    options.bind.unwrap_or(Depth::WithThoseBelow)
+}
+
+/// Attaches what was lent for `entry`.
+fn attach_lent(root: BorrowedFd<'_>, entry: &Mount, tree: BorrowedFd<'_>) -> Result<(), Failure> {
+    let options = Options::parse(entry.options().as_deref().unwrap_or_default());
+    if options.ours.contains(&COPY_UP) {
+        copy::fill_if_empty(root, entry.destination(), tree)?;
+    }
+    let depth = if entry.typ().as_deref() == Some("bind") { bind_depth(&options) } else { Depth::This };
+    attach_tree(root, entry, &options, depth, tree)
 }
 
 /// Attaches the detached mount `tree`, of a directory or a file, with the options of `entry`.

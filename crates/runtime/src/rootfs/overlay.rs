@@ -6,36 +6,43 @@
 use std::{
     ffi::{OsStr, OsString},
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use oci_spec::runtime::Mount;
 use rustix::{
     fs::{CWD, Mode, OFlags},
-    mount::MountFlags,
+    mount::{MountFlags, MoveMountFlags, OpenTreeFlags},
+};
+use sys::{
+    mounts::{Depth, map_owners},
+    process::with_file_system_ids,
 };
 
 use crate::{
     bundle::BELOW,
     failure::{Context, Failure},
+    users::Users,
 };
 
-/// Mounts the overlay that `entry` describes on the directory `target`.
-pub fn mount(entry: &Mount, target: &Path) -> Result<(), Failure> {
-    let mut opened = Vec::new();
+/// Mounts the overlay that `entry` describes on the directory `target`. In it, files belong to those in the user namespace
+/// `users`, if there is one, who have the numbers of their owners in the layers.
+pub fn mount(entry: &Mount, target: &Path, users: Option<&Users>) -> Result<(), Failure> {
+    let mut directories = Directories { target, users, opened: Vec::new(), writable: None };
     let mut options = Vec::new();
     for option in entry.options().as_deref().unwrap_or_default() {
         match option.split_once('=') {
-            Some(("lowerdir", directories)) => {
-                let names =
-                    split(directories).iter().map(|d| open(d, &mut opened)).collect::<Result<Vec<_>, _>>()?;
+            Some(("lowerdir", lower)) => {
+                let lower = split(lower);
+                let names = lower.iter().map(|directory| directories.lower(directory));
+                let names = names.collect::<Result<Vec<_>, _>>()?;
                 options.push(format!("lowerdir={}", names.join(":")));
             }
             Some((key @ ("upperdir" | "workdir"), directory)) => {
-                options.push(format!("{key}={}", open(OsStr::new(directory), &mut opened)?));
+                options.push(format!("{key}={}", directories.writable(Path::new(directory))?));
             }
             // What is for the mount that is made of this one.
             None if matches!(option.as_str(), "ro" | "rw") => {}
@@ -44,8 +51,17 @@ pub fn mount(entry: &Mount, target: &Path) -> Result<(), Failure> {
         }
     }
     let data = std::ffi::CString::new(options.join(",")).context("overlay options")?;
-    rustix::mount::mount("overlay", target, "overlay", MountFlags::empty(), Some(data.as_c_str()))
-        .context("mounting the image's layers")
+    let mount = || {
+        rustix::mount::mount("overlay", target, "overlay", MountFlags::empty(), Some(data.as_c_str()))
+            .context("mounting the image's layers")
+    };
+    match users {
+        None => mount(),
+        // Whoever mounts an overlay makes its working directory.
+        Some(users) => with_file_system_ids(users.uid(0), users.gid(0), mount)
+            .context("acting as the container's root")
+            .flatten(),
+    }
 }
 
 /// Joins directories, topmost first, into one value of `lowerdir`, as [`mount`] takes it apart again.
@@ -79,14 +95,66 @@ fn split(joined: &str) -> Vec<OsString> {
     directories.into_iter().map(OsString::from_vec).collect()
 }
 
-/// Opens `directory`, keeps it open in `opened`, and returns the short name it has meanwhile.
-fn open(directory: &OsStr, opened: &mut Vec<OwnedFd>) -> Result<String, Failure> {
+/// The directories of an overlay, open under a short name each.
+struct Directories<'a> {
+    /// Where the overlay will be mounted.
+    target: &'a Path,
+    users: Option<&'a Users>,
+    opened: Vec<OwnedFd>,
+    /// What the directories for changes are opened from, and its path, where owners are mapped: the kernel wants both on one
+    /// mount.
+    writable: Option<(PathBuf, OwnedFd)>,
+}
+
+impl Directories<'_> {
+    fn lower(&mut self, directory: &OsStr) -> Result<String, Failure> {
+        let directory = Path::new(directory);
+        let opened = match self.users {
+            None => open(CWD, directory)?,
+            Some(users) => self.mapped(directory, users)?,
+        };
+        Ok(self.keep(opened))
+    }
+
+    fn writable(&mut self, directory: &Path) -> Result<String, Failure> {
+        let opened = match (self.users, directory.parent(), directory.file_name()) {
+            (Some(users), Some(parent), Some(name)) => {
+                if self.writable.as_ref().is_none_or(|(path, _)| path != parent) {
+                    self.writable = Some((parent.to_owned(), self.mapped(parent, users)?));
+                }
+                let (_, parent) = self.writable.as_ref().expect("just set");
+                open(parent.as_fd(), Path::new(name))?
+            }
+            _ => open(CWD, directory)?,
+        };
+        Ok(self.keep(opened))
+    }
+
+    /// A mount of `directory` that maps owners. It has to be attached somewhere to become a layer (before Linux 6.15): the
+    /// overlay hides it.
+    fn mapped(&self, directory: &Path, users: &Users) -> Result<OwnedFd, Failure> {
+        let layer = || format!("layer {}", directory.display());
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let tree = rustix::mount::open_tree(CWD, directory, flags).context(layer())?;
+        map_owners(tree.as_fd(), users.as_fd(), Depth::This)
+            .context(format_args!("{}: mapping owners for a user namespace", layer()))?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        rustix::mount::move_mount(&tree, "", CWD, self.target, flags).context(layer())?;
+        Ok(tree)
+    }
+
+    /// Keeps a directory open, and returns the short name it has meanwhile.
+    fn keep(&mut self, directory: OwnedFd) -> String {
+        let name = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        self.opened.push(directory);
+        name
+    }
+}
+
+fn open(from: BorrowedFd<'_>, directory: &Path) -> Result<OwnedFd, Failure> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(CWD, directory, flags, Mode::empty())
-        .context(format_args!("layer {}", Path::new(directory).display()))?;
-    let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    opened.push(fd);
-    Ok(name)
+    rustix::fs::openat(from, directory, flags, Mode::empty())
+        .context(format_args!("layer {}", directory.display()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! Mounts whose files appear to be of another owner: the owner of the source and the container's user change places.
+//! Mounts whose files appear to be of other owners: that of the source and the container's user change places, or all are
+//! those of a user namespace.
 //!
-//! Nothing changes on the disk. The kernel takes the two for each other at this mount, as a user namespace tells it that
-//! exists for nothing else.
+//! Nothing changes on the disk. The kernel takes one for the other at this mount, as a user namespace tells it, which is the
+//! container's or exists for nothing else.
 
 use std::{
     fs::{self, File},
@@ -13,6 +14,7 @@ use std::{
 use oci_spec::runtime::LinuxIdMapping;
 use rustix::{
     fs::AtFlags,
+    io::Errno,
     process::{Signal, pidfd_send_signal},
 };
 use sys::{
@@ -23,18 +25,63 @@ use sys::{
 use crate::{
     failure::{Context, Failure},
     identity::Identity,
+    users::{Map, Users},
 };
 
 /// Has the owner of the detached mount `tree` and `user`, as `root` knows it, change places there.
 pub fn map(root: BorrowedFd<'_>, tree: BorrowedFd<'_>, user: &str) -> Result<(), Failure> {
+    let Some((uids, gids)) = exchange(root, tree, user)? else { return Ok(()) };
+    let users = namespace(&uids.lines(), &gids.lines())?;
+    map_owners(tree, users.as_fd(), Depth::WithThoseBelow).context(NOT_EVERY_FILE_SYSTEM)
+}
+
+/// The same in a container with the user namespace `users`, whose numbers the owners then have.
+pub fn map_within(
+    root: BorrowedFd<'_>,
+    tree: BorrowedFd<'_>,
+    user: &str,
+    users: &Users,
+) -> Result<(), Failure> {
+    let Some((uids, gids)) = exchange(root, tree, user)? else {
+        return lend(tree, users, Depth::WithThoseBelow);
+    };
+    let (uids, gids) = users.after(&uids, &gids);
+    let users = namespace(&uids, &gids)?;
+    map_owners(tree, users.as_fd(), Depth::WithThoseBelow).context(NOT_EVERY_FILE_SYSTEM)
+}
+
+/// Has files at the detached mount `tree` belong to those in `users` who have the numbers of their owners: what is the
+/// host's root's is the container's root's there. Where a file system cannot do that, its files stay those of nobody in the
+/// container; such file systems are the kernel's own, and some that are shared between machines.
+pub fn lend(tree: BorrowedFd<'_>, users: &Users, depth: Depth) -> Result<(), Failure> {
+    let mapped = match map_owners(tree, users.as_fd(), depth) {
+        // One that cannot keeps all from being mapped.
+        Err(error) if is_refusal(&error) && depth == Depth::WithThoseBelow => {
+            map_owners(tree, users.as_fd(), Depth::This)
+        }
+        mapped => mapped,
+    };
+    match mapped {
+        Err(error) if is_refusal(&error) => Ok(()),
+        mapped => mapped.context("mapping owners"),
+    }
+}
+
+/// Whether a mount's file system cannot map owners, or it maps them already. See mount_setattr(2).
+fn is_refusal(error: &io::Error) -> bool {
+    let known = [Errno::INVAL, Errno::PERM].map(|errno| Some(errno.raw_os_error()));
+    known.contains(&error.raw_os_error())
+}
+
+/// What the owner of `tree` and `user`, as `root` knows it, are to be there. `None` if they are one.
+fn exchange(root: BorrowedFd<'_>, tree: BorrowedFd<'_>, user: &str) -> Result<Option<(Map, Map)>, Failure> {
     let stat = rustix::fs::statat(tree, "", AtFlags::EMPTY_PATH).context("reading the source")?;
     let identity = Identity::look_up(root, user)?;
     if (stat.st_uid, stat.st_gid) == (identity.uid, identity.gid) {
-        return Ok(());
+        return Ok(None);
     }
-    let users = namespace(&exchange(stat.st_uid, identity.uid), &exchange(stat.st_gid, identity.gid))?;
-    map_owners(tree, users.as_fd(), Depth::WithThoseBelow)
-        .context("mapping owners, which not every file system can")
+    let uids = Map::exchange(stat.st_uid, identity.uid);
+    Ok(Some((uids, Map::exchange(stat.st_gid, identity.gid))))
 }
 
 /// Has owners appear at the detached mount `tree` as the mappings of the specification say.
@@ -48,7 +95,7 @@ pub fn map_as(
         return Err(Failure::setup("an idmap mount needs mappings of users and of groups"));
     }
     let namespace = namespace(&lines(users), &lines(groups))?;
-    map_owners(tree, namespace.as_fd(), depth).context("mapping owners, which not every file system can")
+    map_owners(tree, namespace.as_fd(), depth).context(NOT_EVERY_FILE_SYSTEM)
 }
 
 /// Mappings in lines of uid_map(5).
@@ -86,28 +133,4 @@ fn number(pidfd: &OwnedFd) -> io::Result<u32> {
     number.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// A map, in lines of uid_map(5), of every number to itself but for two.
-fn exchange(a: u32, b: u32) -> String {
-    let (low, high) = (a.min(b), a.max(b));
-    let all = [
-        (0, 0, low),
-        (low, high, 1),
-        (low.saturating_add(1), low.saturating_add(1), (high - low).saturating_sub(1)),
-        (high, low, u32::from(high != low)),
-        (high.saturating_add(1), high.saturating_add(1), (u32::MAX - high).saturating_sub(1)),
-    ];
-    let lines = all.iter().filter(|(_, _, count)| *count > 0);
-    lines.map(|(from, to, count)| format!("{from} {to} {count}\n")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_numbers_change_places_and_the_others_stay() {
-        assert_eq!(exchange(0, 1000), "0 1000 1\n1 1 999\n1000 0 1\n1001 1001 4294966294\n");
-        assert_eq!(exchange(8, 7), "0 0 7\n7 8 1\n8 7 1\n9 9 4294967286\n");
-        assert_eq!(exchange(5, 5), "0 0 5\n5 5 1\n6 6 4294967289\n");
-    }
-}
+const NOT_EVERY_FILE_SYSTEM: &str = "mapping owners, which not every file system can";

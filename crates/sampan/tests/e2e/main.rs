@@ -67,6 +67,7 @@ mod trash;
 mod tree;
 mod update;
 mod usage;
+mod userns;
 mod verify;
 mod volume;
 mod volumes;

@@ -59,7 +59,7 @@ pub fn describe(container: &Container) -> Value {
         "StorageOpt": limits.storage,
         "Tmpfs": tmpfs(config),
         "UTSMode": if isolation.host_names { "host" } else { "" },
-        "UsernsMode": if isolation.host_users { "host" } else { "" },
+        "UsernsMode": isolation.users.to_string(),
         "ShmSize": limits.shm.map_or(64 << 20, |shm| shm.0),
         "Sysctls": isolation.sysctls,
         "Runtime": "runc",

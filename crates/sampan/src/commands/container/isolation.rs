@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use clap::Args;
 use engine::{
     EngineError,
-    container::{Device, DeviceRequest, DeviceRule, Ipc, Isolation, Seccomp, Sharing, is_cdi_name},
+    container::{Device, DeviceRequest, DeviceRule, Ipc, Isolation, Seccomp, Sharing, Users, is_cdi_name},
 };
 
 /// How a container is kept apart.
@@ -56,7 +56,7 @@ pub struct IsolationOptions {
     /// Bind mount Docker API socket and required auth
     #[arg(long)]
     use_api_socket: bool,
-    /// User namespace to use
+    /// User namespace to use (host|auto|auto:size=NUMBER)
     #[arg(long)]
     userns: Option<String>,
     /// UTS namespace to use
@@ -115,7 +115,8 @@ impl IsolationOptions {
             Some(_) => Err(anyhow::anyhow!(refusal)),
         };
         let host_names = is_host(&self.uts, "", "--uts: invalid UTS mode")?;
-        let host_users = is_host(&self.userns, "", "--userns: invalid USER mode")?;
+        let users = self.userns.as_deref().unwrap_or_default().parse::<Users>();
+        let users = users.map_err(|error| anyhow::anyhow!("--userns: {error}"))?;
         let host_cgroups = is_host(&self.cgroupns, "private", "--cgroupns: invalid CGROUP mode")?;
         let (named, files): (Vec<_>, Vec<_>) = self.device.into_iter().partition(|text| is_cdi_name(text));
         let devices = files.iter().map(|text| device(text)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -128,7 +129,7 @@ impl IsolationOptions {
                 ipc,
                 host_names,
                 host_cgroups,
-                host_users,
+                users,
                 groups: self.group_add,
                 sysctls: self.sysctl.into_iter().collect(),
                 oom_score: self.oom_score_adj,
