@@ -6,6 +6,7 @@
 //! ```text
 //!   <run>/networks/<id>/addresses/<address>     two lines: the container's id and its name
 //!   <run>/networks/<id>/names/<name>/<address>  empty; the directory answers a question for the name
+//!   <run>/networks/<id>/change                  while the network is made or removed
 //! ```
 
 use std::{
@@ -30,6 +31,7 @@ pub use self::{
     template::{AskedPool, NetworkTemplate},
 };
 
+mod change;
 mod create;
 mod select;
 mod template;
@@ -310,15 +312,17 @@ impl Engine {
         }
         let network = self.removable_network(reference)?;
         // Held as long as it takes, so that nobody takes the subnet before the bridge is gone.
-        let _lock = HostLock::acquire()?;
+        let lock = HostLock::acquire()?;
         // Somebody may have joined it before.
         self.check_unused(&network)?;
-        self.state.write(Durability::Synced, |state| {
-            state.delete_network(&network.id)?;
-            self.throw_network_away(state, network.row())
+        self.change_network(&network, &lock, || {
+            self.state.write(Durability::Synced, |state| {
+                state.delete_network(&network.id)?;
+                self.throw_network_away(state, network.row())
+            })?;
+            network.take_down(&self.firewall()?)?;
+            Ok(crate::remove_tree(&self.network_directory(&network.id))?)
         })?;
-        network.take_down(&self.firewall()?)?;
-        crate::remove_tree(&self.network_directory(&network.id))?;
         self.note_network(&network, "destroy");
         Ok(())
     }

@@ -51,6 +51,7 @@ impl Engine {
                 false => self.remove_orphan(&path)?,
             }
         }
+        self.sweep_networks()?;
         self.sweep_volumes()?;
         self.images().clear_up()?;
         for network in self.state.networks()? {
@@ -84,7 +85,8 @@ impl Engine {
 
     /// Removes a container's directory if no container has it and nobody is just making or removing it.
     fn remove_orphan(&self, directory: &Path) -> Result<(), EngineError> {
-        let lock = match monitor::Lock::try_take(directory) {
+        // If its monitor was killed too, what that left is taken back first.
+        let lock = match monitor::status(directory).and_then(|_| monitor::Lock::try_take(directory)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             lock => lock?,
         };

@@ -17,6 +17,7 @@ mod outcome;
 mod process;
 mod registry;
 mod sandbox;
+mod steps;
 
 use std::{
     fmt::Display,
@@ -32,6 +33,7 @@ pub use outcome::Outcome;
 pub use process::Process;
 pub use registry::Registry;
 pub use sandbox::Sandbox;
+pub use steps::{Role, Walked};
 
 /// Repeats `attempt` until it succeeds: for what gives no sign when it is ready, such as a port nobody listens
 /// on yet. Panics with the last failure when patience ends.

@@ -242,6 +242,11 @@ impl Sandbox {
         self.within(|| self.traces().find())
     }
 
+    /// What there is of networks other than the default one, a line each.
+    pub fn networks_left_behind(&self) -> Vec<String> {
+        self.within(|| self.traces().of_networks())
+    }
+
     /// Expects that nothing is left of containers, all of which were removed. Waits for the kernel, which takes
     /// down a network after its last process.
     #[track_caller]
@@ -328,7 +333,7 @@ impl Drop for Sandbox {
         }
         let mut trouble = if self.root.exists() { self.clear() } else { Vec::new() };
         trouble.extend(until_empty(|| self.left_behind()));
-        trouble.extend(self.within(|| self.traces().of_networks()));
+        trouble.extend(self.networks_left_behind());
         if !trouble.is_empty() {
             self.traces().wipe();
         }

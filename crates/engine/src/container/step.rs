@@ -154,8 +154,11 @@ impl Engine {
             drop(agents);
             outcome
         });
-        // Its lock is free by now: whoever comes first removes it, and that may be somebody's sweep.
-        crate::remove_tree(&directory).map_err(|source| EngineError::File { path: directory, source })?;
+        // Its lock is free by now: whoever comes first removes it, and that may be somebody's sweep. Looked at first, for a monitor
+        // that was killed has left more than the directory.
+        monitor::status(&directory)
+            .and_then(|_| crate::remove_tree(&directory))
+            .map_err(|source| EngineError::File { path: directory, source })?;
         outcome
     }
 

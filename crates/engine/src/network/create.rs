@@ -120,7 +120,7 @@ impl Engine {
         }
         let asked = Asked::of(&request)?;
         // Held until the bridge is up, which takes the subnet for everybody on this host.
-        let _lock = HostLock::acquire()?;
+        let lock = HostLock::acquire()?;
         self.check_network_name(&name)?;
         let taken: Vec<_> = self.state.networks()?.into_iter().map(|row| row.config.subnet).collect();
         let subnet = match asked.subnet {
@@ -161,11 +161,7 @@ impl Engine {
             scope: request.scope,
         };
         let network = Network::of(NetworkRow { id, name, created: crate::now(), config });
-        network.bring_up(&self.firewall()?).and_then(|()| self.record(&network)).inspect_err(|_| {
-            // What could not be recorded is nobody's. The first failure is the one to tell.
-            let _ = self.firewall().and_then(|firewall| network.take_down(&firewall));
-        })?;
-        self.note_network(&network, "create");
+        self.make_up(&network, &lock, |state| state.insert_network(&network.row()))?;
         Ok(network)
     }
 
@@ -215,8 +211,23 @@ impl Engine {
         }))
     }
 
-    fn record(&self, network: &Network) -> Result<(), EngineError> {
-        self.state.write(Durability::Synced, |state: &State| state.insert_network(&network.row()))
+    /// Brings a new network up and records it, or does neither.
+    fn make_up(
+        &self,
+        network: &Network,
+        lock: &HostLock,
+        record: impl FnOnce(&State) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        self.change_network(network, lock, || {
+            let firewall = self.firewall()?;
+            let made = network.bring_up(&firewall);
+            made.and_then(|()| self.state.write(Durability::Synced, record)).inspect_err(|_| {
+                // What could not be recorded is nobody's. The first failure is the one to tell.
+                let _ = network.take_down(&firewall);
+            })
+        })?;
+        self.note_network(network, "create");
+        Ok(())
     }
 
     /// Makes a network again that was removed, if nothing that is there by now is in its way. `record` does so with its row.
@@ -226,7 +237,7 @@ impl Engine {
         record: impl FnOnce(&State) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         let network = Network::of(row);
-        let _lock = HostLock::acquire()?;
+        let lock = HostLock::acquire()?;
         self.check_network_name(&network.name)?;
         let others = self.state.networks()?;
         let (subnet, ipv6) = (network.config.subnet, network.config.ipv6.as_ref().map(|pool| pool.subnet));
@@ -237,17 +248,10 @@ impl Engine {
         if others.iter().any(overlaps) {
             return Err(EngineError::PoolOverlaps);
         }
-        network.bring_up(&self.firewall()?)?;
-        let recorded = self.state.write(Durability::Synced, |state: &State| {
+        self.make_up(&network, &lock, |state| {
             state.insert_network(&network.row())?;
             record(state)
-        });
-        recorded.inspect_err(|_| {
-            // The first failure is the one to tell.
-            let _ = self.firewall().and_then(|firewall| network.take_down(&firewall));
-        })?;
-        self.note_network(&network, "create");
-        Ok(())
+        })
     }
 
     fn bridge_name(

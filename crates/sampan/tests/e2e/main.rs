@@ -58,6 +58,7 @@ mod run;
 mod runtime;
 mod start;
 mod stats;
+mod steps;
 mod stop;
 mod streams;
 mod system_prune;
