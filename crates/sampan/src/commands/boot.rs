@@ -3,7 +3,9 @@
 //! The unit runs `boot start` once and leaves: what it starts has monitors of its own.
 
 use std::{
-    env, fs, io,
+    env,
+    fs::{self, File},
+    io::{self, Write},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -65,12 +67,15 @@ impl Verb for Enable {
             fs::create_dir_all(link.parent().unwrap_or(&link))?;
             // Whole or not at all, should the machine go down just now.
             let temporary = unit.with_extension("new");
-            fs::write(&temporary, &text)?;
+            let mut file = File::create(&temporary)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
             fs::rename(temporary, &unit)?;
             match symlink(&unit, &link) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                other => other,
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
             }
+            self.units.sync()
         };
         write().with_context(|| format!("cannot write {}", unit.display()))?;
         println!("{}", unit.display());
@@ -93,6 +98,7 @@ impl Verb for Disable {
                 _ => {}
             }
         }
+        self.units.sync().context("cannot write systemd's units")?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -144,8 +150,24 @@ impl Units {
                 format!("sampan-boot-{}.service", &digits[..6])
             }
         };
-        let directory = &self.unit_directory;
-        (directory.join(&name), directory.join("multi-user.target.wants").join(&name))
+        (self.unit_directory.join(&name), self.wanted().join(&name))
+    }
+
+    /// Where the links lie that have systemd start units with the machine.
+    fn wanted(&self) -> PathBuf {
+        self.unit_directory.join("multi-user.target.wants")
+    }
+
+    /// Has what was made or removed survive whatever happens next.
+    fn sync(&self) -> io::Result<()> {
+        for directory in [self.wanted(), self.unit_directory.clone()] {
+            match File::open(directory) {
+                Ok(directory) => directory.sync_all()?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
