@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use distribution::ClientError;
 use runtime::cgroup::CgroupError;
+use rustix::io::Errno;
 use types::{ContainerId, Name, NetworkName, Platform};
 
 /// Why the engine did not do what it was asked.
@@ -192,12 +193,12 @@ pub enum EngineError {
 
 impl From<rusqlite::Error> for EngineError {
     fn from(error: rusqlite::Error) -> EngineError {
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => {
-                EngineError::Io(io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error()))
-            }
-            _ => EngineError::State(error),
-        }
+        let disks = match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Errno::NOSPC,
+            Some(rusqlite::ErrorCode::ReadOnly) => Errno::ROFS,
+            _ => return EngineError::State(error),
+        };
+        EngineError::Io(disks.into())
     }
 }
 
@@ -319,6 +320,11 @@ impl EngineError {
                 if error.kind() == io::ErrorKind::StorageFull =>
             {
                 Some("`sampan system df` shows what uses the disk".into())
+            }
+            EngineError::Io(error) | EngineError::File { source: error, .. }
+                if error.kind() == io::ErrorKind::ReadOnlyFilesystem =>
+            {
+                Some("`findmnt` shows how it is mounted; after an error of the disk, `dmesg` says more".into())
             }
             _ => None,
         }
