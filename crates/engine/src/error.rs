@@ -40,6 +40,12 @@ pub enum EngineError {
     InvalidVolume { name: String, why: String },
     #[error("{0}")]
     UserNamespace(&'static str),
+    #[error("cannot be root in a user namespace, which containers of ordinary users take")]
+    NoUserNamespace(#[source] io::Error),
+    #[error("there is no /usr/bin/pasta, by which containers of ordinary users reach the network")]
+    NoPasta,
+    #[error("networks of one's own take root: containers of ordinary users have each its own")]
+    NetworksOfRoot,
     #[error("no {size} user numbers left for a container's own")]
     NoUsers { size: u32 },
     #[error("create {name}: quota size requested but no quota support")]
@@ -243,7 +249,7 @@ impl EngineError {
     /// What the user may do about it, where there is something to say.
     pub fn hint(&self) -> Option<String> {
         if !rustix::process::geteuid().is_root() && self.is_for_lack_of_privileges() {
-            return Some("for now, images and containers take root: try it with sudo".to_owned());
+            return Some("what belongs to root takes root: try it with sudo".to_owned());
         }
         match self {
             EngineError::NoImage(name) => Some(format!(
@@ -288,6 +294,12 @@ impl EngineError {
             EngineError::UserNamespace(_) => {
                 Some("with `--userns host` its users are the host's".into())
             }
+            EngineError::NoUserNamespace(_) => Some(
+                "see the settings user.max_user_namespaces, kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns; root needs none".into(),
+            ),
+            EngineError::NoPasta => Some(
+                "the package passt has it; with `--network host` or `--network none` a container does without".into(),
+            ),
             EngineError::NoUsers { .. } => Some(
                 "`--userns auto:size=N` takes fewer; /etc/subuid and /etc/subgid say how many the user containers has".into(),
             ),

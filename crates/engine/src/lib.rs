@@ -129,5 +129,8 @@ fn timestamp(nanoseconds: i64) -> Timestamp {
 
 /// Where root's engine keeps what lasts.
 pub const DEFAULT_ROOT: &str = "/var/lib/sampan";
+/// The directory in an ordinary user's run directory with the list of those who are in its user namespace. See
+/// [`sys::rootless`].
+pub const NAMESPACE: &str = "namespace";
 /// Where root's engine keeps what dies with the boot.
 pub const DEFAULT_RUN: &str = "/run/sampan";

@@ -183,6 +183,8 @@ impl Network {
     /// Makes sure that the host has what carries the network.
     pub(crate) fn bring_up(&self, firewall: &Firewall) -> Result<(), EngineError> {
         match self.config.driver {
+            // The network is there to be named: an ordinary user's containers have each one of their own.
+            _ if sys::rootless::is_rootless() => Ok(()),
             Driver::Bridge => Ok(self.bridge().ensure(firewall)?),
             // What is part of an interface of the host's is beyond the host's firewall.
             Driver::Macvlan | Driver::Ipvlan => Ok(()),
@@ -191,6 +193,7 @@ impl Network {
 
     fn take_down(&self, firewall: &Firewall) -> Result<(), EngineError> {
         match self.config.driver {
+            _ if sys::rootless::is_rootless() => Ok(()),
             Driver::Bridge => Ok(self.bridge().remove(firewall)?),
             Driver::Macvlan | Driver::Ipvlan => Ok(()),
         }

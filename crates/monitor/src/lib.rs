@@ -25,6 +25,7 @@ pub mod journal;
 mod launch;
 pub mod log;
 mod order;
+pub mod pasta;
 mod pause;
 pub mod policy;
 mod record;

@@ -25,6 +25,12 @@ pub struct Order {
     pub terminal: Option<TerminalSize>,
     pub input: Input,
     pub network: Option<Network>,
+    /// The ports to publish by [`crate::pasta`], if that is the container's way into the world.
+    #[serde(default)]
+    pub pasta: Option<Vec<Publish>>,
+    /// Where the monitor says that it is in the user namespace of an ordinary user's engine, if it is.
+    #[serde(default)]
+    pub namespace: Option<PathBuf>,
     /// Files that say what else this container has: removed when it ends.
     #[serde(default)]
     pub claims: Vec<PathBuf>,

@@ -35,6 +35,7 @@ use crate::{
     health::Observer,
     journal, log,
     order::{Input, Order},
+    pasta::Pasta,
     policy::{self, Backoff, Restart},
     record::{Ended, Lock, Record, Started},
     watch::{End, Entrance, Output, Watch},
@@ -62,6 +63,10 @@ fn live() -> io::Result<()> {
     let Some(message) = channel.receive()? else { return Ok(()) };
     let bundle = PathBuf::from(OsString::from_vec(message.bytes));
     let mut order = Order::load(&bundle)?.ok_or(io::ErrorKind::NotFound)?;
+    if let Some(namespace) = &order.namespace {
+        // Before whoever launched us may go: one of us is always there to be joined.
+        sys::rootless::register(namespace)?;
+    }
     let mut descriptors = message.descriptors.into_iter();
     let lock = Lock::from(descriptors.next().ok_or(io::ErrorKind::InvalidData)?);
     let mut confidential = if order.confidential { descriptors.next() } else { None };
@@ -153,6 +158,7 @@ struct Container {
     process: runtime::Started,
     record: Started,
     connection: Option<Connection>,
+    _pasta: Option<Pasta>,
     outputs: Vec<Output>,
     entrance: Entrance,
     root: Option<OwnedFd>,
@@ -245,6 +251,13 @@ fn start(
             return Err(created.abandon().unwrap_or(failure));
         }
     };
+    let pasta = match &order.pasta {
+        None => None,
+        Some(publish) => match Pasta::start(bundle, created.process().pid, publish) {
+            Ok(pasta) => Some(pasta),
+            Err(failure) => return Err(created.abandon().unwrap_or(failure)),
+        },
+    };
     let started = match spec.hooks() {
         None => created.start(),
         Some(_) => {
@@ -266,12 +279,16 @@ fn start(
         ticks: start_of(pid).map_err(context("reading the process's start"))?,
         boot: boot().map_err(context("reading the boot id"))?,
         at: Timestamp::now(),
-        publish: connection.as_ref().map(|connection| connection.published.clone()).unwrap_or_default(),
+        publish: match (&connection, &pasta) {
+            (Some(connection), _) => connection.published.clone(),
+            (None, Some(pasta)) => pasta.published.clone(),
+            (None, None) => Vec::new(),
+        },
         restarts,
     };
     let root =
         rustix::fs::open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
-    Ok(Container { process, record, connection, outputs, entrance, root })
+    Ok(Container { process, record, connection, _pasta: pasta, outputs, entrance, root })
 }
 
 /// What the hooks of a container's making are told of it.
@@ -300,6 +317,10 @@ fn network_to_join(spec: &Spec) -> Option<&PathBuf> {
 /// Gives the container's network namespace what the order says; one of its own without any has its loopback.
 fn connect(order: &Order, spec: &Spec, created: &runtime::Created) -> Result<Option<Connection>, Failure> {
     if !has_own(spec, LinuxNamespaceType::Network) {
+        return Ok(None);
+    }
+    if sys::rootless::is_rootless() {
+        // From the host's network namespace, which is not ours, there is a way into the container's and none back.
         return Ok(None);
     }
     let namespace = created.network_namespace().map_err(context("opening the network namespace"))?;
@@ -350,7 +371,7 @@ fn watch(
     channel: &Channel,
     cgroup: &Cgroup,
 ) -> Result<Outcome, Failure> {
-    let Container { process, record, mut connection, mut outputs, entrance, root } = container;
+    let Container { process, record, mut connection, _pasta, mut outputs, entrance, root } = container;
     // Before anybody can know that it runs.
     let listener = control::listen(bundle).map_err(context("listening for others"))?;
     let observe = |check| Observer::new(check, bundle, process.child.pidfd.as_fd(), cgroup);

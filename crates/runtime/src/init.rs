@@ -74,8 +74,9 @@ fn set_up(birth: Birth<'_>, held: Option<&Held>, report: &Channel) -> Result<Vec
     if rootfs::has_own_cgroup_namespace(spec) {
         unshare(Namespaces::CGROUP).context("cgroup namespace")?;
     }
-    if held.is_some() && namespaces(spec).contains(Namespaces::NETWORK) {
-        // Who watches its containers does this from outside.
+    let is_set_up_from_outside = held.is_none() && !sys::rootless::is_rootless();
+    if !is_set_up_from_outside && namespaces(spec).contains(Namespaces::NETWORK) {
+        // Who may not come back from here, or does not watch its containers, leaves it to us.
         sys::loopback::up().context("setting the loopback interface up")?;
     }
     if let Some(name) = held.and_then(|held| held.keyring.as_deref()) {

@@ -48,9 +48,20 @@ fn change_user(identity: &Identity) -> Result<(), Failure> {
     let groups: Vec<_> = identity.groups.iter().map(|gid| rustix::thread::Gid::from_raw(*gid)).collect();
     let gid = rustix::thread::Gid::from_raw(identity.gid);
     let uid = rustix::thread::Uid::from_raw(identity.uid);
-    rustix::thread::set_thread_groups(&groups).context("setgroups")?;
-    rustix::thread::set_thread_res_gid(gid, gid, gid).context("setgid")?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid).context("setuid")
+    match rustix::thread::set_thread_groups(&groups) {
+        // A user who is nobody but root in a namespace cannot give away groups either.
+        Err(Errno::PERM) if sys::rootless::is_rootless() => {}
+        set => set.context("setgroups")?,
+    }
+    rustix::thread::set_thread_res_gid(gid, gid, gid)
+        .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
+        .map_err(|error| match error {
+            Errno::INVAL => {
+                let Identity { uid, gid, .. } = identity;
+                Failure::setup(format_args!("the container's user namespace has no user {uid}:{gid}"))
+            }
+            error => Failure::setup(format_args!("becoming the user: {}", std::io::Error::from(error))),
+        })
 }
 
 /// Becomes `identity` with exactly the sets of capabilities that are listed, whoever that is.

@@ -16,6 +16,7 @@ mod filter;
 mod output;
 mod report;
 mod roles;
+mod rootless;
 mod session;
 mod terminal;
 mod usage;

@@ -10,6 +10,7 @@ pub mod mounts;
 pub mod process;
 pub mod quota;
 pub mod root;
+pub mod rootless;
 pub mod scheduling;
 pub mod sealed;
 pub mod seccomp;

@@ -329,6 +329,9 @@ pub(super) fn users(
     let conflict = |why: &'static str| Err(EngineError::UserNamespace(why));
     match users {
         Users::Unsaid | Users::Host => Ok(users),
+        Users::Auto { .. } if sys::rootless::is_rootless() => conflict(
+            "user namespaces of containers take root: an ordinary user's containers share the user's own",
+        ),
         Users::Auto { .. } if joins => {
             conflict("a container that joins another's namespaces has the user namespace of that one")
         }

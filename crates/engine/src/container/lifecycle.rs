@@ -12,6 +12,7 @@ use monitor::{
     hold::{self, Hold},
     policy,
 };
+use runtime::cgroup::CgroupError;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -141,6 +142,8 @@ impl Engine {
                 let still = Still { engine: self, container, hold };
                 match self.freeze(container) {
                     Err(EngineError::NotRunning(_)) => Ok(None),
+                    // Where nothing can be held still, what is asked for is done as it runs.
+                    Err(EngineError::Cgroup(CgroupError::NoController { .. })) => Ok(None),
                     frozen => frozen.map(|()| Some(still)),
                 }
             }

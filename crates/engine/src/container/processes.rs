@@ -1,6 +1,8 @@
 //! The processes of a running container, and what they use.
 
-use std::{fs, time::Duration};
+use std::{fs, io, os::unix::fs::MetadataExt, time::Duration};
+
+use runtime::cgroup::{CgroupError, Stats};
 
 use super::status::Container;
 use crate::{Engine, error::EngineError};
@@ -44,11 +46,14 @@ impl Engine {
     /// The processes of a container, as the host numbers them, in order.
     pub fn processes(&self, container: &Container) -> Result<Vec<i32>, EngineError> {
         let not_running = || EngineError::NotRunning(container.id.to_string());
-        if container.status()?.started().is_none() {
-            return Err(not_running());
-        }
+        let status = container.status()?;
+        let first = status.started().ok_or_else(not_running)?.pid;
         let cgroup = container.cgroup()?.ok_or_else(not_running)?;
         let mut pids: Vec<i32> = cgroup.pids()?.into_iter().map(|pid| pid.as_raw_nonzero().get()).collect();
+        if pids.is_empty() {
+            // An ordinary user's container may have no group.
+            pids = beside(first)?;
+        }
         pids.sort_unstable();
         Ok(pids)
     }
@@ -61,6 +66,9 @@ impl Engine {
             Ok(stats) => stats,
             // It has just ended.
             Err(_) if !container.status()?.is_running() => return Ok(None),
+            Err(CgroupError::NoController { .. }) => {
+                Stats { processes: beside(started.pid)?.len() as u64, ..Stats::default() }
+            }
             Err(error) => return Err(error.into()),
         };
         let interfaces = fs::read_to_string(format!("/proc/{}/net/dev", started.pid)).unwrap_or_default();
@@ -79,6 +87,18 @@ impl Engine {
             processes: stats.processes,
         }))
     }
+}
+
+/// The processes in the process namespace of `first`, as far as we may see them.
+fn beside(first: i32) -> io::Result<Vec<i32>> {
+    let namespace = |pid: i32| fs::metadata(format!("/proc/{pid}/ns/pid")).map(|file| file.ino()).ok();
+    let Some(theirs) = namespace(first) else { return Ok(Vec::new()) };
+    let mut pids = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let pid = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        pids.extend(pid.filter(|pid| namespace(*pid) == Some(theirs)));
+    }
+    Ok(pids)
 }
 
 /// The bytes that all interfaces but the loopback have received and sent; see proc_pid_net(5).

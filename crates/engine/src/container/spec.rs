@@ -522,10 +522,12 @@ fn overlay(config: &Config, places: &Places<'_>) -> Result<Mount, EngineError> {
         format!("lowerdir={}", utf8(Path::new(&lower))?),
         format!("upperdir={}", utf8(&places.layers.upper)?),
         format!("workdir={}", utf8(&places.layers.work)?),
-        // A directory that refers to one below, or a file without its content, would make no layer by itself.
-        "redirect_dir=off".to_owned(),
-        "metacopy=off".to_owned(),
     ];
+    if !sys::rootless::is_rootless() {
+        // A directory that refers to one below, or a file without its content, would make no layer by itself. A user's overlay
+        // makes neither.
+        options.extend(["redirect_dir=off".to_owned(), "metacopy=off".to_owned()]);
+    }
     if config.auto_remove {
         // Nobody reads it again, so it need not be written back when it is unmounted.
         options.push("volatile".to_owned());

@@ -194,7 +194,8 @@ impl Engine {
         runtime::bundle::store(&spec, &container.directory).map_err(|error| container.file_error(error))?;
         let (log_format, log) = config.log.files(container)?;
         let errand = config.log.errand(container)?;
-        let networks = self.networks_of(&config.network)?;
+        let is_rootless = sys::rootless::is_rootless();
+        let networks = if is_rootless { Vec::new() } else { self.networks_of(&config.network)? };
         let claims = self.claim_all(container, &networks)?;
         match host {
             Some(host) => host.share_files(container)?,
@@ -226,6 +227,12 @@ impl Engine {
                 (true, true) => Input::Once,
             },
             network: self.order_network(container, &networks, claims)?,
+            pasta: match is_rootless && config.network.mode == NetworkMode::Bridge {
+                true if !monitor::pasta::is_installed() => return Err(EngineError::NoPasta),
+                true => Some(all_ports(config)),
+                false => None,
+            },
+            namespace: is_rootless.then(|| self.run.join(crate::NAMESPACE)),
             claims: users_claim.flatten().into_iter().collect(),
             log,
             log_format,
@@ -333,7 +340,8 @@ impl Engine {
         networks: &[(&Membership, Network)],
         claims: Vec<Claim>,
     ) -> Result<Option<monitor::Network>, EngineError> {
-        if !matches!(container.config.network.mode, NetworkMode::Bridge | NetworkMode::User(_)) {
+        let is_ours = matches!(container.config.network.mode, NetworkMode::Bridge | NetworkMode::User(_));
+        if !is_ours || sys::rootless::is_rootless() {
             return Ok(None);
         }
         let firewall = self.firewall()?;
@@ -344,12 +352,7 @@ impl Engine {
                 attachment(container, membership, network, claim, nth as u8, way_out == Some(nth))
             });
         let config = &container.config;
-        let mut publish = config.publish.clone();
-        if config.publish_all {
-            let missing =
-                config.exposed.iter().filter(|port| !config.publish.iter().any(|p| p.container == **port));
-            publish.extend(missing.map(|port| Publish::anywhere(*port)));
-        }
+        let mut publish = all_ports(config);
         if let Some((_, network)) = way_out.map(|nth| &networks[nth]) {
             publish.iter_mut().for_each(|p| p.host_ip = p.host_ip.or(network.config.host_binding()));
             if network.config.driver != Driver::Bridge {
@@ -523,6 +526,17 @@ impl Engine {
         let path = |path: &Path| path.to_string_lossy().into_owned();
         vec![REMOVAL_ROLE.to_owned(), path(&self.root), path(&self.run), container.id.to_string()]
     }
+}
+
+/// The ports that a container publishes, and how.
+fn all_ports(config: &Config) -> Vec<Publish> {
+    let mut publish = config.publish.clone();
+    if config.publish_all {
+        let missing =
+            config.exposed.iter().filter(|port| !config.publish.iter().any(|p| p.container == **port));
+        publish.extend(missing.map(|port| Publish::anywhere(*port)));
+    }
+    publish
 }
 
 /// The configuration of a container, with the variables that tell of those it is linked to. Its own come after them.

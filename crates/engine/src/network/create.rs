@@ -109,6 +109,9 @@ impl Engine {
         }
         let _: NetworkName = request.name.parse()?;
         check_reach(&request)?;
+        if sys::rootless::is_rootless() {
+            return Err(EngineError::NetworksOfRoot);
+        }
         self.make_network(self.filled_in(request)?)
     }
 

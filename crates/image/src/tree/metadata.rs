@@ -36,7 +36,7 @@ impl Owner {
     /// Makes this the owner of `file`.
     pub fn give(self, file: BorrowedFd<'_>) -> io::Result<()> {
         let (uid, gid) = self.raw();
-        Ok(rustix::fs::fchown(file, Some(uid), Some(gid))?)
+        known(rustix::fs::fchown(file, Some(uid), Some(gid)))
     }
 
     fn raw(self) -> (Uid, Gid) {
@@ -101,7 +101,7 @@ impl Attributes {
     /// Gives them to `name` in `directory`, which is neither a file nor a directory.
     pub fn apply_to_child(&self, directory: BorrowedFd<'_>, name: &Path, is_link: bool) -> io::Result<()> {
         let (uid, gid) = self.owner.raw();
-        rustix::fs::chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        known(rustix::fs::chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW))?;
         if !is_link {
             // Through the descriptor's path, because fchmodat follows links and this name is none.
             rustix::fs::chmodat(directory, name, Mode::from_raw_mode(self.mode), AtFlags::empty())?;
@@ -165,6 +165,14 @@ fn xattrs(
     }
     all.sort();
     Ok(all)
+}
+
+/// In a user namespace that has no such user, a file stays its maker's.
+fn known(given: rustix::io::Result<()>) -> io::Result<()> {
+    match given {
+        Err(Errno::INVAL) if sys::rootless::is_rootless() => Ok(()),
+        given => Ok(given?),
+    }
 }
 
 /// A file system without extended attributes, or a user who may not set this one, does without them.

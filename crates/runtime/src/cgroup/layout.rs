@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::statfs;
+use rustix::fs::{Access, access, statfs};
 
 use super::{CgroupError, files::io_error, v1::Hierarchy};
 
@@ -39,6 +39,20 @@ pub struct ViewMount {
 impl Layout {
     /// Looks at what is mounted: one system call on v2, one small file else.
     pub fn detect() -> Result<Layout, CgroupError> {
+        let found = Layout::find()?;
+        Ok(if sys::rootless::is_rootless() { found.writable() } else { found })
+    }
+
+    /// The trees that this process may make groups in: on most machines, an ordinary user's may in none.
+    fn writable(self) -> Layout {
+        let may_write = |tree: &Path| access(tree, Access::WRITE_OK).is_ok();
+        Layout {
+            hierarchies: self.hierarchies.into_iter().filter(|tree| may_write(&tree.mount)).collect(),
+            unified: self.unified.filter(|tree| may_write(tree)),
+        }
+    }
+
+    fn find() -> Result<Layout, CgroupError> {
         let usual = Path::new(MOUNT_POINT);
         if statfs(usual).is_ok_and(|filesystem| filesystem.f_type == CGROUP2_SUPER_MAGIC) {
             return Ok(Layout { hierarchies: Vec::new(), unified: Some(usual.to_owned()) });

@@ -36,6 +36,20 @@ pub struct Cgroup {
     v2: Option<v2::Group>,
 }
 
+/// Refuses limits that somebody asked for where there is no tree to set them in. Every container has one of processes, which then
+/// are as many as the user may have.
+fn without_groups(limits: &LinuxResources) -> Result<(), CgroupError> {
+    let asked = [
+        ("memory", limits.memory().is_some()),
+        ("cpu", limits.cpu().is_some()),
+        ("blkio", limits.block_io().is_some()),
+    ];
+    match asked.iter().find(|(_, is_asked)| *is_asked) {
+        Some((controller, _)) => Err(CgroupError::NoController { controller: (*controller).to_owned() }),
+        None => Ok(()),
+    }
+}
+
 /// What a container uses at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
@@ -83,6 +97,9 @@ impl Cgroup {
     }
 
     fn make(&self, limits: &LinuxResources) -> Result<(), CgroupError> {
+        if self.directories().next().is_none() {
+            return without_groups(limits);
+        }
         for group in &self.v1 {
             group.make()?;
         }

@@ -96,7 +96,11 @@ fn add(root: BorrowedFd<'_>, path: &Path, device: &LinuxDevice) -> Result<(), Fa
     let number = (device.major() as u32, device.minor() as u32);
     make(directory.as_fd(), device.path(), kind(device), mode, number)?;
     let (uid, gid) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));
-    chown(directory.as_fd(), Path::new(name), uid, gid).context(format_args!("owner of {shown}"))
+    match chown(directory.as_fd(), Path::new(name), uid, gid) {
+        // What the host has lent stays its own.
+        Err(Errno::PERM | Errno::INVAL) if sys::rootless::is_rootless() => Ok(()),
+        given => given.context(format_args!("owner of {shown}")),
+    }
 }
 
 /// Has everything in `directory` belong to those in `users` who have the numbers of its owners.

@@ -43,6 +43,7 @@ use crate::{
     cgroup::{self, Cgroup},
     confidential::Confidential,
     failure::{Context, Failure},
+    start::is_in_another_namespace,
 };
 
 /// Sets up the root directory that `spec` describes and everything in it, without entering it yet. What is `lent` is there
@@ -67,8 +68,18 @@ pub fn set_up(
     let user = user_of(spec);
     let shared_group = (!has_own_cgroup_namespace(spec)).then_some(cgroup);
     let to_the_letter = is_to_the_letter(spec);
-    let sources =
-        Sources { aside: bundle, confidential, cgroups, shared_group, user: Some(user), to_the_letter };
+    let has_no_say_in_its_network = sys::rootless::is_rootless()
+        && !to_the_letter
+        && !is_in_another_namespace(spec, LinuxNamespaceType::Network);
+    let sources = Sources {
+        aside: bundle,
+        confidential,
+        cgroups,
+        shared_group,
+        user: Some(user),
+        to_the_letter,
+        has_no_say_in_its_network,
+    };
     for entry in rest {
         let tree = lent.as_mut().map(|lent| lent.take(entry)).transpose()?.flatten();
         match tree {
@@ -118,6 +129,7 @@ pub fn set_up_files(spec: &Spec, bundle: &Path) -> Result<OwnedFd, Failure> {
         shared_group: None,
         user: None,
         to_the_letter: false,
+        has_no_say_in_its_network: false,
     };
     for entry in rest.iter().filter(|entry| entry.typ().as_deref() == Some("bind")) {
         mount(root.as_fd(), entry, &sources).map_err(|failure| at(entry, failure))?;
@@ -243,6 +255,8 @@ struct Sources<'a> {
     /// Who is to own what is mounted with another owner; nobody, where owners stay as they are.
     user: Option<&'a str>,
     to_the_letter: bool,
+    /// Whether it is on a network that its user namespace does not own: the kernel lets it mount no sysfs then.
+    has_no_say_in_its_network: bool,
 }
 
 fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(), Failure> {
@@ -264,9 +278,28 @@ fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(
         }
         Some("bind") => bind(root, entry, &options, sources.user),
         _ if options.bind.is_some() => bind(root, entry, &options, sources.user),
+        Some("sysfs") if sources.has_no_say_in_its_network => {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE
+                | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                | OpenTreeFlags::AT_RECURSIVE;
+            let tree = rustix::mount::open_tree(CWD, "/sys", flags).context("cloning /sys")?;
+            exchange(
+                tree.as_fd(),
+                Attributes::NONE,
+                if options.set.contains(Attributes::READ_ONLY) {
+                    Attributes::READ_ONLY
+                } else {
+                    Attributes::NONE
+                },
+                Depth::WithThoseBelow,
+            )?;
+            attach_tree(root, entry, &options, Depth::WithThoseBelow, tree.as_fd())
+        }
         Some(filesystem) => {
             let source = entry.source().as_deref().unwrap_or(Path::new(filesystem));
             let data = match filesystem {
+                // A namespace may be too small for the group of terminals.
+                "devpts" if !has_group(TERMINALS) => without_group(&options.data),
                 "tmpfs" => with_the_mode_of_what_it_hides(root, entry.destination(), &options.data)?,
                 _ => options.data.clone(),
             };
@@ -285,6 +318,20 @@ fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(
         }
         None => Err(Failure::setup("neither a type nor a bind option is given")),
     }
+}
+
+/// Whether there is a group of this number in our user namespace.
+fn has_group(number: u32) -> bool {
+    let map = std::fs::read_to_string("/proc/self/gid_map").unwrap_or_default();
+    let covers = |line: &str| {
+        let numbers: Vec<u32> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        matches!(numbers.as_slice(), [first, _, count] if number.checked_sub(*first).is_some_and(|n| n < *count))
+    };
+    map.lines().any(covers)
+}
+
+fn without_group(data: &[(String, Option<String>)]) -> Vec<(String, Option<String>)> {
+    data.iter().filter(|(key, _)| key != "gid").cloned().collect()
 }
 
 /// The options of a file system in memory, which is as open as the directory it hides, unless they say otherwise.
@@ -460,3 +507,6 @@ fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Failure> 
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(mount, "", target, "", flags).context("attaching the mount")
 }
+
+/// The group that terminals belong to: `tty`.
+const TERMINALS: u32 = 5;

@@ -50,6 +50,10 @@ pub fn mount(entry: &Mount, target: &Path, users: Option<&Users>) -> Result<(), 
             _ => options.push(option.clone()),
         }
     }
+    if sys::rootless::is_rootless() {
+        // Its notes are attributes that a user may set.
+        options.push("userxattr".to_owned());
+    }
     let data = std::ffi::CString::new(options.join(",")).context("overlay options")?;
     let mount = || {
         rustix::mount::mount("overlay", target, "overlay", MountFlags::empty(), Some(data.as_c_str()))

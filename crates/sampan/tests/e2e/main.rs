@@ -54,6 +54,7 @@ mod rename;
 mod restart;
 mod rm;
 mod rmi;
+mod rootless;
 mod run;
 mod runtime;
 mod start;

@@ -65,6 +65,7 @@ impl Verb for Exec {
     const USAGE: &'static str = "[OPTIONS] CONTAINER COMMAND [ARG...]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        session::enter(globals)?;
         // A process in the container must not reach the engine's program through the one that is to join it.
         sys::sealed::ensure()?;
         let mut words = self.container_and_command.into_iter();

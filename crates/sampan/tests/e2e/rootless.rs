@@ -1,0 +1,159 @@
+//! Containers of an ordinary user: the same commands, without root and without set-up.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
+
+use testkit::{Ordinary, PATIENCE, UID, eventually};
+
+use crate::PROGRAM;
+
+#[test]
+fn containers_run_and_others_join_them() {
+    let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
+    let script = "id -u; awk '{print $1,$3}' /proc/self/uid_map; touch /x; chown 7:8 /x; stat -c %u:%g /x /bin/sh; echo x > /dev/null";
+    user.shell(&format!("$SAMPAN run --rm --network none busybox sh -c \"{}\"", script.replace('$', "\\$")))
+        .ok()
+        .prints("0\n0 1\n1 65536\n7:8\n0:0\n");
+    user.shell("$SAMPAN run -d --name one --network none busybox tail -f /dev/null").ok();
+    user.shell("$SAMPAN ps --format '{{.Names}} {{.State}}'; $SAMPAN exec --user 33 one id -u; $SAMPAN exec one hostname | wc -c; $SAMPAN top one")
+        .ok()
+        .says("one running\n33\n13\n")
+        .says("tail -f /dev/null");
+    user.shell("echo mine > file; $SAMPAN cp file one:/root/file; $SAMPAN exec one cat /root/file; $SAMPAN cp one:/etc/passwd - | tar -t")
+        .ok()
+        .prints("mine\npasswd\n");
+    user.shell("$SAMPAN commit one img > /dev/null; $SAMPAN diff one; $SAMPAN run --rm --network none img cat /root/file")
+        .ok()
+        .says("A /root/file\n")
+        .says("mine\n");
+    user.shell("$SAMPAN kill one; $SAMPAN wait one; $SAMPAN start one; $SAMPAN exec one cat /root/file; $SAMPAN rm -f one")
+        .ok()
+        .prints("one\n137\none\nmine\none\n");
+    user.shell("$SAMPAN run --rm --network host busybox cat /sys/class/net/lo/address; $SAMPAN run --rm --network host busybox touch /sys/x")
+        .fails(1)
+        .prints("00:00:00:00:00:00\n");
+}
+
+#[test]
+fn the_machines_root_stays_out_of_reach() {
+    let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
+    let secret = user.place().join("secret");
+    fs::write(&secret, "of root").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    user.shell("$SAMPAN run --rm --network none -v $PLACE:/place busybox cat /place/secret")
+        .fails(1)
+        .complains("Permission denied");
+    user.shell("$SAMPAN run --rm --network none --privileged busybox sh -c 'mknod /x b 254 0; cat /proc/1/status' | grep -c CapEff")
+        .ok()
+        .prints("1\n");
+    user.shell("$SAMPAN --root /var/lib/sampan ps").fails(1).complains("hint: ");
+}
+
+#[test]
+fn files_of_the_user_are_roots_in_containers() {
+    let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
+    user.shell("$SAMPAN run --rm --network none -v $HOME:/h -v data:/data busybox sh -c 'touch /h/made /data/x; chown 9:9 /data/x'")
+        .ok();
+    let made = fs::metadata(user.home().join("made")).unwrap();
+    assert_eq!((made.uid(), made.gid()), (UID, UID));
+    user.shell("$SAMPAN run --rm --network none -v data:/data busybox stat -c %u:%g /data/x")
+        .ok()
+        .prints("9:9\n");
+    user.shell("$SAMPAN volume rm data; $SAMPAN volume ls -q").ok().prints("data\n");
+}
+
+#[test]
+fn images_are_built() {
+    let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
+    let dockerfile = "FROM busybox\\nRUN id -u > /who && chown 7:8 /who && rm -rf /home && mkdir /home\\nCOPY f /f\\nUSER 33\\n";
+    user.shell(&format!("mkdir c; printf '{dockerfile}' > c/Dockerfile; echo f > c/f; $SAMPAN build --network none -q -t app c"))
+        .ok();
+    user.shell(
+        "$SAMPAN run --rm --network none app sh -c 'cat /who /f; stat -c %u:%g /who /f; id -u; ls /home'",
+    )
+    .ok()
+    .prints("0\nf\n7:8\n0:0\n33\n");
+    user.shell("$SAMPAN save app | tar -t | grep -c blobs").ok();
+    user.shell("$SAMPAN rmi app; rm -r c").ok();
+}
+
+#[test]
+fn a_container_reaches_the_network_and_is_reached() {
+    let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
+    if !Path::new("/usr/bin/pasta").exists() {
+        eprintln!("skipped: there is no /usr/bin/pasta (package passt)");
+        return;
+    }
+    let server = "mkdir /srv; echo hello > /srv/f; exec httpd -f -p 80 -h /srv";
+    user.shell(&format!("$SAMPAN run -d --name web -p 80 busybox sh -c '{server}'")).ok();
+    let published = user.shell("$SAMPAN port web 80 | head -1").ok();
+    let port: u16 = published.word().rsplit(':').next().unwrap().parse().unwrap();
+    let answer = eventually("the server answers", || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"GET /f HTTP/1.0\r\n\r\n").map_err(|error| error.to_string())?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).map_err(|error| error.to_string())?;
+        if text.contains("hello") { Ok(text) } else { Err(text) }
+    });
+    assert!(answer.ends_with("hello\n"), "{answer}");
+    user.shell("$SAMPAN exec web ip route").ok().says("default via");
+    user.shell(&format!("$SAMPAN run --rm -p {port}:80 busybox true"))
+        .fails(125)
+        .complains("port is already allocated");
+    // What listens on the host's loopback is not for containers, by no address of it.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let local = listener.local_addr().unwrap().port();
+    let reach = format!(
+        "for host in 127.0.0.1 $(ip route | awk '/default/ {{print $3}}'); do nc -w 1 $host {local} < /dev/null && echo reached; done; true"
+    );
+    user.shell(&format!("$SAMPAN exec web sh -c \"{}\"", reach.replace('$', "\\$").replace('"', "\\\"")))
+        .ok()
+        .prints("");
+    user.shell("$SAMPAN restart -t 0 web; $SAMPAN exec web ip route | grep -c default")
+        .ok()
+        .prints("web\n1\n");
+    user.shell("$SAMPAN rm -f web").ok();
+}
+
+#[test]
+fn what_takes_root_is_refused_with_a_way_out() {
+    let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
+    let refused = |arguments: &str, code: i32, why: &str| {
+        drop(user.shell(&format!("$SAMPAN {arguments}")).fails(code).complains(why));
+    };
+    refused("network create net", 1, "networks of one's own take root");
+    refused("run --network net busybox", 125, "networks of one's own take root");
+    refused("run --network none --memory 100m busybox true", 125, "no cgroup controller memory");
+    refused("run --network none --userns auto busybox true", 125, "take root");
+    user.shell("$SAMPAN run -d --name one --network none busybox tail -f /dev/null").ok();
+    refused("pause one", 1, "no cgroup controller freezer");
+    user.shell("$SAMPAN rm -f one").ok();
+}
+
+#[test]
+fn without_subordinate_numbers_there_is_one_user() {
+    let Some(user) = Ordinary::new(PROGRAM, "other:1:2\n") else { return };
+    fs::remove_file(user.place().join("run/sampan/one-user-only")).unwrap();
+    let first =
+        user.shell("$SAMPAN run --rm --network none busybox sh -c 'id -u; cat /etc/passwd | head -1'").ok();
+    first
+        .says("0\nroot:")
+        .complains("containers have one user only, for /etc/subuid gives no numbers to user ordinary")
+        .complains("hint: ");
+    let second = user.shell("$SAMPAN run --rm -t --network none busybox tty").ok();
+    assert!(!second.stderr.contains("one user only"), "said once: {second}");
+    user.shell("$SAMPAN run --rm --network none --user 33 busybox true")
+        .fails(125)
+        .complains("has no user 33:33");
+    user.shell("mkdir c; printf 'FROM busybox\\nRUN touch /x && rm -r /home && mkdir /home\\n' > c/Dockerfile; $SAMPAN build --network none -q -t app c").ok();
+    user.shell("$SAMPAN run --rm --network none app stat -c %u:%g /x; rm -r c").ok().prints("0:0\n");
+}
+
+/// Numbers that nobody else has.
+const RANGE: &str = "ordinary:3500000000:65536\n";

@@ -1,0 +1,133 @@
+//! An ordinary user with a home of its own, for whom the program runs as for anybody who is not root.
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::{Outcome, Process, base_image, eventually};
+
+/// An ordinary user of this machine, with a home, and with subordinate numbers or without.
+///
+/// When it is dropped, its containers are removed, and no process of it may be left.
+#[derive(Debug)]
+pub struct Ordinary {
+    program: PathBuf,
+    directory: TempDir,
+}
+
+impl Ordinary {
+    /// A user with the image `busybox`, to whom `ranges` gives subordinate numbers, in lines of subuid(5). `None`, and why on
+    /// standard error, where tests cannot have one.
+    pub fn new(program: impl AsRef<Path>, ranges: &str) -> Option<Ordinary> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: to become an ordinary user takes root");
+            return None;
+        }
+        if let Some(missing) = ["newuidmap", "setpriv", "unshare"].iter().find(|name| !has(name)) {
+            eprintln!("skipped: there is no /usr/bin/{missing}");
+            return None;
+        }
+        let archive = base_image("busybox:latest")?;
+        let directory =
+            tempfile::Builder::new().prefix("sampan-ordinary-").tempdir().expect("a directory in TMPDIR");
+        let ordinary = Ordinary { program: program.as_ref().to_owned(), directory };
+        ordinary.furnish(ranges, &archive).expect("root may make all of it");
+        let _ = ordinary.shell("$SAMPAN load --quiet --input $PLACE/busybox.tar").ok();
+        Some(ordinary)
+    }
+
+    /// Makes the user's home, and the files of the machine that tell of the user.
+    fn furnish(&self, ranges: &str, archive: &Path) -> io::Result<()> {
+        let place = self.place();
+        fs::set_permissions(place, fs::Permissions::from_mode(0o755))?;
+        for name in ["home", "run"] {
+            fs::create_dir(place.join(name))?;
+            chown(place.join(name), Some(UID), Some(UID))?;
+        }
+        fs::create_dir(place.join("etc"))?;
+        let passwd = fs::read_to_string("/etc/passwd")?;
+        let user = format!("{passwd}ordinary:x:{UID}:{UID}::{}/home:/bin/sh\n", place.display());
+        fs::write(place.join("etc/passwd"), user)?;
+        fs::write(place.join("etc/subuid"), ranges)?;
+        fs::write(place.join("etc/subgid"), ranges)?;
+        fs::copy(archive, place.join("busybox.tar"))?;
+        fs::set_permissions(place.join("busybox.tar"), fs::Permissions::from_mode(0o644))?;
+        Ok(())
+    }
+
+    /// The directory that the user's home is in, which is root's.
+    pub fn place(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.directory.path().join("home")
+    }
+
+    /// Runs a shell script as the user, at home, in which `$SAMPAN` is the program and `$PLACE` where the home is.
+    #[track_caller]
+    #[must_use = "nobody looked at how it went"]
+    pub fn shell(&self, script: &str) -> Outcome {
+        let place = self.place();
+        // A machine has these files and this device for everybody, in one way or another.
+        let machine = "mount -t overlay -o lowerdir=$PLACE/etc:/etc none /etc && mknod -m 666 $PLACE/tun c 10 200 2> /dev/null; \
+                       mount --bind $PLACE/tun /dev/net/tun; cd $HOME && \
+                       exec setpriv --reuid $ID --regid $ID --clear-groups --inh-caps=-all sh -c \"$SCRIPT\"";
+        let mut command = Command::new("/usr/bin/unshare");
+        command
+            .args(["--mount", "/bin/sh", "-c", machine])
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", self.home())
+            .env("XDG_RUNTIME_DIR", place.join("run"))
+            .env("PLACE", place)
+            .env("ID", UID.to_string())
+            .env("SCRIPT", script)
+            .env("SAMPAN", &self.program)
+            .env("SAMPAN_TRASH_SPACE", "0");
+        Process::spawn(command, place).expect("unshare starts").finish()
+    }
+
+    /// The processes of the user.
+    fn processes(&self) -> Vec<String> {
+        let home = self.home();
+        let is_ours = |pid: &Path| {
+            let open = fs::read_dir(pid.join("fd")).into_iter().flatten().flatten();
+            let of_home =
+                open.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file.starts_with(&home));
+            of_home && fs::metadata(pid).is_ok_and(|file| file.uid() == UID)
+        };
+        let all = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+        let ours = all.filter(|pid| is_ours(pid));
+        ours.map(|pid| fs::read_to_string(pid.join("cmdline")).unwrap_or_default().replace('\0', " "))
+            .collect()
+    }
+}
+
+impl Drop for Ordinary {
+    fn drop(&mut self) {
+        // What it made belongs to users that only its namespace has.
+        let outcome =
+            self.shell("$SAMPAN rm --force --volumes $($SAMPAN ps --all --quiet) 2> /dev/null; true");
+        if !std::thread::panicking() {
+            assert_eq!(outcome.code, 0, "{outcome}");
+            eventually("the user has no process left", || {
+                let left = self.processes();
+                if left.is_empty() { Ok(()) } else { Err(left.join("\n")) }
+            });
+        }
+    }
+}
+
+/// Whether a program is installed.
+pub(crate) fn has(program: &str) -> bool {
+    Path::new("/usr/bin").join(program).exists()
+}
+
+/// The user's number, which nobody else has.
+pub const UID: u32 = 64_242;
