@@ -237,6 +237,8 @@ fn start(
     let (stdio, outputs, entrance) = streams(order).map_err(context("making pipes"))?;
     let create = || runtime::create(spec, bundle, confidential, layout, cgroup, stdio);
     let created = match network_to_join(spec) {
+        // There would be no way back: the child joins it by itself.
+        Some(_) if sys::rootless::is_rootless() => create(),
         // What is made inside is born there.
         Some(path) => fs::File::open(path)
             .and_then(|namespace| network::within(namespace, create))

@@ -115,6 +115,9 @@ fn a_container_reaches_the_network_and_is_reached() {
     user.shell(&format!("$SAMPAN exec web sh -c \"{}\"", reach.replace('$', "\\$").replace('"', "\\\"")))
         .ok()
         .prints("");
+    user.shell("$SAMPAN run --rm --network container:web busybox wget -qO- http://127.0.0.1/f")
+        .ok()
+        .prints("hello\n");
     user.shell("$SAMPAN restart -t 0 web; $SAMPAN exec web ip route | grep -c default")
         .ok()
         .prints("web\n1\n");

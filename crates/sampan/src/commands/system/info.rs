@@ -5,6 +5,7 @@ use std::{fs, process::ExitCode};
 use clap::Args;
 use engine::{Engine, Status};
 use serde_json::{Value, json};
+use sys::rootless::is_rootless;
 
 use crate::{
     cli::{Globals, Verb},
@@ -55,7 +56,7 @@ fn describe(engine: &Engine, globals: &Globals) -> anyhow::Result<Value> {
         "ContainersStopped": all - running - paused,
         "Images": engine.list_images()?.len(),
         "Driver": "overlay2",
-        "DriverStatus": [["Supports d_type", "true"], ["Using metacopy", "false"], ["userxattr", "false"]],
+        "DriverStatus": [["Supports d_type", "true"], ["Using metacopy", "false"], ["userxattr", if is_rootless() { "true" } else { "false" }]],
         "Plugins": {
             "Volume": ["local"],
             "Network": ["bridge", "host", "null"],
@@ -96,7 +97,7 @@ fn describe(engine: &Engine, globals: &Globals) -> anyhow::Result<Value> {
         "LiveRestoreEnabled": true,
         "Isolation": "",
         "InitBinary": "sampan",
-        "SecurityOptions": ["name=seccomp,profile=builtin"],
+        "SecurityOptions": security_options(),
         "CDISpecDirs": [],
         "Warnings": null,
         "ClientInfo": {
@@ -144,6 +145,9 @@ fn print(info: &Value) {
     println!(" Default Runtime: {}", text("DefaultRuntime"));
     println!(" Init Binary: {}", text("InitBinary"));
     println!(" Security Options:\n  seccomp\n   Profile: builtin");
+    if is_rootless() {
+        println!("  rootless");
+    }
     println!(" Kernel Version: {}", text("KernelVersion"));
     println!(" Operating System: {}", text("OperatingSystem"));
     println!(" OSType: {}", text("OSType"));
@@ -167,4 +171,12 @@ fn operating_system() -> String {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
     name.unwrap_or("Linux").trim_matches('"').to_owned()
+}
+
+fn security_options() -> Vec<&'static str> {
+    let mut options = vec!["name=seccomp,profile=builtin"];
+    if is_rootless() {
+        options.push("name=rootless");
+    }
+    options
 }
