@@ -33,6 +33,7 @@ use std::{
 use jiff::Timestamp;
 
 use self::state::State;
+pub use ::network::filter;
 pub use runtime::FailureKind;
 
 pub use self::{

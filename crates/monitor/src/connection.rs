@@ -166,10 +166,15 @@ fn sockets() -> io::Result<(OwnedFd, OwnedFd)> {
 /// Where published ports lead: the container's addresses on its way out, or in its first network if it has none. The
 /// first is also among the others.
 fn addresses(network: &Network) -> Option<(Ipv4Addr, Vec<IpAddr>)> {
-    let way_out = network.attachments.iter().find(|attachment| attachment.gateway.is_some());
-    let attachment = way_out.or(network.attachments.first())?;
+    let attachment = way_out(&network.attachments)?;
     let ipv6 = attachment.ipv6.as_ref().map(|ipv6| IpAddr::V6(ipv6.address));
     Some((attachment.address, [IpAddr::V4(attachment.address)].into_iter().chain(ipv6).collect()))
+}
+
+/// The interface by which a container reaches the outside, or its first if none leads there: published ports lead to it.
+pub fn way_out(attachments: &[Attachment]) -> Option<&Attachment> {
+    let way_out = attachments.iter().find(|attachment| attachment.gateway.is_some());
+    way_out.or(attachments.first())
 }
 
 /// How the firewall leads published ports to these addresses.

@@ -34,6 +34,7 @@ mod status;
 mod volumes;
 mod watch;
 
+pub use connection::way_out;
 pub use control::Part;
 pub use launch::{Gifts, LaunchError, Running, join, launch, leave_alone, reconnect};
 pub use order::{Input, Network, OnAbandon, Order, TerminalSize};

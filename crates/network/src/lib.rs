@@ -15,6 +15,7 @@
 mod attachment;
 mod bridge;
 mod error;
+mod family;
 mod firewall;
 mod interface;
 pub mod ipv6;
@@ -26,6 +27,7 @@ mod relay;
 mod resolv_conf;
 
 pub mod dns;
+pub mod filter;
 pub mod subnets;
 
 pub use attachment::{
@@ -33,6 +35,7 @@ pub use attachment::{
 };
 pub use bridge::{Bridge, Ipv6Subnet};
 pub use error::NetworkError;
+pub use family::Family;
 pub use firewall::{Firewall, Forward};
 pub use interface::{InterfaceName, InvalidInterfaceName, Mac};
 pub use lock::HostLock;

@@ -102,14 +102,15 @@ impl Context<'_> {
                 };
                 self.bad_flag(&format!("invalid argument {value:?} for {flag:?} flag: {reason}"))
             }
+            // Of which none may be required in every case.
+            (ErrorKind::MissingRequiredArgument, _) => self.wrong_number_of_arguments(1),
             (
                 ErrorKind::UnknownArgument
-                | ErrorKind::MissingRequiredArgument
                 | ErrorKind::TooFewValues
                 | ErrorKind::TooManyValues
                 | ErrorKind::WrongNumberOfValues,
                 _,
-            ) => self.wrong_number_of_arguments(),
+            ) => self.wrong_number_of_arguments(0),
             (ErrorKind::InvalidUtf8, _) => {
                 Page::mistake(1, format!("{}: an argument is not valid UTF-8\n", self.path))
             }
@@ -128,8 +129,10 @@ impl Context<'_> {
         )
     }
 
-    fn wrong_number_of_arguments(&self) -> Page {
+    /// That there are too few or too many, where it takes this many at least.
+    fn wrong_number_of_arguments(&self, known: usize) -> Page {
         let (least, most) = self.positionals();
+        let least = least.max(known);
         let arguments = |count: usize| format!("{count} argument{}", if count == 1 { "" } else { "s" });
         let (verb, expected) = match (least, most) {
             (0, Some(0)) => ("Run", "accepts no arguments".to_owned()),

@@ -21,6 +21,7 @@ mod networking;
 mod processes;
 mod profile;
 mod prune;
+mod reach;
 mod rename;
 mod revive;
 mod spec;
@@ -57,6 +58,7 @@ pub use self::{
     networking::{EndpointSettings, Membership, Naming, NetworkMode, Networking},
     processes::Sample,
     prune::{PruneFilters, PrunedContainers},
+    reach::{ExplainedPort, Surroundings},
     spec::{MASKED, READ_ONLY},
     start::{Attach, Attached, REMOVAL_ROLE},
     status::Container,

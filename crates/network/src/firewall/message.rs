@@ -12,11 +12,14 @@ use std::io;
 
 use rustix::net::netlink;
 
-use crate::netlink::{Refusal, Socket};
+use crate::{
+    Family,
+    netlink::{Refusal, Socket},
+};
 
 /// What a message asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Request {
+pub(crate) enum Request {
     NewTable,
     DeleteTable,
     NewChain,
@@ -30,32 +33,15 @@ pub(super) enum Request {
     DeleteElements,
 }
 
-/// Of which protocol the packets are that a table is about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    /// The kernel's number, NFPROTO_IPV4 or NFPROTO_IPV6.
-    pub fn number(self) -> u8 {
-        match self {
-            Family::V4 => 2,
-            Family::V6 => 10,
-        }
-    }
-}
-
 /// What to do about something that is already there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Existing {
+pub(crate) enum Existing {
     Keep,
     Refuse,
 }
 
 /// A transaction in the making, on tables of one family.
-pub(super) struct Transaction {
+pub(crate) struct Transaction {
     pub family: Family,
     bytes: Vec<u8>,
     sequence: u32,
@@ -111,7 +97,7 @@ impl Transaction {
 }
 
 /// Asks for something, and hands over the payload of the answer if it is there.
-pub(super) fn get<T>(
+pub(crate) fn get<T>(
     socket: &Socket,
     family: Family,
     request: Request,
@@ -135,7 +121,7 @@ pub(super) fn get<T>(
 }
 
 /// Asks for all there is of something, and hands over the family and the payload of each answer.
-pub(super) fn dump(
+pub(crate) fn dump(
     socket: &Socket,
     family: u8,
     request: Request,
@@ -161,7 +147,7 @@ pub(super) fn dump(
 }
 
 /// Opens a socket to the firewall of the calling thread's network namespace.
-pub(super) fn open() -> io::Result<Socket> {
+pub(crate) fn open() -> io::Result<Socket> {
     Socket::open(Some(netlink::NETFILTER))
 }
 
@@ -187,7 +173,7 @@ fn message(
 }
 
 /// Appends attributes to a message.
-pub(super) struct Attributes<'a>(&'a mut Vec<u8>);
+pub(crate) struct Attributes<'a>(&'a mut Vec<u8>);
 
 impl Attributes<'_> {
     pub fn bytes(&mut self, kind: u16, value: &[u8]) -> &mut Self {
@@ -226,12 +212,12 @@ impl Attributes<'_> {
 }
 
 /// The value of the first attribute of this kind.
-pub(super) fn find(attributes: &[u8], kind: u16) -> Option<&[u8]> {
+pub(crate) fn find(attributes: &[u8], kind: u16) -> Option<&[u8]> {
     list(attributes).find(|(found, _)| *found == kind).map(|(_, value)| value)
 }
 
 /// The attributes, kind and value, up to the first that is damaged.
-pub(super) fn list(attributes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn list(attributes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = attributes;
     std::iter::from_fn(move || {
         let length = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
@@ -243,13 +229,13 @@ pub(super) fn list(attributes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 }
 
 /// The text of an attribute, which ends with a zero byte.
-pub(super) fn find_text(attributes: &[u8], kind: u16) -> Option<String> {
+pub(crate) fn find_text(attributes: &[u8], kind: u16) -> Option<String> {
     let value = find(attributes, kind)?;
     Some(String::from_utf8_lossy(value.split(|byte| *byte == 0).next()?).into_owned())
 }
 
 /// The number of an attribute, 4 bytes.
-pub(super) fn find_number(attributes: &[u8], kind: u16) -> Option<u32> {
+pub(crate) fn find_number(attributes: &[u8], kind: u16) -> Option<u32> {
     find(attributes, kind)?.try_into().ok().map(u32::from_be_bytes)
 }
 

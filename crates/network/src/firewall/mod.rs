@@ -4,7 +4,7 @@
 //! network or a published port is a handful of elements in the sets the rules consult, so what a container
 //! costs does not grow with the number of containers.
 
-mod message;
+pub(crate) mod message;
 mod rule;
 mod ruleset;
 mod set;
@@ -18,13 +18,14 @@ use std::{
 use rustix::io::Errno;
 use types::{Protocol, Publish};
 
+pub(crate) use self::ruleset::ADMITTED;
 use self::{
-    message::{Existing, Family, Request, Transaction},
+    message::{Existing, Request, Transaction},
     ruleset::Admission,
     set::{Element, Set},
 };
 use crate::{
-    Bridge, NetworkError, ipv6,
+    Bridge, Family, NetworkError, ipv6,
     netlink::{Refusal, Socket},
 };
 
@@ -249,12 +250,10 @@ impl Forward {
 
     fn element(&self) -> (Set, Element) {
         let set = if self.host_address.is_some() { set::ADDRESSED_PORTS } else { set::PORTS };
-        let protocol = match self.protocol {
-            Protocol::Tcp => ruleset::TCP,
-            Protocol::Udp => ruleset::UDP,
-            Protocol::Sctp => ruleset::SCTP,
-        };
-        (set, Element::port(self.host_address, protocol, self.host_port, self.container))
+        (
+            set,
+            Element::port(self.host_address, transport_number(self.protocol), self.host_port, self.container),
+        )
     }
 }
 
@@ -275,6 +274,15 @@ pub(crate) fn redirect_dns(address: Ipv4Addr, udp: u16, tcp: u16) -> Result<(), 
     ruleset::redirect_dns(&mut transaction, DNS_TABLE, address.octets(), udp, tcp);
     let refused = |refusal: Refusal| NetworkError::refused("redirect name queries")(refusal.error);
     transaction.commit(&socket).map_err(refused)
+}
+
+/// The number that packets of a protocol have in their header.
+pub(crate) fn transport_number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => ruleset::TCP,
+        Protocol::Udp => ruleset::UDP,
+        Protocol::Sctp => ruleset::SCTP,
+    }
 }
 
 /// The tables that are about a bridge.
@@ -307,6 +315,6 @@ fn is(error: &io::Error, errno: Errno) -> bool {
 /// The device group of every engine's bridges.
 pub(crate) const BRIDGE_GROUP: u32 = 0x5a4d;
 
-const FORWARDING_TABLE: &str = "sampan_forwarding";
+pub(crate) const FORWARDING_TABLE: &str = "sampan_forwarding";
 const DNS_TABLE: &str = "sampan_dns";
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";

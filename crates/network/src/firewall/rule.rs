@@ -1,9 +1,10 @@
 //! Rules: expressions that load, compare and decide, one after another, over a few registers.
 
 use super::{
-    message::{Attributes, Existing, Family, Request, Transaction},
+    message::{Attributes, Existing, Request, Transaction},
     transit,
 };
+use crate::Family;
 
 /// A rule; each call adds an expression.
 #[derive(Clone, Default)]

@@ -33,13 +33,14 @@
 use std::net::Ipv6Addr;
 
 use super::{
-    message::{Existing, Family, Request, Transaction},
+    message::{Existing, Request, Transaction},
     rule::{
         DESTINATION_TRANSLATED, ESTABLISHED_OR_RELATED, FIRST, LOCAL, Load, NEW, Register, Rule,
         Verdict::{Accept, Drop, Jump},
     },
     set,
 };
+use crate::Family;
 
 /// Whether connections from elsewhere are led to containers, which takes a kernel with nft_dup and conntrack zones.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,7 +102,7 @@ pub(super) fn install(transaction: &mut Transaction, table: &str, admission: Adm
         // What somebody else has led to this port before has a connection that a copy would not belong to.
         let first = Rule::new().any_of(Load::ConnectionState, NEW);
         let first = first.none_of(Load::ConnectionStatus, DESTINATION_TRANSLATED);
-        add("admitted", first.is(Load::DestinationKind, &LOCAL.to_ne_bytes()).then(Jump("admit")));
+        add(ADMITTED, first.is(Load::DestinationKind, &LOCAL.to_ne_bytes()).then(Jump("admit")));
         let of_containers = Rule::new().input_in(set::BRIDGES.name);
         for (from, priority) in [(of_containers, COPY_OF_CONTAINERS), (Rule::new(), COPY)] {
             for target in targets {
@@ -195,7 +196,7 @@ pub(super) fn redirect_dns(transaction: &mut Transaction, table: &str, address: 
 fn add_chain(transaction: &mut Transaction, table: &str, name: &str) {
     let hook = match name {
         "antispoof" => Some(("filter", PREROUTING, RAW)),
-        "admitted" => Some(("filter", INPUT, LAST)),
+        ADMITTED => Some(("filter", INPUT, LAST)),
         "copies" => Some(("filter", OUTPUT, RAW)),
         "output" => Some(("nat", OUTPUT, DESTINATION_NAT)),
         "postrouting" => Some(("nat", POSTROUTING, SOURCE_NAT)),
@@ -213,6 +214,9 @@ fn add_chain(transaction: &mut Transaction, table: &str, name: &str) {
         }
     });
 }
+
+/// The chain that has what the host's firewall has let in; empty where that cannot be led.
+pub(crate) const ADMITTED: &str = "admitted";
 
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;

@@ -5,8 +5,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::message::{Attributes, Existing, Family, Request, Transaction, find, get};
-use crate::{InterfaceName, netlink::Socket};
+use super::message::{Attributes, Existing, Request, Transaction, find, get};
+use crate::{Family, InterfaceName, netlink::Socket};
 
 /// A set, or a map from its keys to a container's address and port.
 #[derive(Clone, Copy, Debug)]

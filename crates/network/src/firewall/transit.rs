@@ -15,7 +15,7 @@ use super::{
     message::{Existing, Request, Transaction, dump, find, find_number, find_text, list},
     rule::{Load, Rule, Verdict},
 };
-use crate::{Bridge, InterfaceName, NetworkError, firewall::message::Family, netlink::Socket};
+use crate::{Bridge, Family, InterfaceName, NetworkError, netlink::Socket};
 
 impl Firewall {
     /// Lets what comes from `bridge` and goes to it pass the chains whose policy would drop it. One question to the kernel if

@@ -148,6 +148,46 @@ impl Route {
         Ok(found)
     }
 
+    /// The interfaces of this namespace: index, name and device group.
+    pub fn links(&self) -> io::Result<Vec<(u32, String, u32)>> {
+        let mut found = Vec::new();
+        self.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
+            let RouteNetlinkMessage::NewLink(message) = message else { return };
+            let (mut name, mut group) = (String::new(), 0);
+            for attribute in message.attributes {
+                match attribute {
+                    LinkAttribute::IfName(text) => name = text,
+                    LinkAttribute::Group(number) => group = number,
+                    _ => {}
+                }
+            }
+            found.push((message.header.index, name, group));
+        })?;
+        Ok(found)
+    }
+
+    /// The addresses of this namespace, with the index of the interface that each is on.
+    pub fn addresses(&self) -> io::Result<Vec<(u32, IpAddr)>> {
+        let mut found = Vec::new();
+        self.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message| {
+            let RouteNetlinkMessage::NewAddress(message) = message else { return };
+            let index = message.header.index;
+            // Of two ends, the local one is ours.
+            let local = |attribute: &AddressAttribute| match attribute {
+                AddressAttribute::Local(address) => Some(*address),
+                _ => None,
+            };
+            let any = |attribute: &AddressAttribute| match attribute {
+                AddressAttribute::Address(address) => Some(*address),
+                _ => None,
+            };
+            let attributes = &message.attributes;
+            let address = attributes.iter().find_map(local).or_else(|| attributes.iter().find_map(any));
+            found.extend(address.map(|address| (index, address)));
+        })?;
+        Ok(found)
+    }
+
     fn dump(
         &self,
         question: RouteNetlinkMessage,

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A lab with a server in a container, published at port 8080, for datagrams at 5353.
-fn published() -> (Lab, Machine) {
+pub fn published() -> (Lab, Machine) {
     let lab = Lab::new();
     let container = lab.host.connect(&lab.a, "172.30.0.2");
     container.serve(80);
@@ -37,7 +37,7 @@ const NFT: &[&str] = &[
     "add rule inet own input ct state established,related accept",
 ];
 
-fn nft(machine: &Machine, commands: &[&str]) {
+pub fn nft(machine: &Machine, commands: &[&str]) {
     commands.iter().for_each(|command| drop(machine.run("nft", command)));
 }
 
@@ -86,6 +86,26 @@ fn the_rules_of_iptables_are_obeyed_in_both_its_forms() {
     }
 }
 
+/// Enables ufw with these commands, for a machine and not for the one that the test runs on.
+pub fn enable_ufw(machine: &Machine, commands: &str) {
+    let copy = "mount -t tmpfs none /mnt; cp -a /etc/ufw/. /mnt; mount --bind /mnt /etc/ufw";
+    machine.script(&format!("{copy}; ufw --force enable; {commands}"));
+}
+
+/// Starts firewalld with these commands, unless this machine has none; whether it has.
+pub fn start_firewalld(machine: &Machine, commands: &str) -> bool {
+    if !std::path::Path::new("/usr/sbin/firewalld").exists() {
+        // Installing it takes over the machine's firewall, so `make setup` does not.
+        eprintln!("skipped: no firewalld here");
+        return false;
+    }
+    let start = "mount -t tmpfs none /run; mkdir /run/dbus; mount -t tmpfs none /etc/firewalld;
+        mkdir /etc/firewalld/zones; dbus-daemon --system --fork; firewalld --nofork --nopid &
+        until firewall-cmd --state; do sleep 0.05; done";
+    machine.script(&format!("{start}; {commands}"));
+    true
+}
+
 #[test]
 fn what_ufw_denies_stays_closed_and_what_it_allows_is_open() {
     if !can_run() {
@@ -94,9 +114,7 @@ fn what_ufw_denies_stays_closed_and_what_it_allows_is_open() {
     let (lab, container) = published();
     lab.server.serve(7000);
     let ufw = |rules: &str| {
-        // What is enabled here is not to be enabled on the machine.
-        let copy = "mount -t tmpfs none /mnt; cp -a /etc/ufw/. /mnt; mount --bind /mnt /etc/ufw";
-        lab.host.script(&format!("{copy}; ufw --force enable; {rules}"));
+        enable_ufw(&lab.host, rules);
         lab.host.ensure(&lab.a);
     };
     ufw("true");
@@ -116,23 +134,15 @@ fn what_firewalld_denies_stays_closed_and_what_it_allows_is_open() {
     if !can_run() {
         return;
     }
-    if !std::path::Path::new("/usr/sbin/firewalld").exists() {
-        // Installing it takes over the machine's firewall, so `make setup` does not.
-        eprintln!("skipped: no firewalld here");
-        return;
-    }
     let (lab, container) = published();
     lab.server.serve(7000);
-    let firewalld = |rules: &str| {
-        let start = "mount -t tmpfs none /run; mkdir /run/dbus; mount -t tmpfs none /etc/firewalld;
-            mkdir /etc/firewalld/zones; dbus-daemon --system --fork; firewalld --nofork --nopid &
-            until firewall-cmd --state; do sleep 0.05; done";
-        lab.host.script(&format!("{start}; {rules}"));
-    };
-    firewalld("true");
+    if !start_firewalld(&lab.host, "true") {
+        return;
+    }
     assert_eq!(lab.server.ask("10.9.0.2:8080"), "host unreachable");
     assert_eq!(lab.host.ask("127.0.0.1:8080"), "172.30.0.1");
-    firewalld("firewall-cmd --add-port=8080/tcp; firewall-cmd --zone=trusted --add-interface=br-a");
+    let open = "firewall-cmd --add-port=8080/tcp; firewall-cmd --zone=trusted --add-interface=br-a";
+    start_firewalld(&lab.host, open);
     assert_eq!(lab.server.ask("10.9.0.2:8080"), "10.9.0.1");
     assert_eq!(container.ask("10.9.0.1:7000"), HOST);
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what serves tests may panic as tests do")]
 
 mod admission;
+mod explained;
 mod lab;
 mod names;
 mod relayed;

@@ -1,4 +1,6 @@
-//! `port`: where a container's ports are published.
+//! `port`: where a container's ports are published, and who reaches them there.
+
+mod explain;
 
 use std::{net::IpAddr, process::ExitCode};
 
@@ -14,46 +16,70 @@ use crate::{
 /// List port mappings or a specific mapping for the container
 #[derive(Args)]
 pub struct Ports {
-    container: String,
+    /// Say who can reach the ports, and which rule of the host's firewall says so; of all containers if none is named
+    #[arg(long)]
+    explain: bool,
+    /// Format what is explained using a custom template, or "json"
+    #[arg(short, long, requires = "explain")]
+    format: Option<String>,
+    #[arg(required_unless_present = "explain")]
+    container: Option<String>,
     private_port: Option<String>,
 }
 
 impl Verb for Ports {
     const NAMES: &'static [&'static str] = &["container port", "port"];
-    const USAGE: &'static str = "CONTAINER [PRIVATE_PORT[/PROTO]]";
+    const USAGE: &'static str =
+        "CONTAINER [PRIVATE_PORT[/PROTO]]\n--explain [CONTAINER [PRIVATE_PORT[/PROTO]]]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let engine = session::open(globals)?;
-        let container = engine.container(&self.container)?;
+        let port = self.private_port.as_deref().map(Wanted::parse).transpose()?;
+        let Some(name) = self.container.as_deref() else {
+            return explain::run(&engine.containers()?, port.as_ref(), self.format.as_deref());
+        };
+        let container = engine.container(name)?;
         let published = published(&container)?;
-        match self.private_port {
-            None => {
-                for publish in &published {
-                    for address in addresses(publish) {
-                        println!("{} -> {address}", publish.container);
-                    }
+        let is_meant = |publish: &&Publish| port.as_ref().is_none_or(|port| port.is(publish.container));
+        let mut found = published.iter().filter(is_meant).peekable();
+        if let (Some(port), None) = (&self.private_port, found.peek()) {
+            anyhow::bail!("Error: No public port '{port}' published for {name}");
+        }
+        if self.explain {
+            return explain::run(&[container], port.as_ref(), self.format.as_deref());
+        }
+        for publish in found {
+            for address in addresses(publish) {
+                match port {
+                    None => println!("{} -> {address}", publish.container),
+                    Some(_) => println!("{address}"),
                 }
-            }
-            Some(port) => {
-                let (number, protocol) = port.split_once('/').unwrap_or((&port, "tcp"));
-                let number: u16 = number.parse().map_err(|error| {
-                    anyhow::anyhow!(
-                        "Error: invalid port ({number}): {}",
-                        usage::number_error("ParseUint", number, &error)
-                    )
-                })?;
-                let is_meant = |publish: &&Publish| {
-                    let Port { number: own, protocol: owns } = publish.container;
-                    own == number && owns.as_str() == protocol
-                };
-                let mut found = published.iter().filter(is_meant).peekable();
-                if found.peek().is_none() {
-                    anyhow::bail!("Error: No public port '{port}' published for {}", self.container);
-                }
-                found.flat_map(addresses).for_each(|address| println!("{address}"));
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A port as it is named on the command line: of TCP unless said otherwise.
+struct Wanted<'a> {
+    number: u16,
+    protocol: &'a str,
+}
+
+impl Wanted<'_> {
+    fn parse(text: &str) -> anyhow::Result<Wanted<'_>> {
+        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        match number.parse() {
+            Ok(number) => Ok(Wanted { number, protocol }),
+            Err(error) => {
+                let reason = usage::number_error("ParseUint", number, &error);
+                anyhow::bail!("Error: invalid port ({number}): {reason}")
+            }
+        }
+    }
+
+    fn is(&self, Port { number, protocol }: Port) -> bool {
+        self.number == number && self.protocol == protocol.as_str()
     }
 }
 
