@@ -7,6 +7,7 @@
 //! work on the same root at once.
 
 pub mod container;
+pub mod doctor;
 mod error;
 pub mod events;
 pub mod image;

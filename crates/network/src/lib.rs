@@ -25,6 +25,7 @@ mod netlink;
 mod ports;
 mod relay;
 mod resolv_conf;
+mod trial;
 
 pub mod dns;
 pub mod filter;
@@ -43,3 +44,4 @@ pub use namespace::within;
 pub use ports::{Holder, Reservation, ReserveError, reserve};
 pub use relay::Relay;
 pub use resolv_conf::{Mode, Overrides, SYSTEMD_RESOLV_CONF, is_stub, resolv_conf, upstreams};
+pub use trial::{Abilities, try_out};

@@ -30,6 +30,6 @@ pub use failure::{Failure, FailureKind};
 pub use held::{Gate, Held, Way};
 pub use privileges::{all_capabilities, resource};
 pub use program::DEFAULT_PATH;
-pub use rootfs::join_layers;
+pub use rootfs::{join_layers, maps_owners};
 pub use start::{Created, Listen, Started, Stdio, create, create_held};
 pub use view::View;

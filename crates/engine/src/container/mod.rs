@@ -39,6 +39,7 @@ pub use monitor::{
     log::Stream,
 };
 
+pub(crate) use self::start::hosts_resolv_conf;
 pub use self::{
     cdi::is_name as is_cdi_name,
     changes::{Change, ChangeKind, Commit},

@@ -608,7 +608,7 @@ pub(super) fn attachment(
 }
 
 /// The host's resolv.conf, or the one behind it if that only names a stub.
-fn hosts_resolv_conf() -> String {
+pub fn hosts_resolv_conf() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     match read("/etc/resolv.conf") {
         host if network::is_stub(&host) => match read(network::SYSTEMD_RESOLV_CONF) {

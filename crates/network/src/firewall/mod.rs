@@ -110,6 +110,19 @@ impl Firewall {
             .map_err(NetworkError::refused("unpublish ports"))
     }
 
+    /// Whether connections to published ports are led to containers once the host's firewall has let them in. Where the kernel
+    /// cannot do that they are left to [`crate::Relay`].
+    pub(crate) fn admits(&self) -> Result<bool, NetworkError> {
+        let mut rules = 0;
+        let of_chain = |message: &mut message::Attributes<'_>| {
+            message.text(1, &self.table).text(2, ruleset::ADMITTED);
+        };
+        let family = Family::V4.number();
+        message::dump(&self.socket, family, Request::GetRules, of_chain, |_, _| rules += 1)
+            .map_err(NetworkError::refused("read the firewall"))?;
+        Ok(rules > 0)
+    }
+
     /// Whether the table is installed and knows `bridge`. One question to the kernel for each family.
     pub(crate) fn knows(&self, bridge: &Bridge) -> Result<bool, NetworkError> {
         for family in families(bridge) {

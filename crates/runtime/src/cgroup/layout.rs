@@ -1,8 +1,8 @@
 //! Which cgroup trees this machine has and where, and how a container is to see them.
 
 use std::{
-    fs::File,
-    io::Read,
+    fs::{self, File},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -17,6 +17,15 @@ pub struct Layout {
     pub(super) hierarchies: Vec<Hierarchy>,
     /// Where the one tree of v2 is mounted.
     pub(super) unified: Option<PathBuf>,
+}
+
+/// What version the trees that have controllers are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    One,
+    Two,
+    /// Of the first, and the tree of v2 is there as well, without controllers.
+    Hybrid,
 }
 
 /// What a container finds in /sys/fs/cgroup: mounts to be made in its cgroup namespace.
@@ -68,6 +77,35 @@ impl Layout {
             }
             layout => Ok(layout),
         }
+    }
+
+    /// What version the trees that have controllers are of.
+    pub fn version(&self) -> Version {
+        match (self.hierarchies.is_empty(), &self.unified) {
+            (true, _) => Version::Two,
+            (false, None) => Version::One,
+            (false, Some(_)) => Version::Hybrid,
+        }
+    }
+
+    /// What can be controlled, in whichever tree.
+    pub fn controllers(&self) -> io::Result<Vec<String>> {
+        match (self.version(), &self.unified) {
+            (Version::Two, Some(tree)) => {
+                let there = fs::read_to_string(tree.join("cgroup.controllers"))?;
+                Ok(there.split_whitespace().map(str::to_owned).collect())
+            }
+            _ => {
+                let all = self.hierarchies.iter().flat_map(|hierarchy| &hierarchy.controllers);
+                Ok(all.filter(|controller| !controller.contains('=')).cloned().collect())
+            }
+        }
+    }
+
+    /// Where the trees are that containers have groups in.
+    pub fn trees(&self) -> impl Iterator<Item = &Path> {
+        let one = self.unified.as_deref().filter(|_| self.version() == Version::Two);
+        self.hierarchies.iter().map(|hierarchy| hierarchy.mount.as_path()).chain(one)
     }
 
     /// Picks the cgroup mounts from the lines of /proc/self/mountinfo, the first of each tree.

@@ -27,7 +27,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub use error::CgroupError;
 use files::io_error;
-pub use layout::{Layout, View, ViewMount};
+pub use layout::{Layout, Version, View, ViewMount};
 
 /// One container's group, in every tree of the layout.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ pub use self::{
     devices::Terminal,
     lent::{Lent, lend},
     overlay::join as join_layers,
-    owners::lines as mapping_lines,
+    owners::{can_map as maps_owners, lines as mapping_lines},
 };
 use crate::{
     bundle::{COPY_UP, MAP_OWNER, SECRET, SHARED_MEMORY, is_to_the_letter},

@@ -8,13 +8,15 @@ use std::{
     fs::{self, File},
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::Path,
     time::Duration,
 };
 
 use oci_spec::runtime::LinuxIdMapping;
 use rustix::{
-    fs::AtFlags,
+    fs::{AtFlags, CWD},
     io::Errno,
+    mount::{OpenTreeFlags, open_tree},
     process::{Signal, pidfd_send_signal},
 };
 use sys::{
@@ -96,6 +98,17 @@ pub fn map_as(
     }
     let namespace = namespace(&lines(users), &lines(groups))?;
     map_owners(tree, namespace.as_fd(), depth).context(NOT_EVERY_FILE_SYSTEM)
+}
+
+/// Whether the file system of `directory` can show files as another's. Tried at a mount that nobody else sees.
+///
+/// Forks, so the process must have one thread.
+pub fn can_map(directory: &Path) -> io::Result<()> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, directory, flags)?;
+    let shifted = "0 100000 65536\n";
+    let namespace = namespace(shifted, shifted).map_err(io::Error::other)?;
+    map_owners(tree.as_fd(), namespace.as_fd(), Depth::This)
 }
 
 /// Mappings in lines of uid_map(5).

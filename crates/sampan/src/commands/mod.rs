@@ -109,6 +109,7 @@ pub const ALL: &[Command] = &[
     Command::of::<system::inspect::Inspect>(),
     Command::of::<system::version::Version>(),
     Command::of::<system::info::Info>(),
+    Command::of::<system::doctor::Doctor>(),
     Command::of::<system::df::DiskUsage>(),
     Command::of::<system::prune::Prune>(),
     Command::of::<system::events::Events>(),

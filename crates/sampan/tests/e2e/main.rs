@@ -23,6 +23,7 @@ mod devices;
 mod df;
 mod diff;
 mod digests;
+mod doctor;
 mod events;
 mod exec;
 mod faults;
