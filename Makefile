@@ -11,10 +11,10 @@ SUDO       := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env)
 # Where base images are kept, named here so that sudo does not change it.
 export SAMPAN_IMAGES ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sampan/images
 
-.PHONY: help build install setup images demo test fuzz lint bench man clean
+.PHONY: help build install setup images demo test test-vm fuzz lint bench man clean
 
 help: ## Show this
-	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## Build the program
 	$(CARGO) build --release --locked --package sampan
@@ -39,6 +39,12 @@ test: setup ## Run all tests, README's commands and the tutorial; as root, for t
 	$(CARGO) xtask readme $(TESTED)
 	$(SUDO) env SAMPAN=$(TESTED) SAMPAN_ROOT=$(abspath $(TARGET_DIR))/tutorial PORT=14000 \
 		demo/run.sh
+
+test-vm: setup ## Run tests in virtual machines: cgroup v2, boots, CUTS power cuts (10), bad disks
+	$(CARGO) xtask images busybox machine:trixie
+	$(CARGO) test --package sampan --test e2e --no-run
+	SAMPAN_CUTS=$(or $(CUTS),10) $(CARGO) test --package sampan --test vm \
+		$(if $(SUDO),--config 'target."cfg(unix)".runner = "$(SUDO)"') -- --nocapture
 
 fuzz: ## Search for names, archives, documents and Dockerfiles that break something, for SECONDS each
 	SAMPAN_FUZZ_SECONDS=$(or $(SECONDS),300) $(CARGO) test --package types --package image --package builder --lib -- \

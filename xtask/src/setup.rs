@@ -83,6 +83,11 @@ const NEEDS: &[Need] = &[
         sign: Sign::Program("skopeo"),
         why: "reads our images, and makes some, in tests",
     },
+    Need {
+        package: "qemu-system-x86",
+        sign: Sign::Program("qemu-system-x86_64"),
+        why: "boots the machines of `make test-vm`",
+    },
 ];
 
 impl Sign {

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use crate::Random;
+
 /// Gives `check` what is in the directory `corpus`, then what can be made of it and of `words`. A panic is a finding;
 /// the input that led to it is shown, and belongs into the corpus.
 ///
@@ -17,7 +19,7 @@ pub fn fuzz(corpus: &Path, words: &[&str], check: impl Fn(&[u8])) {
     seeds.iter().for_each(|seed| attempt(seed, &check));
     let seconds = env::var("SAMPAN_FUZZ_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
-    let mut random = Random(if seconds.is_some() { now } else { 1 });
+    let mut random = Random::from(if seconds.is_some() { now } else { 1 });
     let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut tried = 0;
     while end.map_or(tried < USUAL, |end| Instant::now() < end) {
@@ -49,7 +51,7 @@ fn attempt(input: &[u8], check: &impl Fn(&[u8])) {
 
 /// Changes something somewhere.
 fn damage(input: &mut Vec<u8>, seeds: &[Vec<u8>], words: &[&str], random: &mut Random) {
-    let (from, to) = random.range(input.len());
+    let (from, to) = range(random, input.len());
     match random.below(8) {
         0 if !words.is_empty() => drop(input.splice(from..from, random.of(words).bytes())),
         1 if !words.is_empty() => drop(input.splice(from..to, random.of(words).bytes())),
@@ -57,7 +59,7 @@ fn damage(input: &mut Vec<u8>, seeds: &[Vec<u8>], words: &[&str], random: &mut R
         3 => input.extend_from_within(from..to),
         4 => {
             let other = random.of(seeds);
-            let (start, end) = random.range(other.len());
+            let (start, end) = range(random, other.len());
             input.splice(from..from, other[start..end].iter().copied());
         }
         5 => input.truncate(to),
@@ -67,27 +69,11 @@ fn damage(input: &mut Vec<u8>, seeds: &[Vec<u8>], words: &[&str], random: &mut R
     input.truncate(LONGEST);
 }
 
-/// Marsaglia's xorshift: quick, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-
-    fn of<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(items.len())]
-    }
-
-    /// Mostly a short one.
-    fn range(&mut self, length: usize) -> (usize, usize) {
-        let from = self.below(length + 1);
-        let most = if self.below(4) == 0 { length - from } else { (length - from).min(12) };
-        (from, from + self.below(most + 1))
-    }
+/// A part of so many bytes, mostly a short one.
+fn range(random: &mut Random, length: usize) -> (usize, usize) {
+    let from = random.below(length + 1);
+    let most = if random.below(4) == 0 { length - from } else { (length - from).min(12) };
+    (from, from + random.below(most + 1))
 }
 
 /// How many inputs tests make.

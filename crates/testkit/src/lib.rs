@@ -16,9 +16,11 @@ mod lossy;
 mod ordinary;
 mod outcome;
 mod process;
+mod random;
 mod registry;
 mod sandbox;
 mod steps;
+pub mod vm;
 
 use std::{
     fmt::Display,
@@ -33,6 +35,7 @@ pub use lossy::{Fault, Lossy};
 pub use ordinary::{Ordinary, UID};
 pub use outcome::Outcome;
 pub use process::Process;
+pub use random::Random;
 pub use registry::Registry;
 pub use sandbox::Sandbox;
 pub use steps::{Role, Walked};

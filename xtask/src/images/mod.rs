@@ -35,7 +35,7 @@ pub fn run(names: &[String]) -> anyhow::Result<()> {
 
 fn find(name: &str) -> anyhow::Result<&'static Recipe> {
     let tagged = if name.contains(':') { name.to_owned() } else { format!("{name}:latest") };
-    recipes::ALL.iter().copied().find(|recipe| recipe.name == tagged).with_context(|| {
+    recipes::find(&tagged).with_context(|| {
         let known: Vec<&str> = recipes::ALL.iter().map(|recipe| recipe.name).collect();
         format!("no recipe for {name}; there is {}", known.join(", "))
     })

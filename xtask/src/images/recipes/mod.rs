@@ -1,14 +1,22 @@
-//! The recipes, a file for each kind of image. A new one is a file here and its line in [`ALL`].
+//! The recipes, a file for each kind of image. A new one is a file here and its line in [`ALL`], or one in [`find`]
+//! where only tests have a use for it.
 
 pub mod busybox;
 mod debian;
+mod machine;
 mod python;
 mod redis;
 
 use super::recipe::Recipe;
 
+/// The images that programs are built on and run from.
 pub const ALL: &[&Recipe] =
     &[&busybox::LATEST, &debian::BOOKWORM_SLIM, &python::PYTHON2_SLIM, &python::PYTHON3_SLIM, &redis::LATEST];
+
+/// The recipe of the image `name`, which has a tag.
+pub fn find(name: &str) -> Option<&'static Recipe> {
+    ALL.iter().copied().chain([&machine::TRIXIE]).find(|recipe| recipe.name == name)
+}
 
 /// Where programs are looked for, in Debian's order.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
