@@ -319,7 +319,7 @@ impl Engine {
         // Somebody may have joined it before.
         self.check_unused(&network)?;
         self.change_network(&network, &lock, || {
-            self.state.write(Durability::Synced, |state| {
+            self.state.remove(Durability::Synced, |state| {
                 state.delete_network(&network.id)?;
                 self.throw_network_away(state, network.row())
             })?;

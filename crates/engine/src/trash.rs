@@ -241,7 +241,7 @@ impl Engine {
         }
         let id = container.id.to_string();
         let place = self.trash_place(&id);
-        let thrown = self.state.write(Durability::Synced, |state| {
+        let thrown = self.state.remove(Durability::Synced, |state| {
             let Some(row) = state.container_by_id(&container.id)? else { return Ok(None) };
             state.delete_container(&container.id)?;
             state.insert_trash(&batch.row(id.clone(), bytes, Removal::Container(Box::new(row))))?;
@@ -355,7 +355,7 @@ impl Engine {
     }
 
     fn remove_for_good(&self, rows: &[TrashRow]) -> Result<u64, EngineError> {
-        self.state.write(Durability::Synced, |state| {
+        self.state.remove(Durability::Synced, |state| {
             rows.iter().try_for_each(|row| state.delete_trash(&row.id).map(drop))
         })?;
         let mut bytes = 0;
@@ -381,7 +381,7 @@ impl Engine {
             entries => entries?.collect::<io::Result<Vec<_>>>()?,
         };
         // Nobody removes or restores anything meanwhile.
-        let gone = self.state.write(Durability::Lazy, |state| {
+        let gone = self.state.remove(Durability::Lazy, |state| {
             let rows = state.trash()?;
             let mut gone = Vec::new();
             for entry in entries {

@@ -246,7 +246,7 @@ impl Engine {
         // First, for on a full disk this makes the room for writing that the row is gone.
         clear(&container.directory).map_err(|error| container.file_error(error))?;
         let durability = if container.config.auto_remove { Durability::Lazy } else { Durability::Synced };
-        self.state.write(durability, |state| state.delete_container(&container.id))?;
+        self.state.remove(durability, |state| state.delete_container(&container.id))?;
         let aside = container.directory.with_extension("removed");
         match fs::rename(&container.directory, &aside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(container.file_error(error)),

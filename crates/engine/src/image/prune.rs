@@ -27,7 +27,7 @@ impl Engine {
         let mut removed = Vec::new();
         let mut waiting = 0;
         let mut farewells = Vec::new();
-        self.state.write(Durability::Synced, |state| {
+        self.state.remove(Durability::Synced, |state| {
             for image in self.unneeded_images(unneeded, filters, &self.containers()?)? {
                 let names = [image.names, image.digests].concat();
                 let row = state.image_by_manifest(&image.manifest)?;

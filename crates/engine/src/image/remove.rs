@@ -31,7 +31,7 @@ impl Engine {
     pub fn remove_image(&self, reference: &str, force: bool) -> Result<Vec<Removed>, EngineError> {
         let mut removed = Vec::new();
         let mut farewell = None;
-        let goes = self.state.write(Durability::Synced, |state| {
+        let goes = self.state.remove(Durability::Synced, |state| {
             let (row, name) = self.image_and_name(reference)?;
             let known = state.names_of(&row.manifest)?;
             let Going { names, image } = self.going(&row, reference, name, known, force)?;

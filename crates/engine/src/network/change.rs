@@ -25,7 +25,11 @@ impl Engine {
         let change = directory.join(CHANGE);
         let failed = |source| EngineError::File { path: change.clone(), source };
         let row = serde_json::to_vec(&network.row()).map_err(|error| failed(error.into()))?;
-        fs::create_dir_all(&directory).and_then(|()| fs::write(&change, row)).map_err(failed)?;
+        match fs::create_dir_all(&directory).and_then(|()| fs::write(&change, row)) {
+            // Things can be removed from a full disk. If this is interrupted there, a bridge is left.
+            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {}
+            written => written.map_err(failed)?,
+        }
         let outcome = work();
         if let Err(source) = remove(&change) {
             return outcome.and(Err(failed(source)));

@@ -127,7 +127,7 @@ impl Engine {
     pub(super) fn remove_template(&self, template: &NetworkTemplate) -> Result<(), EngineError> {
         let _lock = HostLock::acquire()?;
         self.check_template_unused(template)?;
-        self.state.write(Durability::Synced, |state| state.delete_template(&template.id))?;
+        self.state.remove(Durability::Synced, |state| state.delete_template(&template.id))?;
         self.note_template(template, "destroy");
         Ok(())
     }

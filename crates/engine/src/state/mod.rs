@@ -6,6 +6,7 @@
 //! Durability is chosen per transaction. What a user cannot get back is synced before the command says so; what
 //! a crash may cost, such as the row of a `--rm` container, is not.
 
+mod ballast;
 mod containers;
 mod digests;
 mod images;
@@ -22,6 +23,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 
+use self::ballast::Ballast;
 pub use self::{
     containers::ContainerRow,
     digests::DigestRow,
@@ -38,6 +40,7 @@ pub struct State {
     connection: Connection,
     /// SQLite's write-ahead log.
     log: PathBuf,
+    ballast: Ballast,
 }
 
 /// Whether a change is on the disk when the command says it is done.
@@ -65,7 +68,7 @@ impl State {
         // The first to open reads the whole log: keep it short.
         connection.pragma_update(None, "wal_autocheckpoint", LONG_PAGES)?;
         schema::upgrade(&connection)?;
-        Ok(State { connection, log: root.join("state.db-wal") })
+        Ok(State { connection, log: root.join("state.db-wal"), ballast: Ballast::below(root) })
     }
 
     /// Runs `work` as one transaction that sees and changes the state as if nobody else were there.
@@ -87,12 +90,23 @@ impl State {
         Ok(result)
     }
 
+    /// Runs `work`, which removes something, as [`State::write`] does; on a full disk in the room that was kept for it.
+    pub fn remove<T>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&State) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        self.ballast.give_up_if_scarce();
+        self.write(durability, work)
+    }
+
     /// Empties the log if it is long, unless somebody reads from it.
     ///
     /// SQLite writes it anew from its beginning only if one process makes several changes, or another has the database
     /// open: for commands that come one after the other and make one change each, it would grow for ever.
     fn shorten_log(&self) -> Result<(), EngineError> {
         if fs::metadata(&self.log).is_ok_and(|log| log.len() > LONG) {
+            self.ballast.take();
             self.connection.busy_timeout(Duration::ZERO)?;
             let shortened = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             self.connection.busy_timeout(PATIENCE)?;
@@ -116,7 +130,10 @@ fn create(root: &Path, path: &Path) -> Result<(), EngineError> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(EngineError::File { path: path.to_owned(), source: error })
         }
-        _ => Ok(()),
+        _ => {
+            Ballast::below(root).take();
+            Ok(())
+        }
     }
 }
 

@@ -189,7 +189,7 @@ impl Engine {
 
     /// Removes a volume that no container uses.
     pub fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
-        let removed = self.state.write(Durability::Synced, |state| {
+        let removed = self.state.remove(Durability::Synced, |state| {
             if state.volume(name)?.is_none() {
                 return Err(EngineError::NoVolume(name.to_owned()));
             }
@@ -229,7 +229,7 @@ impl Engine {
         filters: &VolumeFilters,
     ) -> Result<PrunedVolumes, EngineError> {
         let mut pruned = PrunedVolumes::default();
-        let removed = self.state.write(Durability::Synced, |state| {
+        let removed = self.state.remove(Durability::Synced, |state| {
             let mut removed = Vec::new();
             let mut measure = Measure::default();
             for volume in self.unneeded_volumes(volumes, filters, &self.containers()?)? {
@@ -252,7 +252,7 @@ impl Engine {
             if mount.named || !self.state.volume(name)?.is_some_and(|volume| volume.anonymous) {
                 continue;
             }
-            let removed = self.state.write(Durability::Lazy, |state| {
+            let removed = self.state.remove(Durability::Lazy, |state| {
                 if self.volume_users(name)?.into_iter().any(|user| user != container.id) {
                     return Ok(None);
                 }

@@ -1,4 +1,4 @@
-//! Disks that can only be read, and that fail.
+//! Disks that are full, that can only be read, and that fail.
 
 use testkit::{
     Random,
@@ -6,6 +6,36 @@ use testkit::{
 };
 
 use crate::{load_busybox, system};
+
+#[test]
+fn a_full_disk_stops_what_needs_room_and_nothing_else() {
+    let Some(system) = system() else { return };
+    let mut machine = Machine::boot(system, &system.disk(), Manager::Init);
+    load_busybox(&mut machine);
+    let _ = machine.run(CONTAINERS).ok();
+    let _ = machine.run(FILL).ok();
+
+    let full = "No space left on device";
+    for command in NEED_ROOM {
+        let outcome = machine.run(&format!("sampan {command}"));
+        assert!(outcome.code != 0, "{outcome}");
+        let _ = outcome.complains(full);
+    }
+    let hint = "hint: `sampan system df` shows what uses the disk";
+    let _ = machine.run("sampan run --rm busybox true").fails(125).complains(full).complains(hint);
+    for command in ONLY_READ {
+        let _ = machine.run(&format!("sampan {command} >/dev/null")).ok();
+    }
+    machine.run("sampan exec web echo hello").ok().prints("hello\n");
+    machine.run(STATES).ok().prints("made created\npast exited\nweb running\n");
+    // What is there can be ended and removed.
+    let _ = machine.run("sampan stop -t 0 web && sampan rm web made && sampan volume rm data").ok();
+    machine.run(STATES).ok().prints("past exited\n");
+
+    let _ = machine.run("rm /fill.*").ok();
+    expect_to_be_sound(&mut machine);
+    machine.power_off();
+}
 
 #[test]
 fn a_disk_that_can_only_be_read_shows_what_is_on_it() {
@@ -72,6 +102,14 @@ sampan volume create data
 mkdir context
 printf 'FROM busybox\nRUN echo built >/built\nCMD [\"cat\", \"/built\"]\n' >context/Dockerfile
 sync context/Dockerfile
+";
+
+/// Leaves no room for a file.
+const FILL: &str = "
+for size in 1G 64M 1M 64k 4k; do
+    while fallocate -l $size /fill.$((number += 1)) 2>/dev/null; do :; done
+done
+true
 ";
 
 const STATES: &str = "sampan ps -a --format '{{.Names}} {{.State}}' | sort";
