@@ -40,10 +40,10 @@ test: setup ## Run all tests, README's commands and the tutorial; as root, for t
 	$(SUDO) env SAMPAN=$(TESTED) SAMPAN_ROOT=$(abspath $(TARGET_DIR))/tutorial PORT=14000 \
 		demo/run.sh
 
-test-vm: setup ## Run tests in virtual machines: cgroup v2, boots, CUTS power cuts (10), bad disks
+test-vm: setup ## Run tests in virtual machines: TESTS of all on cgroup v2, boots, CUTS power cuts (10), bad disks
 	$(CARGO) xtask images busybox machine:trixie
 	$(CARGO) test --package sampan --test e2e --no-run
-	SAMPAN_CUTS=$(or $(CUTS),10) $(CARGO) test --package sampan --test vm \
+	$(if $(TESTS),SAMPAN_E2E="$(TESTS)") SAMPAN_CUTS=$(or $(CUTS),10) $(CARGO) test --package sampan --test vm \
 		$(if $(SUDO),--config 'target."cfg(unix)".runner = "$(SUDO)"') -- --nocapture
 
 fuzz: ## Search for names, archives, documents and Dockerfiles that break something, for SECONDS each
