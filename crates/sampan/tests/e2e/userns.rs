@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use testkit::Sandbox;
+use testkit::{Sandbox, eventually};
 
 use crate::{NAME, SERVER, background, idle, inspect, sandbox, shell};
 
@@ -65,7 +65,11 @@ fn numbers_of_a_container_whose_monitor_was_killed_are_free_again() {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid(&sandbox, "one"))).unwrap();
     let monitor = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     kill_process(Pid::from_raw(monitor).unwrap(), Signal::KILL).unwrap();
-    sandbox.sampan(["ps", "--all", "--format", "{{.Status}}"]).ok().says("Exited (137)");
+    // The kernel takes a moment to end it, and to let go of what it has locked.
+    eventually("its end is noticed", || {
+        let status = sandbox.sampan(["ps", "--all", "--format", "{{.Status}}"]).ok().stdout;
+        if status.starts_with("Exited (137)") { Ok(()) } else { Err(status) }
+    });
     assert!(!Path::new(&claim).exists());
 }
 
