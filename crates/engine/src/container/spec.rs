@@ -128,6 +128,13 @@ pub(super) fn build(config: &Config, places: &Places<'_>) -> Result<Spec, Engine
     }
     let mut mounts = mounts(config, places)?;
     mounts.extend(further);
+    if sys::rootless::is_rootless() {
+        // Nobody makes them there, but the host's may be lent, under any name.
+        for device in &isolation.devices {
+            let access = if device.access.contains('w') { "rw" } else { "ro" };
+            mounts.push(mount(utf8(&device.container)?, "bind", utf8(&device.host)?, &["rbind", access])?);
+        }
+    }
     let mut spec = SpecBuilder::default()
         .root(root)
         .mounts(mounts)
@@ -258,7 +265,9 @@ fn requested_devices(
 ) -> Result<(Vec<LinuxDevice>, Vec<LinuxDeviceCgroup>), EngineError> {
     let mut rules = Vec::new();
     let mut all = if config.privileged { devices::every()? } else { Vec::new() };
-    for (node, access) in devices::nodes(&config.isolation.devices)?.into_iter().chain(named) {
+    let listed = devices::nodes(&config.isolation.devices)?;
+    let listed = if sys::rootless::is_rootless() { Vec::new() } else { listed };
+    for (node, access) in listed.into_iter().chain(named) {
         rules.push(devices::rule_for(&node, &access)?);
         all.push(node);
     }

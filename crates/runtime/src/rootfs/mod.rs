@@ -68,9 +68,12 @@ pub fn set_up(
     let user = user_of(spec);
     let shared_group = (!has_own_cgroup_namespace(spec)).then_some(cgroup);
     let to_the_letter = is_to_the_letter(spec);
-    let has_no_say_in_its_network = sys::rootless::is_rootless()
-        && !to_the_letter
-        && !is_in_another_namespace(spec, LinuxNamespaceType::Network);
+    let is_the_hosts =
+        |kind| sys::rootless::is_rootless() && !to_the_letter && !is_in_another_namespace(spec, kind);
+    let hosts = Hosts {
+        network: is_the_hosts(LinuxNamespaceType::Network),
+        processes: is_the_hosts(LinuxNamespaceType::Pid),
+    };
     let sources = Sources {
         aside: bundle,
         confidential,
@@ -78,7 +81,7 @@ pub fn set_up(
         shared_group,
         user: Some(user),
         to_the_letter,
-        has_no_say_in_its_network,
+        hosts,
     };
     for entry in rest {
         let tree = lent.as_mut().map(|lent| lent.take(entry)).transpose()?.flatten();
@@ -129,7 +132,7 @@ pub fn set_up_files(spec: &Spec, bundle: &Path) -> Result<OwnedFd, Failure> {
         shared_group: None,
         user: None,
         to_the_letter: false,
-        has_no_say_in_its_network: false,
+        hosts: Hosts::default(),
     };
     for entry in rest.iter().filter(|entry| entry.typ().as_deref() == Some("bind")) {
         mount(root.as_fd(), entry, &sources).map_err(|failure| at(entry, failure))?;
@@ -255,8 +258,15 @@ struct Sources<'a> {
     /// Who is to own what is mounted with another owner; nobody, where owners stay as they are.
     user: Option<&'a str>,
     to_the_letter: bool,
-    /// Whether it is on a network that its user namespace does not own: the kernel lets it mount no sysfs then.
-    has_no_say_in_its_network: bool,
+    hosts: Hosts,
+}
+
+/// What a container in a user namespace shares with the host, and that namespace has no say in: the kernel mounts no file system
+/// of it then, and the host's is shown.
+#[derive(Debug, Clone, Copy, Default)]
+struct Hosts {
+    network: bool,
+    processes: bool,
 }
 
 fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(), Failure> {
@@ -278,23 +288,8 @@ fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(
         }
         Some("bind") => bind(root, entry, &options, sources.user),
         _ if options.bind.is_some() => bind(root, entry, &options, sources.user),
-        Some("sysfs") if sources.has_no_say_in_its_network => {
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE
-                | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                | OpenTreeFlags::AT_RECURSIVE;
-            let tree = rustix::mount::open_tree(CWD, "/sys", flags).context("cloning /sys")?;
-            exchange(
-                tree.as_fd(),
-                Attributes::NONE,
-                if options.set.contains(Attributes::READ_ONLY) {
-                    Attributes::READ_ONLY
-                } else {
-                    Attributes::NONE
-                },
-                Depth::WithThoseBelow,
-            )?;
-            attach_tree(root, entry, &options, Depth::WithThoseBelow, tree.as_fd())
-        }
+        Some("sysfs") if sources.hosts.network => bind_the_hosts(root, entry, &options, "/sys"),
+        Some("proc") if sources.hosts.processes => bind_the_hosts(root, entry, &options, "/proc"),
         Some(filesystem) => {
             let source = entry.source().as_deref().unwrap_or(Path::new(filesystem));
             let data = match filesystem {
@@ -391,6 +386,22 @@ fn clone_source(entry: &Mount, options: &Options<'_>) -> Result<OwnedFd, Failure
 
 fn bind_depth(options: &Options<'_>) -> Depth {
     options.bind.unwrap_or(Depth::WithThoseBelow)
+}
+
+/// Attaches a clone of a file system of the kernel's that the host has at `path`, with what is mounted in it.
+fn bind_the_hosts(
+    root: BorrowedFd<'_>,
+    entry: &Mount,
+    options: &Options<'_>,
+    path: &str,
+) -> Result<(), Failure> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let tree = rustix::mount::open_tree(CWD, path, flags).context(format_args!("cloning {path}"))?;
+    if options.set.contains(Attributes::READ_ONLY) {
+        exchange(tree.as_fd(), Attributes::NONE, Attributes::READ_ONLY, Depth::WithThoseBelow)?;
+    }
+    attach_tree(root, entry, options, Depth::WithThoseBelow, tree.as_fd())
 }
 
 /// Attaches what was lent for `entry`.

@@ -31,6 +31,9 @@ fn containers_run_and_others_join_them() {
         .ok()
         .says("A /root/file\n")
         .says("mine\n");
+    let zero = "--network none --device /dev/zero:/dev/mine busybox sh -c 'head -c 2 /dev/mine | wc -c'";
+    user.shell(&format!("$SAMPAN run --rm {zero}")).ok().prints("2\n");
+    user.shell("$SAMPAN run --rm --pid host --network none busybox test -e /proc/1/status").ok();
     user.shell("$SAMPAN kill one; $SAMPAN wait one; $SAMPAN start one; $SAMPAN exec one cat /root/file; $SAMPAN rm -f one")
         .ok()
         .prints("one\n137\none\nmine\none\n");
