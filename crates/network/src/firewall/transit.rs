@@ -111,11 +111,12 @@ impl Chain {
         if ways.is_empty() { Ok(()) } else { self.commit(transaction, socket) }
     }
 
-    /// Commits, unless the chain or the rule went away while we looked.
+    /// Commits, unless the chain or the rule went away while we looked, or the table is one that only its owner may change:
+    /// nft(8), `flags owner`.
     fn commit(&self, transaction: Transaction, socket: &Socket) -> io::Result<()> {
         match transaction.commit(socket) {
-            Err(refusal) if !is(&refusal.error, Errno::NOENT) => Err(refusal.error),
-            _ => Ok(()),
+            Err(refusal) if is(&refusal.error, Errno::NOENT) || is(&refusal.error, Errno::PERM) => Ok(()),
+            outcome => outcome.map_err(|refusal| refusal.error),
         }
     }
 

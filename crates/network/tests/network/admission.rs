@@ -1,6 +1,11 @@
 //! What the host's firewall says of published ports, whoever it is that says it.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
 use network::{Firewall, Forward};
 use types::Protocol;
@@ -301,4 +306,25 @@ fn what_the_host_forbids_containers_stays_forbidden() {
     let listed = lab.host.run("iptables-nft", "-S FORWARD");
     assert!(listed.contains("-A FORWARD -i br-a -m comment --comment sampan -j ACCEPT\n"), "{listed}");
     assert_eq!(listed.matches("sampan").count(), 2, "{listed}");
+}
+
+#[test]
+fn a_table_that_only_its_owner_may_change_is_left_alone() {
+    if !can_run() {
+        return;
+    }
+    let (lab, _container) = published();
+    let mut nft = Command::new("nft");
+    nft.arg("-i").stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut owner = lab.host.inside(|| nft.spawn()).unwrap();
+    let chain = "add chain inet own forward { type filter hook forward priority filter ; policy drop ; }";
+    let mut commands = owner.stdin.take().unwrap();
+    writeln!(commands, "add table inet own {{ flags owner ; }}\n{chain}").unwrap();
+    while !lab.host.run("nft", "list ruleset").contains("policy drop") {
+        thread::sleep(Duration::from_millis(5));
+    }
+    lab.host.ensure(&lab.a);
+    assert!(!lab.host.run("nft", "list ruleset").contains("comment \"sampan\""));
+    drop(commands);
+    owner.wait().unwrap();
 }
