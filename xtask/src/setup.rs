@@ -70,6 +70,7 @@ const NEEDS: &[Need] = &[
         why: "trusts pip's package index",
     },
     Need { package: "uidmap", sign: Sign::Program("newuidmap"), why: "maps ids for users other than root" },
+    Need { package: "passt", sign: Sign::Program("pasta"), why: "is the network of containers without root" },
     Need { package: "curl", sign: Sign::Program("curl"), why: "asks published ports, in tests and the demo" },
     Need { package: "nftables", sign: Sign::Program("nft"), why: "sets up hosts' firewalls, in tests" },
     Need {

@@ -50,6 +50,11 @@ fn privileges() -> Finding {
         NEEDED.iter().filter(|(bit, _)| effective >> bit & 1 == 0).map(|(_, name)| *name).collect();
     let user = rustix::process::geteuid();
     match (user.is_root(), missing.is_empty()) {
+        (true, true) if sys::rootless::is_rootless() => Finding::warn(
+            "privileges",
+            "an ordinary user, who is root of a user namespace",
+            "docs/rootless.md says what takes root: networks with names, and limits",
+        ),
         (true, true) => Finding::ok("privileges", "root, with what containers take"),
         (true, false) => {
             let text = format!("root without {}", missing.join(", "));

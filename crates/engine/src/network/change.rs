@@ -27,7 +27,8 @@ impl Engine {
         let row = serde_json::to_vec(&network.row()).map_err(|error| failed(error.into()))?;
         match fs::create_dir_all(&directory).and_then(|()| fs::write(&change, row)) {
             // Things can be removed from a full disk. If this is interrupted there, a bridge is left.
-            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {}
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {}
             written => written.map_err(failed)?,
         }
         let outcome = work();

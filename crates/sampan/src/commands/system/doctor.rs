@@ -25,6 +25,8 @@ impl Verb for Doctor {
     const USAGE: &'static str = "[OPTIONS]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        // What an ordinary user's commands become: what can be done there is what counts.
+        session::enter(globals)?;
         // Before anything that takes a thread, as templates do.
         let groups = engine::doctor::examine(&session::root(globals)?);
         let view = self.format.as_deref().map(|format| View::parse(Some(format))).transpose()?;
