@@ -72,11 +72,8 @@ impl Order {
 
     /// The order in `bundle`, if there is one that is not done with.
     pub fn load(bundle: &Path) -> io::Result<Option<Order>> {
-        match read_small(&bundle.join(FILE))? {
-            // One without content was torn by a crash before anything was made: as good as none.
-            Some(bytes) if !bytes.is_empty() => Ok(Some(serde_json::from_slice(&bytes)?)),
-            _ => Ok(None),
-        }
+        let bytes = read_small(&bundle.join(FILE))?;
+        Ok(bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)
     }
 
     /// Whether there may be an order in `bundle` that is not done with. That it says anything is not looked at.

@@ -23,6 +23,8 @@ use rustix::{
     io::Errno,
 };
 
+use crate::record::read_small;
+
 /// When a container that has ended is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -51,10 +53,9 @@ impl Restart {
 
     /// The policy of the container in the directory `bundle`.
     pub(crate) fn load(bundle: &Path) -> io::Result<Restart> {
-        match fs::read(bundle.join(POLICY)) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Restart::No),
-            Err(error) => Err(error),
+        match read_small(&bundle.join(POLICY))? {
+            Some(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            None => Ok(Restart::No),
         }
     }
 

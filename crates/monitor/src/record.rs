@@ -156,7 +156,8 @@ impl From<OwnedFd> for Lock {
     }
 }
 
-/// What is in a file, if there is one. A listing reads some for each container: this asks the kernel for nothing but the
+/// What is in a file, if there is one. One that was new when power was lost may have its name and no content, or only zeros:
+/// nobody was told yet what was in it, and it is as good as none. A listing reads some for each container: this asks the kernel for nothing but the
 /// content, and for that once, if it is small.
 pub(crate) fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut file = match File::open(path) {
@@ -168,7 +169,8 @@ pub(crate) fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
     if content.len() == content.capacity() {
         file.read_to_end(&mut content)?;
     }
-    Ok(Some(content))
+    let is_torn = content.iter().all(|byte| *byte == 0);
+    Ok((!is_torn).then_some(content))
 }
 
 const STATE: &str = "state.json";
@@ -189,6 +191,15 @@ mod tests {
         assert!(exists(&started));
         assert!(!exists(&Started { ticks: ticks + 1, ..started.clone() }));
         assert!(!exists(&Started { boot: "another".into(), ..started }));
+    }
+
+    #[test]
+    fn a_record_that_was_torn_by_a_power_cut_is_none() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        for torn in [&[][..], &[0; 100]] {
+            fs::write(directory.path().join(STATE), torn).expect("a new file");
+            assert_eq!(Record::read(directory.path()).expect("readable"), None);
+        }
     }
 
     #[test]

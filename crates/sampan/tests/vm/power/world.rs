@@ -161,13 +161,13 @@ impl fmt::Display for Thing {
 
 /// Says what there is, a line each.
 const LIST: &str = r#"
+set -e
 sampan ps -a --format 'container {{.Names}}'
 sampan images -a --format 'image {{.Repository}}:{{.Tag}}'
 sampan volume ls --format 'volume {{.Name}}'
 sampan network ls --format 'network {{.Name}}'
 busybox wget -q -O - http://127.0.0.1:5000/v2/copy/tags/list 2>/dev/null | grep -o '"[0-9]*"' |
     sed 's/"\(.*\)"/pushed 127.0.0.1:5000\/copy:\1/'
-true
 "#;
 
 /// What was there before.
