@@ -11,10 +11,9 @@ use runtime::cgroup::Cgroup;
 
 use crate::{hold, journal, status::cgroup};
 
-/// Freezes the processes of the container in the directory `bundle`.
-pub fn freeze(bundle: &Path, cgroup: &Cgroup) -> io::Result<()> {
-    fs::write(bundle.join(FILE), [])?;
-    Ok(cgroup.freeze()?)
+/// Says that the processes of the container in the directory `bundle` are about to be frozen.
+pub fn announce_freeze(bundle: &Path) -> io::Result<()> {
+    fs::write(bundle.join(FILE), [])
 }
 
 /// Lets them go on, if they stand still.

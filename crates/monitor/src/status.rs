@@ -80,7 +80,7 @@ pub fn status(bundle: &Path) -> io::Result<Status> {
         });
     }
     if let Some(lock) = Lock::try_take(bundle)? {
-        return take_back(bundle, lock);
+        return take_back(bundle, &lock);
     }
     // Somebody is in charge: of a process that runs, or of one that is about to.
     Ok(match Record::read(bundle)? {
@@ -101,8 +101,9 @@ fn cgroup_of(order: &Order) -> io::Result<Cgroup> {
     Ok(Cgroup::open(&Layout::detect()?, &order.cgroup_parent, &order.id.to_string()))
 }
 
-/// Takes back what a lost monitor left, as the holder of the lock.
-fn take_back(bundle: &Path, _lock: Lock) -> io::Result<Status> {
+/// Takes back what a lost monitor left, if one did, as the holder of the lock. On a full disk all of it is taken back
+/// without being written down, and the order stays.
+pub fn take_back(bundle: &Path, _lock: &Lock) -> io::Result<Status> {
     // Between the first look and the lock, the monitor may have come to its proper end.
     let Some(order) = Order::load(bundle)? else {
         return match Record::read(bundle)? {

@@ -155,7 +155,8 @@ impl Engine {
 
     fn freeze(&self, container: &Container) -> Result<(), EngineError> {
         if let Some(cgroup) = container.cgroup()? {
-            monitor::freeze(&container.directory, &cgroup).map_err(|error| container.file_error(error))?;
+            monitor::announce_freeze(&container.directory).map_err(|error| container.file_error(error))?;
+            cgroup.freeze()?;
         }
         // It may have ended just then.
         match container.status()? {

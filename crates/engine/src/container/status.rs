@@ -71,20 +71,15 @@ impl Container {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.try_lock()? {
-                // The monitor was killed since the last look: what it left is taken back first.
-                Some(lock) if self.has_an_order()? => {
-                    drop(lock);
-                    self.status()?;
+                // The monitor may have been killed since the last look: what it left is taken back first.
+                Some(lock) => {
+                    let taken_back = monitor::take_back(&self.directory, &lock);
+                    return taken_back.map(|_| Some(lock)).map_err(|error| self.file_error(error));
                 }
                 None if !self.status()?.is_running() && Instant::now() < deadline => thread::sleep(PAUSE),
-                lock => return Ok(lock),
+                None => return Ok(None),
             }
         }
-    }
-
-    /// Whether a monitor is at work on the container, or was until it was killed.
-    fn has_an_order(&self) -> Result<bool, EngineError> {
-        Ok(monitor::Order::load(&self.directory).map_err(|error| self.file_error(error))?.is_some())
     }
 
     pub(crate) fn file_error(&self, source: io::Error) -> EngineError {
