@@ -90,6 +90,7 @@ struct Task {
 
 impl Tracer {
     /// Starts a shell that becomes the command once a line comes in.
+    #[expect(clippy::zombie_processes, reason = "who traces it waits for it")]
     fn start(mut shell: Command, counted: Role) -> Tracer {
         let mut child = shell.spawn().expect("a shell");
         let leader = Pid::from_raw(child.id().cast_signed());
