@@ -71,6 +71,9 @@ impl Engine {
         if status.as_ref().is_ok_and(Status::is_running) {
             return Ok(Some(status));
         }
+        if status.as_ref().is_err_and(is_gone) {
+            return Ok(None);
+        }
         if container.config.restart != Restart::No {
             self.revive(container)?;
             status = container.status();
@@ -106,10 +109,16 @@ impl Engine {
             Ok(Status::Created) if !container.config.start_at_once => Ok(None),
             Ok(_) => match container.try_lock() {
                 // It may be gone since it was listed, or somebody else may be at it.
-                Err(EngineError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) if is_gone(&error) => Ok(None),
                 other => other,
             },
+            Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether a file of a container was not there, which means that somebody has just removed the container.
+fn is_gone(error: &EngineError) -> bool {
+    matches!(error, EngineError::File { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
