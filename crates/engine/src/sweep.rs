@@ -99,7 +99,13 @@ impl Engine {
         if lock.is_none() || known {
             return Ok(());
         }
-        Ok(crate::remove_tree(directory)?)
+        // As a whole and at once: who is just making it, and has no lock yet, makes it again then.
+        let aside = directory.with_extension("removed");
+        match fs::rename(directory, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed?,
+        }
+        Ok(crate::remove_tree(&aside)?)
     }
 
     /// The lock of a container that has ended or should have been started, and is in nobody's hands.

@@ -102,15 +102,14 @@ impl Context<'_> {
                 };
                 self.bad_flag(&format!("invalid argument {value:?} for {flag:?} flag: {reason}"))
             }
-            // Of which none may be required in every case.
-            (ErrorKind::MissingRequiredArgument, _) => self.wrong_number_of_arguments(1),
             (
                 ErrorKind::UnknownArgument
+                | ErrorKind::MissingRequiredArgument
                 | ErrorKind::TooFewValues
                 | ErrorKind::TooManyValues
                 | ErrorKind::WrongNumberOfValues,
                 _,
-            ) => self.wrong_number_of_arguments(0),
+            ) => self.wrong_number_of_arguments(),
             (ErrorKind::InvalidUtf8, _) => {
                 Page::mistake(1, format!("{}: an argument is not valid UTF-8\n", self.path))
             }
@@ -130,9 +129,10 @@ impl Context<'_> {
     }
 
     /// That there are too few or too many, where it takes this many at least.
-    fn wrong_number_of_arguments(&self, known: usize) -> Page {
+    fn wrong_number_of_arguments(&self) -> Page {
         let (least, most) = self.positionals();
-        let least = least.max(known);
+        // A flag may do without the one that the usage begins with.
+        let least = least.max(usize::from(self.usage.starts_with(char::is_uppercase)));
         let arguments = |count: usize| format!("{count} argument{}", if count == 1 { "" } else { "s" });
         let (verb, expected) = match (least, most) {
             (0, Some(0)) => ("Run", "accepts no arguments".to_owned()),

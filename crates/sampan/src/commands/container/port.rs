@@ -29,8 +29,7 @@ pub struct Ports {
 
 impl Verb for Ports {
     const NAMES: &'static [&'static str] = &["container port", "port"];
-    const USAGE: &'static str =
-        "CONTAINER [PRIVATE_PORT[/PROTO]]\n--explain [CONTAINER [PRIVATE_PORT[/PROTO]]]";
+    const USAGE: &'static str = "CONTAINER [PRIVATE_PORT[/PROTO]]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let engine = session::open(globals)?;
