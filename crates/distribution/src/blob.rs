@@ -213,4 +213,16 @@ mod tests {
             assert_eq!(Range::parse(wrong), None, "{wrong}");
         }
     }
+
+    #[test]
+    fn ranges_that_nobody_would_write_are_not_read_or_are_what_they_say() {
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/header");
+        let words = ["bytes ", "-", "/", "*", "0", "18446744073709551615", "18446744073709551616", " ", "é"];
+        testkit::fuzz(&corpus, &words, |bytes| {
+            let header = String::from_utf8_lossy(bytes);
+            let Some(Range { from, to, size }) = Range::parse(&header) else { return };
+            let size = size.map_or("*".to_owned(), |size| size.to_string());
+            assert_eq!(Range::parse(&format!("bytes {from}-{to}/{size}")), Range::parse(&header));
+        });
+    }
 }

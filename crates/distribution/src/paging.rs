@@ -111,4 +111,16 @@ mod tests {
             assert_eq!(target(header), expected, "{header}");
         }
     }
+
+    #[test]
+    fn links_that_nobody_would_write_lead_where_they_say() {
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/header");
+        let words = ["<", ">", ";", ",", "rel=next", "rel=\"next\"", "=", "\"", "</v2/", "é"];
+        testkit::fuzz(&corpus, &words, |bytes| {
+            let header = String::from_utf8_lossy(bytes);
+            if let Some(target) = target(&header) {
+                assert!(header.contains(&format!("<{target}>")), "{header}");
+            }
+        });
+    }
 }

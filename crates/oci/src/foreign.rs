@@ -345,4 +345,38 @@ mod tests {
         assert_eq!(path("/docker/abc").as_deref(), Some("/docker/abc"));
         assert_eq!(path("system.slice:docker:abc"), None);
     }
+
+    #[test]
+    fn specifications_that_nobody_would_write_are_refused_or_say_nothing_to_our_engine() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/config");
+        let words = [
+            "\"",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "null",
+            "-1",
+            "18446744073709551616",
+            "1e999",
+            "..",
+            "x-sampan.",
+            "org.sampan.",
+            "\"type\":\"user\"",
+            "\"path\":\"/proc/self/ns/net\"",
+        ];
+        testkit::fuzz(&corpus, &words, |bytes| {
+            let Ok((spec, _)) = parse(bytes) else { return };
+            let Ok(adopted) = adopt(spec, Path::new("/")) else { return };
+            let annotations = adopted.annotations().clone().unwrap_or_default();
+            assert!(annotations.keys().all(|name| !name.starts_with(OURS) || name == TO_THE_LETTER));
+            let mounts = adopted.mounts().iter().flatten();
+            let words = mounts.flat_map(|mount| mount.typ().iter().chain(mount.options().iter().flatten()));
+            assert!(words.into_iter().all(|word| !word.starts_with("x-sampan.")));
+            assert!(adopted.root().as_ref().is_some_and(|root| root.path().is_dir()));
+            let _ = cgroup(&adopted, "container");
+        });
+    }
 }

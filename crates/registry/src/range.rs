@@ -93,4 +93,32 @@ mod tests {
             assert_eq!(wrong.parse::<Chunk>(), Err(InvalidChunk), "{wrong}");
         }
     }
+
+    #[test]
+    fn ranges_that_nobody_would_write_lie_within_what_there_is() {
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/request");
+        let words = [
+            "bytes=",
+            "bytes ",
+            "-",
+            ",",
+            "/",
+            "*",
+            "0",
+            "99",
+            "18446744073709551615",
+            "18446744073709551616",
+        ];
+        testkit::fuzz(&corpus, &words, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            for size in [0, 1, 100, u64::MAX] {
+                if let Selection::Part(range) = select(&text, size) {
+                    assert!(range.start < range.end && range.end <= size, "{text} of {size}");
+                }
+            }
+            if let Ok(Chunk { start, length }) = text.parse::<Chunk>() {
+                assert!(length > 0 && start.checked_add(length - 1).is_some(), "{text}");
+            }
+        });
+    }
 }

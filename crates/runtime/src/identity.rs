@@ -186,4 +186,30 @@ mod tests {
         check("4294967295", "uids and gids must be in range 0-2147483647");
         check("-1", "unable to find user -1: no matching entries in passwd file");
     }
+
+    #[test]
+    fn files_of_users_that_nobody_would_write_make_nobody_of_whom_they_do_not_speak() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/users");
+        let words =
+            [":", "\n", "--\n", "0", "-1", "4294967295", "4294967296", "root", "app", "x", ",", "+", "é"];
+        testkit::fuzz(&corpus, &words, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let mut parts = text.splitn(3, "--\n").map(|part| part.strip_suffix('\n').unwrap_or(part));
+            let mut part = || parts.next().unwrap_or_default();
+            let (user, passwd, group) = (part(), part(), part());
+            let Ok(identity) = resolve(user, passwd, group) else { return };
+            let numbers = [identity.uid, identity.gid].into_iter().chain(identity.groups.iter().copied());
+            assert!(numbers.clone().all(|number| number != u32::MAX), "{identity:?}");
+            assert!(identity.groups.contains(&identity.gid) && !identity.home.is_empty(), "{identity:?}");
+            // Nobody has a number that was not asked for, and that neither file has.
+            let said = |number: u32| {
+                let digits = |field: &str| field.parse() == Ok(number);
+                number == 0 || text.split(|c: char| ":-,".contains(c) || c.is_whitespace()).any(digits)
+            };
+            assert!(numbers.into_iter().all(said), "{identity:?}");
+            if let Some(uid) = number(user) {
+                assert_eq!(identity.uid, uid);
+            }
+        });
+    }
 }

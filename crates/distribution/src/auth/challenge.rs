@@ -137,4 +137,20 @@ mod tests {
         assert_eq!(Challenge::choose(headers.into_iter()), Some(bearer("https://t/", None, None)));
         assert_eq!(Challenge::choose([r#"Digest realm="x""#].into_iter()), None);
     }
+
+    #[test]
+    fn headers_that_nobody_would_write_say_what_their_words_say() {
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/header");
+        let words = ["\"", "\\", "=", ",", " ", "Bearer ", "Basic", "realm=", "service=", "é", "\t"];
+        testkit::fuzz(&corpus, &words, |bytes| {
+            let header = String::from_utf8_lossy(bytes);
+            for challenge in parse(&header) {
+                let Challenge::Bearer { realm, service, scope } = challenge else { continue };
+                let values = [Some(realm), service, scope].into_iter().flatten();
+                // Escapes apart, a value is a part of the header.
+                let plain = |text: &str| text.replace('\\', "");
+                assert!(values.into_iter().all(|value| plain(&header).contains(&plain(&value))), "{header}");
+            }
+        });
+    }
 }

@@ -5,6 +5,7 @@ use types::Reference;
 use super::*;
 use crate::{
     config::Configuration,
+    layer::tests::{in_memory, privileged, with_right_sums},
     manifest::{Descriptor, Index, Manifest, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST},
     store::Store,
     store::tests::{image_of, sandbox},
@@ -125,6 +126,28 @@ fn what_is_no_image_archive_says_so_and_leaves_nothing() {
     }
     let freed = sandbox.store.collect(|| Ok::<_, StoreError>(Default::default())).unwrap();
     assert_eq!(freed, Default::default());
+}
+
+#[test]
+fn image_archives_that_nobody_would_write_are_refused_or_give_whole_images() {
+    if !privileged() {
+        return;
+    }
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/images");
+    let words =
+        ["..", "/", "\"", "[", "]", "{", "}", ",", "null", "-1", "sha256:", "ustar\0", "0", "2", "x", "é"];
+    let top = tempfile::tempdir_in(in_memory()).unwrap();
+    let store = Store::open(&top.path().join("root")).unwrap();
+    testkit::fuzz(&corpus, &words, |bytes| {
+        let lease = store.lease().unwrap();
+        let Ok(loaded) = load(&lease, with_right_sums(bytes).as_slice(), None) else { return };
+        assert!(!loaded.is_empty());
+        let manifests: Vec<_> = loaded.iter().map(|loaded| loaded.image.manifest).collect();
+        assert!(store.verify(&manifests, |_| {}).unwrap().is_empty());
+    });
+    store.collect(|| Ok::<_, StoreError>(Default::default())).unwrap();
+    let left = store.collect(|| Ok::<_, StoreError>(Default::default())).unwrap();
+    assert_eq!(left, Default::default());
 }
 
 #[test]

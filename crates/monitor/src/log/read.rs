@@ -463,4 +463,32 @@ mod tests {
             super::super::compress(&path).expect("compressed");
         }
     }
+
+    #[test]
+    fn lines_that_nobody_would_write_are_torn_or_hold_what_was_said() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/log");
+        let words = [
+            " ",
+            "\n",
+            " stdout F ",
+            " stderr P ",
+            "2026-01-02T03:04:05Z",
+            "{\"log\":\"",
+            "\\u0000",
+            "\\ud83d",
+            "\"}",
+            "é",
+        ];
+        testkit::fuzz(&corpus, &words, |bytes| {
+            for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                let Some(entry) = Entry::parse(line) else { continue };
+                assert!(line.ends_with(b"\n") && is_time(entry.time));
+                assert!(
+                    matches!(entry.content, Cow::Owned(_))
+                        || line.windows(entry.content.len().max(1)).any(|part| part == &*entry.content)
+                        || entry.content.is_empty()
+                );
+            }
+        });
+    }
 }

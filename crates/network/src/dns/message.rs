@@ -183,3 +183,53 @@ const LONG: usize = 4096;
 /// Docker says 600. A container that is replaced gets another address, and whoever honours what we say would
 /// go on sending to the old one.
 const SECONDS_TO_LIVE: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn queries_that_nobody_would_write_are_answered_or_dropped() {
+        let many = Answer::Addresses((0..=255).map(|n| IpAddr::from([10, 0, 0, n])).collect());
+        let answers = [many, Answer::Addresses(Vec::new()), Answer::Name("web.example.com".to_owned())];
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/query");
+        let words =
+            ["\u{3}www", "\0\0", "\0\u{1}", "\u{c0}\u{c}", "\0)", "\u{7f}", "\u{1}\u{0}\0\u{1}\0\0\0\0\0\0"];
+        testkit::fuzz(&corpus, &words, |query| match Question::parse(query) {
+            None => {}
+            Some(Err(why)) => {
+                let answer = failure(query, why);
+                assert!(is_reply(&answer, query) && answer.len() <= query.len());
+                assert_eq!(answer[3] & 0xf, why as u8);
+            }
+            Some(Ok(question)) => {
+                for answer in &answers {
+                    let by_udp = question.answered(answer, Transport::Udp);
+                    assert!(is_reply(&by_udp, query) && by_udp.len() <= LONG);
+                    let by_tcp = question.answered(answer, Transport::Tcp);
+                    assert!(is_reply(&by_tcp, query) && Packet::parse(&by_tcp).is_ok());
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn answers_that_nobody_would_write_are_not_taken_for_those_of_the_server_that_was_asked() {
+        let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x05redis\0\0\x01\0\x01";
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/query");
+        testkit::fuzz(&corpus, &["\u{5}redis", "\u{5}REDIS", "\u{12}4"], |answer| {
+            if answers(answer, query, 0x1234) {
+                assert!(is_reply(answer, query));
+                assert!(
+                    is_failure(answer) || answer[HEADER..].to_ascii_lowercase().starts_with(&query[HEADER..])
+                );
+            }
+        });
+    }
+
+    fn is_reply(answer: &[u8], query: &[u8]) -> bool {
+        answer.len() >= HEADER && answer[..2] == query[..2] && answer[2] & IS_ANSWER != 0
+    }
+}

@@ -189,4 +189,16 @@ mod tests {
             assert!(matches!(Htpasswd::open(&path), Err(HtpasswdError::Line { line: 1, .. })), "{wrong}");
         }
     }
+
+    #[test]
+    fn headers_that_nobody_would_write_name_no_more_than_a_user_and_a_password() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/request");
+        let words = ["Basic ", "basic", "OjpA", "dXNlcjpwYXNzd29yZA==", "=", "AA==", "Og==", " "];
+        testkit::fuzz(&corpus, &words, |bytes| {
+            let Ok(header) = HeaderValue::from_bytes(bytes) else { return };
+            if let Some((user, password)) = credentials(&header) {
+                assert!(!user.contains(':') && !password.contains('\0') && password.len() <= 72);
+            }
+        });
+    }
 }

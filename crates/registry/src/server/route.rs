@@ -125,4 +125,48 @@ mod tests {
             assert!(Route::of(path).is_err(), "{path}");
         }
     }
+
+    #[test]
+    fn paths_that_nobody_would_write_are_refused_or_stay_inside() {
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/request");
+        let words = [
+            "/v2/",
+            "/",
+            "..",
+            "%2e",
+            "%2F",
+            "%00",
+            "manifests/",
+            "blobs/",
+            "uploads/",
+            "tags/list",
+            "_",
+            "-",
+            "sha256:",
+            "sha512:",
+            "é",
+        ];
+        testkit::fuzz(&corpus, &words, |bytes| {
+            let Ok(route) = Route::of(&String::from_utf8_lossy(bytes)) else { return };
+            let inside = |text: &str| {
+                !text.contains('\0') && text.split('/').all(|part| !matches!(part, "" | "." | ".."))
+            };
+            match &route {
+                Route::Base | Route::Catalog => {}
+                Route::Tags(name) | Route::Uploads(name) => assert!(inside(name.as_str())),
+                Route::Manifest(name, Reference::Tag(tag)) => {
+                    assert!(inside(name.as_str()) && inside(tag.as_str()) && !tag.as_str().contains('/'));
+                }
+                Route::Manifest(name, Reference::Digest(digest))
+                | Route::Blob(name, digest)
+                | Route::Referrers(name, digest) => {
+                    assert!(inside(name.as_str()));
+                    assert_eq!(digest.to_string().parse().ok().as_ref(), Some(digest));
+                }
+                Route::Upload(name, id) => {
+                    assert!(inside(name.as_str()) && inside(id.as_str()) && !id.as_str().contains('/'));
+                }
+            }
+        });
+    }
 }
