@@ -21,6 +21,7 @@ mod connection;
 mod control;
 pub mod health;
 pub mod hold;
+mod hooks;
 pub mod journal;
 mod launch;
 pub mod log;

@@ -33,6 +33,7 @@ use crate::{
     connection::{Connection, release_claims},
     control::{self, Report},
     health::Observer,
+    hooks::Hooked,
     journal, log,
     order::{Input, Order},
     pasta::Pasta,
@@ -209,11 +210,12 @@ fn carry_out(
     let cgroup = Cgroup::create(&layout, &order.cgroup_parent, &order.id.to_string(), &resources)
         .map_err(Failure::setup)?;
     let is_first_of_all = has_own(&spec, LinuxNamespaceType::Pid);
-    let outcome =
-        start(order, bundle, restarts, &spec, &confidential, &layout, &cgroup).and_then(|container| {
-            drop((spec, confidential));
-            watch(order, bundle, container, channel, &cgroup)
-        });
+    let hooked = Hooked::of(&spec, order.id, bundle);
+    let started = start(order, bundle, restarts, &spec, &confidential, &layout, &cgroup);
+    let mut outcome = started.and_then(|container| {
+        drop((spec, confidential));
+        watch(order, bundle, container, channel, &cgroup)
+    });
     if !is_first_of_all {
         // Its end is not that of those it left behind. What goes wrong here, the removal below meets again.
         let _ = cgroup.kill();
@@ -221,6 +223,12 @@ fn carry_out(
     // What can keep a cgroup from being removed is a process that is still being killed. The next start sweeps
     // what stays behind.
     let _ = cgroup.remove();
+    let warnings = hooked.map(|hooked| hooked.stop()).unwrap_or_default();
+    if let Ok(outcome) = &mut outcome
+        && !warnings.is_empty()
+    {
+        outcome.ended.error = Some(warnings.join("; "));
+    }
     outcome
 }
 
@@ -260,12 +268,9 @@ fn start(
             Err(failure) => return Err(created.abandon().unwrap_or(failure)),
         },
     };
-    let started = match spec.hooks() {
+    let started = match Hooked::of(spec, order.id, bundle) {
         None => created.start(),
-        Some(_) => {
-            let state = state_for_hooks(order, bundle, spec, &created);
-            created.start_with(&state.to_string())
-        }
+        Some(hooked) => hooked.start(created),
     };
     let process = match started {
         Ok(process) => process,
@@ -291,22 +296,6 @@ fn start(
     let root =
         rustix::fs::open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
     Ok(Container { process, record, connection, _pasta: pasta, outputs, entrance, root })
-}
-
-/// What the hooks of a container's making are told of it.
-fn state_for_hooks(
-    order: &Order,
-    bundle: &Path,
-    spec: &Spec,
-    created: &runtime::Created,
-) -> serde_json::Value {
-    serde_json::json!({
-        "ociVersion": spec.version(),
-        "id": order.id,
-        "status": "creating",
-        "pid": created.process().pid.as_raw_nonzero().get(),
-        "bundle": bundle,
-    })
 }
 
 /// The network namespace that the container is to share, if that is not the host's.

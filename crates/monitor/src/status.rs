@@ -15,7 +15,9 @@ use rustix::{
 
 use crate::{
     connection::{release_claims, withdraw},
-    control, journal,
+    control,
+    hooks::Hooked,
+    journal,
     order::Order,
     pause, policy,
     record::{Ended, Lock, Record, Started},
@@ -117,7 +119,10 @@ pub fn take_back(bundle: &Path, _lock: &Lock) -> io::Result<Status> {
     // On v1, what is frozen does not die.
     cgroup.thaw()?;
     let mut published = Vec::new();
-    let ended = match Record::read(bundle)? {
+    let record = Record::read(bundle)?;
+    // That of a container that is about to be started again was written when all was over.
+    let has_hooks = !matches!(record, Some(Record::Restarting(_)));
+    let ended = match record {
         Some(Record::Exited(ended)) => ended,
         Some(Record::Restarting(ended)) => Ended { lost: true, ..ended },
         Some(Record::Running(started)) => {
@@ -142,6 +147,13 @@ pub fn take_back(bundle: &Path, _lock: &Lock) -> io::Result<Status> {
         // It has ended all the same: who only looks is told, and whoever looks when there is room writes it down.
         Err(error) if policy::has_no_room(&error) => return Ok(Status::Exited(ended)),
         written => written?,
+    }
+    if has_hooks
+        && let Some(hooked) =
+            runtime::bundle::load(bundle).ok().and_then(|spec| Hooked::of(&spec, order.id, bundle))
+    {
+        // What goes wrong there concerns nobody who is here by chance.
+        let _ = hooked.stop();
     }
     journal::note_end(bundle, &ended);
     Order::settle(bundle)?;

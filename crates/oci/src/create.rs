@@ -152,13 +152,7 @@ fn start(
     let prepared = noted.context("writing the state").and_then(|()| {
         created.set_up().map_err(OciError::Start)?;
         let state = container.state(Status::Creating).to_string();
-        let hooks = spec.hooks().as_ref();
-        // Of an older version of the specification, at the same moment.
-        #[allow(deprecated)]
-        let prestart = hooks.and_then(|hooks| hooks.prestart().as_ref());
-        hooks::run("prestart", prestart, state.as_bytes()).map_err(OciError::Start)?;
-        let create_runtime = hooks.and_then(|hooks| hooks.create_runtime().as_ref());
-        hooks::run("createRuntime", create_runtime, state.as_bytes()).map_err(OciError::Start)
+        hooks::run_outside(spec.hooks().as_ref(), state.as_bytes()).map_err(OciError::Start)
     });
     if let Err(error) = prepared {
         return Err(created.abandon().map_or(error, OciError::Start));

@@ -107,7 +107,7 @@ fn join(spec: &Spec, process: &Process, init: BorrowedFd<'_>, entry: &Entry) -> 
 /// Lives through the rest of the start, inside.
 fn live(spec: &Spec, process: &Process, stdio: Stdio, report: Channel) -> ! {
     match connect(process, stdio, &report) {
-        Ok(()) => become_process(spec, process, Place::Guest, report),
+        Ok(()) => become_process(spec, process, Place::Guest, &[], report),
         Err(failure) => fail(&failure, &report),
     }
 }

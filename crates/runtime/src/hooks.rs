@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use oci_spec::runtime::Hook;
+use oci_spec::runtime::{Hook, Hooks};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::MemfdFlags,
@@ -29,6 +29,15 @@ pub fn run(name: &str, hooks: Option<&Vec<Hook>>, state: &[u8]) -> Result<(), Fa
             .map_err(|why| Failure::setup(format_args!("error running {name} hook #{index}: {why}")))?;
     }
     Ok(())
+}
+
+/// Runs the hooks of a container's making that are the runtime's: its root is set up, and not yet entered.
+pub fn run_outside(hooks: Option<&Hooks>, state: &[u8]) -> Result<(), Failure> {
+    // Of an older version of the specification, at the same moment.
+    #[allow(deprecated)]
+    let prestart = hooks.and_then(|hooks| hooks.prestart().as_ref());
+    run("prestart", prestart, state)?;
+    run("createRuntime", hooks.and_then(|hooks| hooks.create_runtime().as_ref()), state)
 }
 
 /// Runs all hooks of the moment `name`, also after one has failed; what went wrong.

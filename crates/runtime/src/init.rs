@@ -50,9 +50,9 @@ pub fn live(mut birth: Birth<'_>, report: Channel) -> ! {
     let held = birth.held.take();
     match (set_up(birth, held.as_ref(), &report), held) {
         (Ok(state), Some(held)) => become_held(spec, process, held.gate, &state, report),
-        (Ok(_), None) => {
+        (Ok(state), None) => {
             let place = if bundle::has(spec, bundle::INIT) { Place::BehindReaper } else { Place::First };
-            become_process(spec, process, place, report)
+            become_process(spec, process, place, &state, report)
         }
         (Err(failure), _) => fail(&failure, &report),
     }
@@ -93,7 +93,9 @@ fn set_up(birth: Birth<'_>, held: Option<&Held>, report: &Channel) -> Result<Vec
         }
     }
     name_the_host(spec)?;
-    if held.is_some() {
+    let hooks = spec.hooks().as_ref();
+    let waits_for_hooks = held.is_some() || hooks.is_some();
+    if waits_for_hooks {
         report.send(READY, &[]).context("waiting for the hooks")?;
     } else {
         write_sysctls(spec)?;
@@ -101,11 +103,10 @@ fn set_up(birth: Birth<'_>, held: Option<&Held>, report: &Channel) -> Result<Vec
     let states = wait_for_the_parent(report)?;
     let mut states = states.splitn(2, |byte| *byte == 0).map(<[u8]>::to_vec);
     let (creating, created) = (states.next().unwrap_or_default(), states.next().unwrap_or_default());
-    if held.is_some() {
+    if waits_for_hooks {
         // Only now: some are of network interfaces that the hooks bring.
         write_sysctls(spec)?;
     }
-    let hooks = spec.hooks().as_ref();
     hooks::run("createContainer", hooks.and_then(|hooks| hooks.create_container().as_ref()), &creating)?;
     root.enter(spec, held.map_or(Way::Pivot, |held| held.way))?;
     Ok(created)

@@ -38,10 +38,11 @@ pub enum Place {
     Guest,
 }
 
-/// Turns the calling process, already inside the container, into `process`.
+/// Turns the calling process, already inside the container, into `process`. The hooks that come right before that get
+/// `state`; a guest has none.
 ///
 /// `report` closes when the program takes over; if that fails, the reason is sent through it first.
-pub fn become_process(spec: &Spec, process: &Process, place: Place, report: Channel) -> ! {
+pub fn become_process(spec: &Spec, process: &Process, place: Place, state: &[u8], report: Channel) -> ! {
     if place == Place::BehindReaper {
         // Before anything is given up: the filter may forbid making processes this way.
         match reaper::split() {
@@ -56,7 +57,13 @@ pub fn become_process(spec: &Spec, process: &Process, place: Place, report: Chan
             Err(failure) => fail(&failure, &report),
         }
     }
-    let failure = match prepare(spec, process, place, &report) {
+    let prepared = prepare(spec, process, place, &report).and_then(|program| {
+        if place != Place::Guest {
+            run_hooks(spec, state)?;
+        }
+        Ok(program)
+    });
+    let failure = match prepared {
         Ok(program) => program.exec(),
         Err(failure) => failure,
     };
@@ -74,15 +81,20 @@ pub fn become_held(spec: &Spec, process: &Process, gate: Gate, state: &[u8], rep
         Err(failure) => fail(&failure, &report),
     };
     drop(report);
-    let hooks = spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_ref());
     // Whoever opens the gate waits until it is closed, which it is by becoming the program or by ending.
     let opened = gate.wait().context("waiting for the start");
-    let failed = opened.and_then(|open| hooks::run("startContainer", hooks, state).map(|()| open));
+    let failed = opened.and_then(|open| run_hooks(spec, state).map(|()| open));
     match failed {
         Ok(_open) => eprintln!("{}", program.exec_or_say_why()),
         Err(failure) => eprintln!("{failure}"),
     }
     std::process::exit(255)
+}
+
+/// Runs the hooks that come right before the program, where it is and with what it may do.
+fn run_hooks(spec: &Spec, state: &[u8]) -> Result<(), Failure> {
+    let hooks = spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_ref());
+    hooks::run("startContainer", hooks, state)
 }
 
 /// Confines the process and finds its program.

@@ -283,7 +283,7 @@ impl Created {
         &self.child
     }
 
-    /// Waits until a held container has set up its root and waits for the hooks of its making.
+    /// Waits until a container that is held, or has hooks, has set up its root and waits for those of its making.
     pub fn set_up(&mut self) -> Result<(), Failure> {
         match self.handover.collect(&self.channel, &mut nobody_answers)? {
             true => Ok(()),
@@ -296,14 +296,14 @@ impl Created {
         self.tell(GO, &mut nobody_answers)
     }
 
-    /// The same of a container that has hooks, which get `state`.
-    pub fn start_with(self, state: &str) -> Result<Started, Failure> {
-        self.go_on(state, state, &mut nobody_answers)
+    /// The same of a container that has hooks, after [`Created::set_up`]: those before it is made get the state `creating`,
+    /// those before it is started `created`.
+    pub fn start_with(self, creating: &str, created: &str) -> Result<Started, Failure> {
+        self.go_on(creating, created, &mut nobody_answers)
     }
 
-    /// Lets a held container go on to its gate, and waits until it is there. The hooks before it is made get the state
-    /// `creating`, those before it is started `created`; `listen` gets the means to answer the system calls that its filter
-    /// notifies of, at once: the next may be one.
+    /// The same of a held container, and waits until it is at its gate. `listen` gets the means to answer the system calls
+    /// that its filter notifies of, at once: the next may be one.
     pub fn go_on(self, creating: &str, created: &str, listen: Listen<'_>) -> Result<Started, Failure> {
         self.tell(format!("{creating}\0{created}").as_bytes(), listen)
     }

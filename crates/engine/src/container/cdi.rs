@@ -1,13 +1,12 @@
 //! Devices by name, as the Container Device Interface has them: a vendor's file says what a device takes.
 //!
 //! See github.com/cncf-tags/container-device-interface. Specifications are JSON or YAML; one that cannot be read counts for
-//! nothing, and is told of only when a device is not found. Of hooks, those of the container's making are run, which is what
-//! vendors have; others are refused, and so is what the runtime does not have.
+//! nothing, and is told of only when a device is not found. What the runtime does not have is refused.
 
 use std::{collections::HashSet, fs, io, path::Path};
 
 use oci_spec::runtime::{
-    Hook, HookBuilder, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Mount, MountBuilder,
+    Hook, HookBuilder, Hooks, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Mount, MountBuilder,
 };
 use serde::Deserialize;
 
@@ -27,8 +26,7 @@ pub(super) struct Edits {
     pub mounts: Vec<Mount>,
     /// Groups that its first process is in as well.
     pub groups: Vec<u32>,
-    /// Run when its root is there, before it is entered.
-    pub hooks: Vec<Hook>,
+    pub hooks: Hooks,
 }
 
 /// Whether this is a device's full name: `vendor.example/class=name`.
@@ -83,10 +81,6 @@ pub(super) fn find(requests: &[DeviceRequest], directories: &[&str]) -> Result<E
 impl Edits {
     fn add(&mut self, given: &ContainerEdits, name: &str) -> Result<(), EngineError> {
         let beyond = [
-            (
-                given.hooks.iter().any(|hook| hook.hook_name != CREATE_CONTAINER),
-                "hooks of another moment than createContainer, which are not run",
-            ),
             (given.intel_rdt.is_some(), "settings of Intel RDT, which are not supported"),
             (!given.net_devices.is_empty(), "network devices, which are not supported"),
         ];
@@ -95,14 +89,14 @@ impl Edits {
             return Err(EngineError::Invalid(text));
         }
         for hook in &given.hooks {
-            let mut built = HookBuilder::default().path(&hook.path).env(hook.env.clone());
-            if !hook.args.is_empty() {
-                built = built.args(hook.args.clone());
-            }
-            if let Some(timeout) = hook.timeout {
-                built = built.timeout(timeout);
-            }
-            self.hooks.push(built.build().map_err(invalid)?);
+            let Some(moment) = hook.moment(&mut self.hooks) else {
+                let text = format!(
+                    "CDI device injection failed: {name} has a hook of no moment: {:?}",
+                    hook.hook_name
+                );
+                return Err(EngineError::Invalid(text));
+            };
+            moment.get_or_insert_default().push(hook.build()?);
         }
         self.env.extend(given.env.iter().cloned());
         for gid in given.additional_gids.iter().filter(|gid| **gid != 0) {
@@ -217,8 +211,6 @@ fn read(file: &Path) -> Option<Result<Specification, String>> {
 
 /// Where vendors put their files, the more transient place last.
 pub(super) const DIRECTORIES: &[&str] = &["/etc/cdi", "/var/run/cdi"];
-/// The moment of a container's making at which hooks are run.
-const CREATE_CONTAINER: &str = "createContainer";
 /// The kind of devices that `--gpus` is about.
 const PROCESSORS: &str = "nvidia.com/gpu";
 
@@ -283,6 +275,34 @@ struct GivenHook {
     env: Vec<String>,
     /// Seconds.
     timeout: Option<i64>,
+}
+
+impl GivenHook {
+    /// Those of the same moment of a container's life; `None` if there is no such moment.
+    fn moment<'a>(&self, hooks: &'a mut Hooks) -> Option<&'a mut Option<Vec<Hook>>> {
+        Some(match &*self.hook_name {
+            // Of an older version of the runtime's specification, and what most vendors have.
+            #[allow(deprecated)]
+            "prestart" => hooks.prestart_mut(),
+            "createRuntime" => hooks.create_runtime_mut(),
+            "createContainer" => hooks.create_container_mut(),
+            "startContainer" => hooks.start_container_mut(),
+            "poststart" => hooks.poststart_mut(),
+            "poststop" => hooks.poststop_mut(),
+            _ => return None,
+        })
+    }
+
+    fn build(&self) -> Result<Hook, EngineError> {
+        let mut hook = HookBuilder::default().path(&self.path).env(self.env.clone());
+        if !self.args.is_empty() {
+            hook = hook.args(self.args.clone());
+        }
+        if let Some(timeout) = self.timeout {
+            hook = hook.timeout(timeout);
+        }
+        hook.build().map_err(invalid)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -352,7 +372,7 @@ mod tests {
                 "additionalGids": [0, 44, 44]
             }},
             { "name": "other", "containerEdits": { "env": ["OTHER=1"] } },
-            { "name": "hooked", "containerEdits": { "hooks": [{ "hookName": "prestart", "path": "/bin/true" }] }},
+            { "name": "hooked", "containerEdits": { "hooks": [{ "hookName": "sometimes", "path": "/bin/true" }] }},
             { "name": "linked", "containerEdits": { "hooks": [
                 { "hookName": "createContainer", "path": "/bin/link", "args": ["link", "a"], "env": ["A=1"], "timeout": 5 }
             ]}},
@@ -398,9 +418,12 @@ containerEdits:
             refusal(&files, &named(&["vendor.example/thing=nosuch", "vendor.example/thing=null", "a/b=c"])),
             "CDI device injection failed: unresolvable CDI devices vendor.example/thing=nosuch, a/b=c"
         );
-        assert!(refusal(&files, &named(&["vendor.example/thing=hooked"])).contains("createContainer"));
+        assert!(
+            refusal(&files, &named(&["vendor.example/thing=hooked"])).contains("no moment: \"sometimes\"")
+        );
         let edits = check(&files, &named(&["vendor.example/thing=linked"])).unwrap();
-        assert_eq!((edits.hooks[0].path().to_str(), edits.hooks[0].timeout()), (Some("/bin/link"), Some(5)));
+        let hook = &edits.hooks.create_container().as_ref().unwrap()[0];
+        assert_eq!((hook.path().to_str(), hook.timeout()), (Some("/bin/link"), Some(5)));
         assert!(refusal(&files, &named(&["vendor.example/thing=cached"])).contains("Intel RDT"));
     }
 

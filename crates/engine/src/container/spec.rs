@@ -6,7 +6,7 @@ use std::{
 };
 
 use oci_spec::runtime::{
-    Capabilities, Capability, HooksBuilder, LinuxBlockIo, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpu,
+    Capabilities, Capability, Hooks, LinuxBlockIo, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpu,
     LinuxDevice, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxIdMappingBuilder,
     LinuxMemory, LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType,
     LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, LinuxThrottleDeviceBuilder, Mount, MountBuilder,
@@ -143,8 +143,8 @@ pub(super) fn build(config: &Config, places: &Places<'_>) -> Result<Spec, Engine
         .annotations(annotations)
         .build()
         .map_err(invalid)?;
-    if !hooks.is_empty() {
-        spec.set_hooks(Some(HooksBuilder::default().create_container(hooks).build().map_err(invalid)?));
+    if hooks != Hooks::default() {
+        spec.set_hooks(Some(hooks));
     }
     if !config.naming.domain.is_empty() && config.network.mode != NetworkMode::Host && !isolation.host_names {
         spec.set_domainname(Some(config.naming.domain.clone()));

@@ -1,11 +1,19 @@
 //! `run --device` and `--gpus` by names of the Container Device Interface.
 
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
 use testkit::{Outcome, Sandbox};
 
-use crate::sandbox;
+use crate::{faults::kill_the_monitor_of, sandbox};
 
 /// Runs a container on a host that has these specifications: file names and texts.
 fn run(sandbox: &Sandbox, specifications: &[(&str, &str)], options: &str, script: &str) -> Outcome {
+    run_kept(sandbox, specifications, &format!("--rm {options}"), script)
+}
+
+/// The same for one that stays.
+fn run_kept(sandbox: &Sandbox, specifications: &[(&str, &str)], options: &str, script: &str) -> Outcome {
     let copies = specifications.iter().map(|(name, text)| {
         let file = sandbox.file(name, text);
         format!("cp {file} /run/cdi/; ")
@@ -13,7 +21,7 @@ fn run(sandbox: &Sandbox, specifications: &[(&str, &str)], options: &str, script
     let copies: String = copies.collect();
     // A /run of its own: what the host has there is not for tests to change.
     let host = format!(
-        "mount -t tmpfs none /run && mkdir /run/cdi && {copies} exec $SAMPAN run --rm {options} busybox sh -c '{script}'"
+        "mount -t tmpfs none /run && mkdir /run/cdi && {copies} exec $SAMPAN run {options} busybox sh -c '{script}'"
     );
     let mut command = sandbox.program_named("/usr/bin/unshare".as_ref());
     command.args(["--mount", "/bin/sh", "-c", &host]).env("SAMPAN", crate::PROGRAM);
@@ -38,10 +46,10 @@ devices:
       containerPath: /of-the-host
       options: [ro, rbind]
     additionalGids: [4242]
-- name: late
+- name: never
   containerEdits:
     hooks:
-    - hookName: poststop
+    - hookName: sometimes
       path: /bin/true
 - name: hooked
   containerEdits:
@@ -81,9 +89,109 @@ fn a_device_is_given_as_its_vendor_says() {
     run(&sandbox, &files, "--device vendor.example/thing=broken", "true")
         .fails(125)
         .complains("error running createContainer hook #0: exit status 1");
-    run(&sandbox, &files, "--device vendor.example/thing=late", "true")
-        .fails(125)
-        .complains("which are not run");
+    run(&sandbox, &files, "--device vendor.example/thing=never", "true").fails(125).complains(
+        "CDI device injection failed: vendor.example/thing=never has a hook of no moment: \"sometimes\"",
+    );
+}
+
+/// A device whose hooks write down what they are told, each a line with its name; `broken` adds one that fails.
+fn traced(trace: &str, broken: &str) -> String {
+    let outside = |moment: &str| {
+        let script = format!("read state; echo {moment} $state >> {trace}");
+        json!({"hookName": moment, "path": "/bin/sh", "args": ["sh", "-c", script], "timeout": 60})
+    };
+    let inside = "read state; echo $state > /started";
+    let mut hooks: Vec<_> =
+        ["prestart", "createRuntime", "createContainer", "poststart", "poststop"].map(outside).into();
+    hooks.push(json!({"hookName": "startContainer", "path": "/bin/sh", "args": ["sh", "-c", inside]}));
+    if !broken.is_empty() {
+        let script = "echo no >&2; exit 3";
+        hooks.push(json!({"hookName": broken, "path": "/bin/sh", "args": ["sh", "-c", script]}));
+    }
+    let device = json!({"name": "a", "containerEdits": {"hooks": hooks}});
+    json!({"cdiVersion": "0.7.0", "kind": "vendor.example/traced", "devices": [device]}).to_string()
+}
+
+/// The moments in the file `trace`, each with the status that the container was said to have.
+fn moments(trace: &Path) -> Vec<(String, String)> {
+    let text = fs::read_to_string(trace).unwrap_or_default();
+    let lines = text.lines().map(|line| {
+        let (moment, state) = line.split_once(' ').unwrap();
+        let state: Value = serde_json::from_str(state).unwrap();
+        (moment.to_owned(), state["status"].as_str().unwrap().to_owned())
+    });
+    lines.collect()
+}
+
+fn check(trace: &Path, expected: &[(&str, &str)]) {
+    let expected: Vec<_> = expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    assert_eq!(moments(trace), expected);
+    fs::remove_file(trace).unwrap();
+}
+
+const MAKING: [(&str, &str); 3] =
+    [("prestart", "creating"), ("createRuntime", "creating"), ("createContainer", "creating")];
+const WHOLE: [(&str, &str); 5] =
+    [MAKING[0], MAKING[1], MAKING[2], ("poststart", "running"), ("poststop", "stopped")];
+
+#[test]
+fn hooks_are_run_at_all_moments_of_a_containers_life() {
+    let Some(sandbox) = sandbox() else { return };
+    let trace = sandbox.directory().join("trace");
+    let text = traced(trace.to_str().unwrap(), "");
+    let files = [("traced.json", &*text)];
+    let device = "--device vendor.example/traced=a";
+    run(&sandbox, &files, device, "cat /started").ok().says("\"status\":\"created\"");
+    check(&trace, &WHOLE);
+    run(&sandbox, &files, &format!("--init {device}"), "cat /started").ok().says("\"status\":\"created\"");
+    check(&trace, &WHOLE);
+    // Whatever becomes of the start, what has been begun is ended.
+    run(&sandbox, &files, device, "exec /nosuch").fails(127);
+    check(&trace, &WHOLE);
+}
+
+#[test]
+fn a_hook_that_fails_keeps_the_container_from_running() {
+    let Some(sandbox) = sandbox() else { return };
+    let trace = sandbox.directory().join("trace");
+    let stop = ("poststop", "stopped");
+    for (moment, seen) in [
+        ("prestart", vec![MAKING[0], stop]),
+        ("createRuntime", vec![MAKING[0], MAKING[1], stop]),
+        ("createContainer", vec![MAKING[0], MAKING[1], MAKING[2], stop]),
+        ("startContainer", vec![MAKING[0], MAKING[1], MAKING[2], stop]),
+        ("poststart", WHOLE.to_vec()),
+    ] {
+        let text = traced(trace.to_str().unwrap(), moment);
+        run(&sandbox, &[("traced.json", &text)], "--device vendor.example/traced=a", "sleep 600")
+            .fails(125)
+            .complains(&format!("error running {moment} hook #1: exit status 3, stdout: , stderr: no"));
+        check(&trace, &seen);
+    }
+}
+
+#[test]
+fn the_last_hooks_are_run_once_whoever_notices_the_end() {
+    let Some(sandbox) = sandbox() else { return };
+    let trace = sandbox.directory().join("trace");
+    let text = traced(trace.to_str().unwrap(), "poststop");
+    let files = [("traced.json", &*text)];
+    let device = "-d --name NAME --device vendor.example/traced=a";
+    run_kept(&sandbox, &files, &device.replace("NAME", "one"), "sleep 600").ok();
+    sandbox.sampan(["kill", "one"]).ok();
+    sandbox.sampan(["wait", "one"]).ok();
+    check(&trace, &WHOLE);
+    sandbox
+        .sampan(["inspect", "--format", "{{.State.Error}}", "one"])
+        .ok()
+        .says("error running poststop hook #1: exit status 3");
+
+    run_kept(&sandbox, &files, &device.replace("NAME", "two"), "sleep 600").ok();
+    kill_the_monitor_of(&sandbox, "two");
+    sandbox.sampan(["ps", "-a"]).ok();
+    sandbox.sampan(["ps", "-a"]).ok();
+    check(&trace, &WHOLE);
+    sandbox.sampan(["rm", "one", "two"]).ok();
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn a_container_survives_the_command_that_started_it() {
 }
 
 /// Kills the one monitor of the sandbox.
-fn kill_the_monitor_of(sandbox: &Sandbox, container: &str) {
+pub fn kill_the_monitor_of(sandbox: &Sandbox, container: &str) {
     let init: i32 = inspect(sandbox, container, "{{.State.Pid}}").parse().unwrap();
     let status = fs::read_to_string(format!("/proc/{init}/status")).unwrap();
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
