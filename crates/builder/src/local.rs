@@ -8,7 +8,7 @@ use std::{
 };
 
 use engine::{
-    Engine, EngineError,
+    Engine, EngineError, FailureKind,
     container::{Attached, NetworkMode, Step, Talk},
     transfer::{self, Client, Unwatched},
 };
@@ -125,7 +125,9 @@ impl Host for Local<'_> {
         match self.with(|engine| engine.run_step(step, stop.as_fd(), pass_on)) {
             Ok(code) => Ok(i32::from(code)),
             // The command is to blame, not the engine. BuildKit does not tell its reasons apart by codes.
-            Err(EngineError::Start(failure)) if failure.kind != engine::FailureKind::Setup => {
+            Err(EngineError::Start(failure))
+                if matches!(failure.kind, FailureKind::NotFound | FailureKind::NotExecutable) =>
+            {
                 output(Stream::Err, format!("{failure}\n").as_bytes());
                 Ok(1)
             }

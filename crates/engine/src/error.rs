@@ -328,6 +328,10 @@ impl EngineError {
                 Some(format!("`sampan unpause {}` lets it go on", id.short()))
             }
             EngineError::NotRunning(name) => Some(format!("`sampan start {name}` starts it")),
+            EngineError::Start(failure) if failure.kind == runtime::FailureKind::Mismatch => Some(
+                "a file can only be mounted on a file, and a directory on a directory; a source that is missing becomes a directory"
+                    .into(),
+            ),
             EngineError::Io(error) | EngineError::File { source: error, .. }
                 if error.kind() == io::ErrorKind::StorageFull =>
             {

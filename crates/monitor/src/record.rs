@@ -71,7 +71,7 @@ impl Ended {
     pub(crate) fn before_it_ran(failure: &runtime::Failure) -> Ended {
         let error = Some(failure.message.clone());
         Ended {
-            code: failure.kind.exit_code(),
+            code: failure.kind.recorded_code(),
             started: None,
             finished: Timestamp::now(),
             oom_killed: false,

@@ -16,6 +16,8 @@ pub enum FailureKind {
     NotFound,
     /// The command is there and cannot be executed: 126.
     NotExecutable,
+    /// A file was to be mounted on a directory, or a directory on a file: 125, and 127 in the container's record, as with docker.
+    Mismatch,
     /// Anything else: 125.
     Setup,
 }
@@ -26,7 +28,15 @@ impl FailureKind {
         match self {
             FailureKind::NotFound => 127,
             FailureKind::NotExecutable => 126,
-            FailureKind::Setup => 125,
+            FailureKind::Mismatch | FailureKind::Setup => 125,
+        }
+    }
+
+    /// What a container that did not start is said to have ended with.
+    pub fn recorded_code(self) -> u8 {
+        match self {
+            FailureKind::Mismatch => 127,
+            other => other.exit_code(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod overlay;
 mod owners;
 
 use std::{
+    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -42,7 +43,7 @@ use crate::{
     bundle::{COPY_UP, MAP_OWNER, SECRET, SHARED_MEMORY, is_to_the_letter},
     cgroup::{self, Cgroup},
     confidential::Confidential,
-    failure::{Context, Failure},
+    failure::{Context, Failure, FailureKind},
     start::is_in_another_namespace,
 };
 
@@ -180,6 +181,17 @@ fn mount_root<'a>(spec: &'a Spec, bundle: &Path) -> Result<(OwnedFd, &'a [Mount]
 
 /// Says at which mount it was.
 fn at(entry: &Mount, failure: Failure) -> Failure {
+    if failure.kind == FailureKind::Mismatch {
+        let kind = entry.typ().as_deref().map(Path::new);
+        let source = entry.source().as_deref().or(kind).unwrap_or(Path::new(""));
+        // In the words that are looked up.
+        let message = format!(
+            "error mounting {source:?} to rootfs at {:?}: not a directory: Are you trying to mount a directory onto a file (or \
+             vice-versa)? Check if the specified host path exists and is the expected type",
+            entry.destination()
+        );
+        return Failure { message, ..failure };
+    }
     Failure { message: format!("mounting {}: {failure}", entry.destination().display()), ..failure }
 }
 
@@ -430,9 +442,8 @@ fn attach_tree(
     if root::is_directory(tree).context("reading the source")? {
         attach_directory(root, entry.destination(), tree)
     } else {
-        let target =
-            root::open_or_create_file(root, entry.destination()).context("making the mount point")?;
-        attach(tree, target.as_fd())
+        let target = root::open_or_create_file(root, entry.destination()).and_then(not_directory);
+        attach(tree, target.map_err(no_mount_point)?.as_fd())
     }
 }
 
@@ -508,9 +519,21 @@ fn new_filesystem(
 }
 
 fn attach_directory(root: BorrowedFd<'_>, destination: &Path, mount: BorrowedFd<'_>) -> Result<(), Failure> {
-    let target = root::open_or_create_directory(root, destination, Mode::from_raw_mode(0o755))
-        .context("making the mount point")?;
-    attach(mount, target.as_fd())
+    let target = root::open_or_create_directory(root, destination, Mode::from_raw_mode(0o755));
+    attach(mount, target.map_err(no_mount_point)?.as_fd())
+}
+
+fn not_directory(target: OwnedFd) -> io::Result<OwnedFd> {
+    if root::is_directory(&target)? { Err(io::ErrorKind::NotADirectory.into()) } else { Ok(target) }
+}
+
+/// Why nothing can be mounted somewhere.
+fn no_mount_point(error: io::Error) -> Failure {
+    match error.kind() {
+        // The kernel's word for either.
+        io::ErrorKind::NotADirectory => Failure { kind: FailureKind::Mismatch, message: error.to_string() },
+        _ => Failure::setup(format_args!("making the mount point: {error}")),
+    }
 }
 
 /// Mounts a detached `mount` on `target`, wherever that is by now.

@@ -89,6 +89,31 @@ fn what_a_mount_needs_and_is_not_there_is_an_error() {
 }
 
 #[test]
+fn a_file_and_a_directory_are_not_mounted_on_each_other() {
+    let Some(sandbox) = sandbox() else { return };
+    let question = "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists \
+                    and is the expected type\n";
+    for (options, source, place) in [
+        (["-v", "/etc/hostname:/tmp"], "/etc/hostname", "/tmp"),
+        (["-v", "/tmp:/etc/passwd"], "/tmp", "/etc/passwd"),
+        (["-v", "/etc/hostname:/etc/passwd/below"], "/etc/hostname", "/etc/passwd/below"),
+        (["--tmpfs", "/etc/passwd"], "tmpfs", "/etc/passwd"),
+    ] {
+        let [option, value] = options;
+        sandbox
+            .sampan(["run", "--rm", option, value, "busybox", "true"])
+            .fails(125)
+            .complains(&format!(
+                "error mounting {source:?} to rootfs at {place:?}: not a directory: {question}"
+            ))
+            .complains("hint: a file can only be mounted on a file");
+    }
+    sandbox.sampan(["create", "--name", "web", "-v", "/etc/hostname:/tmp", "busybox", "true"]).ok();
+    sandbox.sampan(["start", "web"]).fails(1).complains(question);
+    assert_eq!(inspect(&sandbox, "web", "{{.State.Status}} {{.State.ExitCode}}"), "created 127");
+}
+
+#[test]
 fn what_is_mounted_below_comes_along_as_it_is_told() {
     let Some(sandbox) = sandbox() else { return };
     let nested = Nested::new(&sandbox);
