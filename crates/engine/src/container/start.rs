@@ -33,6 +33,7 @@ use super::{
     spec::{self, Joined, Places, UserNamespace},
     status::Container,
     users::Users,
+    validate,
 };
 use crate::{
     Engine,
@@ -133,6 +134,8 @@ impl Engine {
         attach: Attach<'_>,
         restarts: u32,
     ) -> Result<Attached, EngineError> {
+        // They may have been changed, and so may the machine.
+        validate::limits(&container.config.limits)?;
         let layers = self.layers_of(container)?;
         let extras = Extras { restarts, ..Extras::default() };
         self.launch(container, layers, extras, lock, attach, OnAbandon::LetRun)

@@ -9,6 +9,7 @@ use super::{
     config::{Config, Limits, SwapLimit},
     spec,
     status::Container,
+    validate,
 };
 use crate::{Engine, error::EngineError, state::Durability};
 
@@ -47,7 +48,7 @@ impl Update {
         }
     }
 
-    /// The limits as they are afterwards.
+    /// The limits as they are afterwards. That they go together is asked when there is somebody to keep them.
     fn apply(&self, before: &Limits) -> Result<Limits, EngineError> {
         let quota = self.cpu_quota.is_some_and(|quota| quota > 0);
         if sets(self.nano_cpus) && sets(before.cpu_period) {
@@ -86,16 +87,6 @@ impl Update {
         }
         if self.memory_swap.is_some() {
             after.memory_swap = self.memory_swap;
-        }
-        if let (Some(total), Some(memory)) = (total(after.memory_swap), after.memory)
-            && total < memory
-        {
-            return little_swap();
-        }
-        if after.memory.is_none() && total(after.memory_swap).is_some() {
-            return Err(EngineError::Invalid(
-                "You should always set the Memory limit when using Memoryswap limit, see usage".to_owned(),
-            ));
         }
         replace(&mut after.cpu_shares, self.cpu_shares);
         replace(&mut after.cpu_period, self.cpu_period);
@@ -161,6 +152,8 @@ impl Engine {
         if !status.is_running() {
             return Ok(());
         }
+        validate::swap(&config.limits)
+            .map_err(|why| EngineError::Update { container: container.id, source: Box::new(why) })?;
         // First: what the kernel refuses is not written down.
         if status.started().is_some()
             && let Some(cgroup) = container.cgroup()?
@@ -223,8 +216,10 @@ mod tests {
         check(after.clone(), update(megabytes(200), total(300)), Ok(both));
         let larger = "Minimum memoryswap limit should be larger than memory limit, see usage";
         check(after, update(megabytes(200), total(100)), Err(larger));
-        let always = "You should always set the Memory limit when using Memoryswap limit, see usage";
-        check(Limits::default(), update(None, total(100)), Err(always));
+        let swap_alone = Limits { memory_swap: total(100), ..Limits::default() };
+        check(Limits::default(), update(None, total(100)), Ok(swap_alone));
+        let less = Limits { memory_swap: total(32), ..before.clone() };
+        check(before, update(None, total(32)), Ok(less));
         check(Limits::default(), update(Some(Bytes(1)), None), Err("Minimum memory limit allowed is 6MB"));
     }
 

@@ -11,26 +11,10 @@ use crate::error::EngineError;
 /// Refuses limits that contradict each other, or that this machine cannot keep.
 pub(super) fn limits(limits: &Limits) -> Result<(), EngineError> {
     let refuse = |text: String| Err(EngineError::Invalid(text));
-    let swap = match limits.memory_swap {
-        Some(SwapLimit::Total(total)) if total.0 > 0 => Some(total),
-        _ => None,
-    };
     if limits.memory.is_some_and(|memory| memory.0 > 0 && memory.0 < LEAST_MEMORY) {
         return Err(EngineError::LittleMemory);
     }
-    match (limits.memory, swap) {
-        (Some(memory), Some(total)) if total < memory => {
-            return refuse(
-                "Minimum memoryswap limit should be larger than memory limit, see usage".to_owned(),
-            );
-        }
-        (None, Some(_)) => {
-            return refuse(
-                "You should always set the Memory limit when using Memoryswap limit, see usage".to_owned(),
-            );
-        }
-        _ => {}
-    }
+    swap(limits)?;
     if let Some(reserved) = limits.memory_reservation {
         if reserved.0 > 0 && reserved.0 < LEAST_MEMORY {
             return refuse("Minimum memory reservation allowed is 6MB".to_owned());
@@ -67,6 +51,20 @@ pub(super) fn limits(limits: &Limits) -> Result<(), EngineError> {
     }
     subset(limits.cpuset_cpus.as_deref(), "cpus", "CPUs", "/sys/devices/system/cpu/online")?;
     subset(limits.cpuset_mems.as_deref(), "mems", "memory nodes", "/sys/devices/system/node/online")
+}
+
+/// Refuses a limit of memory and swap together that is none for swap.
+pub(super) fn swap(limits: &Limits) -> Result<(), EngineError> {
+    let total = match limits.memory_swap {
+        Some(SwapLimit::Total(total)) if total.0 > 0 => total,
+        _ => return Ok(()),
+    };
+    let text = match limits.memory {
+        Some(memory) if total >= memory => return Ok(()),
+        Some(_) => "Minimum memoryswap limit should be larger than memory limit, see usage",
+        None => "You should always set the Memory limit when using Memoryswap limit, see usage",
+    };
+    Err(EngineError::Invalid(text.to_owned()))
 }
 
 /// Refuses what a container cannot share or be.

@@ -45,6 +45,27 @@ fn a_container_that_does_not_run_starts_with_its_new_limits() {
 }
 
 #[test]
+fn less_swap_than_memory_is_noticed_by_the_kernel_or_at_the_start() {
+    let Some(sandbox) = sandbox() else { return };
+    let text = "Minimum memoryswap limit should be larger than memory limit, see usage\n";
+    sandbox.sampan(["create", "--name", "one", "-m", "64m", "busybox", "sleep", "600"]).ok();
+    sandbox.sampan(["update", "--memory-swap", "32m", "one"]).ok();
+    sandbox.sampan(["start", "one"]).fails(1).complains(&format!("Error response from daemon: {text}"));
+    sandbox.sampan(["update", "--memory-swap", "128m", "one"]).ok();
+    let id = inspect(&sandbox, "one", "{{.Id}}");
+    sandbox.sampan(["start", "one"]).ok();
+    sandbox
+        .sampan(["update", "--memory-swap", "32m", "one"])
+        .fails(1)
+        .complains(&format!("Error response from daemon: Cannot update container {id}: {text}"));
+    assert_eq!(inspect(&sandbox, "one", "{{.HostConfig.MemorySwap}}"), "134217728");
+
+    sandbox.sampan(["create", "--name", "two", "busybox", "true"]).ok();
+    sandbox.sampan(["update", "--memory-swap", "32m", "two"]).ok();
+    sandbox.sampan(["start", "two"]).fails(1).complains("You should always set the Memory limit");
+}
+
+#[test]
 fn what_cannot_be_is_refused_and_changes_nothing() {
     let Some(sandbox) = sandbox() else { return };
     let id = idle(&sandbox, &["--name", "one", "-m", "64m"]);
