@@ -10,6 +10,8 @@
 //!           ── InputEnded ────────────────────────▶            nothing more will be typed
 //!           ── Reconnect ─────────────────────────▶            the order says something else of the network now
 //!           ◀── Reconnected, or Failed ────────────            when the container is connected so
+//!           ── Execute { exec, terminal } ───────▶            with the process to start, described in memory
+//!           ◀── Executed, or Failed ───────────────
 //!           ── Keep ──────────────────────────────▶            with the terminal of an exec that is left alone
 //!           ── Await { exec } ────────────────────▶            with its process, whose end is to be told of
 //!           ◀── Exited { code } ───────────────────            after everything is cleaned up
@@ -21,13 +23,18 @@
 //! that a monitor does not understand, such as one from a newer program, ends the connection.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, BufReader, Seek, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
+use oci_spec::runtime::Process;
+use rustix::fs::MemfdFlags;
 use sys::channel::{Channel, Listener};
 use types::Publish;
+
+use crate::order::TerminalSize;
 
 /// What a process asks of a monitor.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -39,6 +46,9 @@ pub(crate) enum Request {
     InputEnded,
     /// Connects the container as its order says by now.
     Reconnect,
+    /// Starts the process that comes along as [`pack`] has it, with nothing to read and nobody to write to, or on a terminal of
+    /// this size, and notes when it has ended, and how.
+    Execute { exec: String, terminal: Option<TerminalSize> },
     /// Keeps the terminal that comes along open, and what is said there from being waited for, until nobody uses it.
     Keep,
     /// Notes when the process has ended whose pidfd comes along, and how.
@@ -57,6 +67,8 @@ pub(crate) enum Report {
     Attached,
     /// The container is connected as its order says.
     Reconnected,
+    /// The process that was to be executed runs.
+    Executed,
     /// The output was not taken for too long: it goes on without this process.
     TooSlow,
     /// The program has ended, and nothing of it is left.
@@ -105,6 +117,20 @@ impl Report {
         let Some(message) = channel.receive()? else { return Ok(None) };
         Ok(Some((serde_json::from_slice(&message.bytes)?, message.descriptors.into_iter().next())))
     }
+}
+
+/// A process as a message has it: in memory, for there is no limit to its arguments.
+pub(crate) fn pack(process: &Process) -> io::Result<OwnedFd> {
+    let mut file = File::from(rustix::fs::memfd_create("process", MemfdFlags::CLOEXEC)?);
+    file.write_all(&serde_json::to_vec(process)?)?;
+    Ok(file.into())
+}
+
+/// Reads what [`pack`] wrote.
+pub(crate) fn unpack(packed: OwnedFd) -> io::Result<Process> {
+    let mut file = File::from(packed);
+    file.rewind()?;
+    Ok(serde_json::from_reader(BufReader::new(file))?)
 }
 
 /// Listens for guests of the container in the directory `bundle`.

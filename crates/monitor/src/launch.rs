@@ -10,12 +10,13 @@ use std::{
     process::{Command, Stdio},
 };
 
+use oci_spec::runtime::Process;
 use sys::channel::Channel;
 use types::Publish;
 
 use crate::{
     control::{self, Part, Report, Request},
-    order::Order,
+    order::{Order, TerminalSize},
     record::Lock,
     role::ROLE,
 };
@@ -101,6 +102,25 @@ pub fn reconnect(bundle: &Path) -> Result<(), LaunchError> {
         Some((Report::Reconnected, _)) => Ok(()),
         Some((Report::Failed(failure), _)) => Err(LaunchError::Failed(failure)),
         _ => Err(LaunchError::MonitorLost),
+    }
+}
+
+/// Has the monitor of the container in `bundle` execute `process` there as `exec`, and note how it ends: with nothing to read
+/// and nobody to write to, or on a terminal of its own. `false` if there is no monitor that could.
+pub fn execute(
+    bundle: &Path,
+    exec: &str,
+    process: &Process,
+    terminal: Option<TerminalSize>,
+) -> Result<bool, LaunchError> {
+    let Some(channel) = control::connect(bundle)? else { return Ok(false) };
+    let packed = control::pack(process)?;
+    Request::Execute { exec: exec.to_owned(), terminal }.send(&channel, &[packed.as_fd()])?;
+    match Report::receive(&channel)? {
+        Some((Report::Executed, _)) => Ok(true),
+        Some((Report::Failed(failure), _)) => Err(LaunchError::Failed(failure)),
+        // That of an older program hangs up on what it does not know.
+        _ => Ok(false),
     }
 }
 

@@ -88,7 +88,7 @@ impl Order {
 }
 
 /// Columns and rows.
-#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TerminalSize {
     pub columns: u16,
     pub rows: u16,

@@ -395,6 +395,7 @@ fn watch(
         entrance,
         connection: connection.as_mut(),
         health,
+        cgroup,
     };
     let End { code, launcher, audience, again } =
         watch.until_the_end(log).map_err(context("watching the container"))?;

@@ -9,14 +9,14 @@ use std::{
 };
 
 use network::{Relay, dns::Resolver};
-use runtime::Failure;
+use runtime::{Failure, Stdio, cgroup::Cgroup};
 use rustix::{
     event::{
         PollFd, PollFlags, Timespec,
         epoll::{self, CreateFlags, EventData, EventFlags},
         poll,
     },
-    fs::OFlags,
+    fs::{Mode, OFlags},
     io::Errno,
     process::Signal,
 };
@@ -28,11 +28,11 @@ use sys::{
 use crate::{
     audience::{Audience, Seat},
     connection::Connection,
-    control::{Report, Request},
+    control::{self, Report, Request},
     health::Observer,
     journal,
     log::{self, Log, Stream},
-    order::{OnAbandon, Order},
+    order::{OnAbandon, Order, TerminalSize},
     role::Launcher,
 };
 
@@ -49,6 +49,7 @@ pub struct Watch<'a> {
     pub entrance: Entrance,
     pub connection: Option<&'a mut Connection>,
     pub health: Option<Observer<'a>>,
+    pub cgroup: &'a Cgroup,
 }
 
 /// Our end of one of the container's outputs.
@@ -95,10 +96,17 @@ impl Output {
     }
 }
 
-/// A process whose end is to be noted.
+/// A process that nobody else waits for, and whose end is to be noted.
 struct Left {
     exec: String,
-    process: OwnedFd,
+    process: Guest,
+}
+
+enum Guest {
+    /// Started here.
+    Own(Child),
+    /// Started by somebody who is gone.
+    Orphan(OwnedFd),
 }
 
 /// A loop that goes round.
@@ -109,7 +117,6 @@ struct Loop<'a> {
     launcher: Launcher,
     /// Terminals of others' processes, whose output nobody wants.
     kept: Vec<Option<OwnedFd>>,
-    /// Processes that others have started here and left alone.
     left: Vec<Option<Left>>,
     buffer: Vec<MaybeUninit<u8>>,
     log: Log,
@@ -181,7 +188,8 @@ impl Loop<'_> {
             PROCESS => {
                 let code = self.watch.process.wait()?;
                 self.drain();
-                // With the first process, the kernel has ended all others.
+                // With the first process, the kernel has ended all others, if that is the first of all.
+                self.left.iter().flatten().for_each(Left::end);
                 (0..self.left.len()).for_each(|index| self.note_exit(index));
                 return Ok(Some(code));
             }
@@ -272,25 +280,61 @@ impl Loop<'_> {
                 let Some(member) = self.audience.member(id) else { return Ok(()) };
                 report.send(&member.channel, None)
             }
-            Request::Keep => {
-                for terminal in descriptors {
-                    rustix::fs::fcntl_setfl(&terminal, OFlags::NONBLOCK)?;
-                    let index = free_place(&mut self.kept);
-                    add(&self.poll, terminal.as_fd(), KEPT | index as u64)?;
-                    self.kept[index] = Some(terminal);
-                }
-                Ok(())
+            Request::Execute { exec, terminal } => {
+                let report = match self.execute(exec, terminal, descriptors) {
+                    Ok(()) => Report::Executed,
+                    Err(failure) => Report::Failed(failure),
+                };
+                let Some(member) = self.audience.member(id) else { return Ok(()) };
+                report.send(&member.channel, None)
             }
+            Request::Keep => descriptors.into_iter().try_for_each(|terminal| self.keep(terminal)),
             Request::Await { exec } => {
                 let Some(process) = descriptors.into_iter().next() else { return Ok(()) };
-                // For nothing but its hanging up, which comes when its parent has collected it: how it ended is known then.
-                let index = free_place(&mut self.left);
-                let key = EventData::new_u64(LEFT | index as u64);
-                epoll::add(&self.poll, &process, key, EventFlags::empty())?;
-                self.left[index] = Some(Left { exec, process });
-                Ok(())
+                self.look_after(Left { exec, process: Guest::Orphan(process) })
             }
         }
+    }
+
+    /// Starts a process in the container that nobody else waits for.
+    fn execute(
+        &mut self,
+        exec: String,
+        terminal: Option<TerminalSize>,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), Failure> {
+        let Watch { bundle, process: init, cgroup, .. } = &self.watch;
+        let described = descriptors.into_iter().next().ok_or(io::ErrorKind::InvalidData.into());
+        let prepare = |described| -> io::Result<_> {
+            Ok((runtime::bundle::load(bundle)?, control::unpack(described)?, stdio(terminal)?))
+        };
+        let (spec, process, stdio) = described.and_then(prepare).map_err(Failure::setup)?;
+        let started = runtime::enter(&spec, &process, init.pidfd.as_fd(), cgroup, stdio)?;
+        let kept = started.terminal.map_or(Ok(()), |master| self.keep(master));
+        // Who cannot be looked after runs all the same.
+        let _ = kept.and_then(|()| self.look_after(Left { exec, process: Guest::Own(started.child) }));
+        Ok(())
+    }
+
+    /// Keeps a terminal open that somebody else uses.
+    fn keep(&mut self, terminal: OwnedFd) -> io::Result<()> {
+        rustix::fs::fcntl_setfl(&terminal, OFlags::NONBLOCK)?;
+        let index = free_place(&mut self.kept);
+        add(&self.poll, terminal.as_fd(), KEPT | index as u64)?;
+        self.kept[index] = Some(terminal);
+        Ok(())
+    }
+
+    fn look_after(&mut self, left: Left) -> io::Result<()> {
+        let index = free_place(&mut self.left);
+        let flags = match left.process {
+            Guest::Own(_) => EventFlags::IN,
+            // For nothing but its hanging up, which comes when its parent has collected it: how it ended is known then.
+            Guest::Orphan(_) => EventFlags::empty(),
+        };
+        epoll::add(&self.poll, &left, EventData::new_u64(LEFT | index as u64), flags)?;
+        self.left[index] = Some(left);
+        Ok(())
     }
 
     /// Connects the container as its order says by now.
@@ -423,11 +467,15 @@ impl Loop<'_> {
         Progress::More
     }
 
-    /// Notes how a process has ended that was left alone. Kernels before 6.15 tell nobody but its parent.
+    /// Notes how a process has ended that was left alone. Of an orphan, kernels before 6.15 tell nobody but its parent.
     fn note_exit(&mut self, index: usize) {
         let Some(left) = self.left.get_mut(index).and_then(Option::take) else { return };
-        let _ = epoll::delete(&self.poll, &left.process);
-        if let Ok(Some(code)) = sys::process::exit_of(left.process.as_fd()) {
+        let _ = epoll::delete(&self.poll, &left);
+        let code = match &left.process {
+            Guest::Own(child) => child.wait().map(Some),
+            Guest::Orphan(process) => sys::process::exit_of(process.as_fd()),
+        };
+        if let Ok(Some(code)) = code {
             let attributes = [("execID", &*left.exec), ("exitCode", &code.to_string())];
             journal::note(self.watch.bundle, "exec_die", &attributes);
         }
@@ -446,6 +494,33 @@ impl Loop<'_> {
             }
         }
     }
+}
+
+impl Left {
+    fn end(&self) {
+        if let Guest::Own(child) = &self.process {
+            // It fails only if it has just ended by itself.
+            let _ = sys::process::signal(child.pidfd.as_fd(), Signal::KILL.as_raw());
+        }
+    }
+}
+
+impl AsFd for Left {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.process {
+            Guest::Own(child) => child.pidfd.as_fd(),
+            Guest::Orphan(process) => process.as_fd(),
+        }
+    }
+}
+
+/// The streams of a process that nobody talks to.
+fn stdio(terminal: Option<TerminalSize>) -> io::Result<Stdio> {
+    if let Some(TerminalSize { columns, rows }) = terminal {
+        return Ok(Stdio::Terminal { columns, rows });
+    }
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(Stdio::Descriptors([null.try_clone()?, null.try_clone()?, null]))
 }
 
 #[derive(PartialEq, Eq)]

@@ -8,11 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use rustix::{
     fs::{Mode, OFlags},
+    process::Signal,
     thread::ThreadNameSpaceType,
 };
 use sys::{
     channel::Channel,
-    process::{Fork, Namespaces, fork, fork_sibling},
+    process::{Fork, Namespaces, fork, fork_sibling, signal},
 };
 
 use crate::{
@@ -70,9 +71,19 @@ pub fn enter_with(
         }
         Fork::Parent(helper) => {
             drop(theirs);
-            let received = Handover::receive(&ours, listen);
+            let mut handover = Handover::default();
+            let received = handover.collect(&ours, listen);
             reap(&helper);
-            let Handover { terminal, child, warnings } = received?;
+            if let Err(failure) = received {
+                // Its number may come after its last words. It ends by itself, unless it is our side that failed.
+                let _ = handover.collect(&ours, &mut nobody_answers);
+                for child in &handover.child {
+                    let _ = signal(child.pidfd.as_fd(), Signal::KILL.as_raw());
+                    reap(child);
+                }
+                return Err(failure);
+            }
+            let Handover { terminal, child, warnings } = handover;
             let child = child.ok_or_else(|| Failure::setup("the process was killed while it started"))?;
             Ok(Started { child, terminal, warnings })
         }

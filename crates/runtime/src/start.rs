@@ -387,7 +387,7 @@ impl Handover {
     }
 
     /// The same, or until the process is ready for hooks: `true`.
-    fn collect(&mut self, channel: &Channel, listen: Listen<'_>) -> Result<bool, Failure> {
+    pub fn collect(&mut self, channel: &Channel, listen: Listen<'_>) -> Result<bool, Failure> {
         while let Some(message) = channel.receive().context("waiting for the start")? {
             let descriptor = message.descriptors.into_iter().next();
             match (message.bytes.as_slice(), descriptor) {

@@ -1,17 +1,23 @@
 //! One more process in a container that runs.
 
 use std::{
+    fs::File,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use monitor::{Status, TerminalSize, journal::Subject};
+use oci_spec::runtime::{Process, Spec};
 use runtime::{
     Stdio,
     cgroup::{Cgroup, Layout},
 };
 
-use super::{spec, start::with_links, status::Container};
+use super::{
+    spec,
+    start::{launch_error, with_links},
+    status::Container,
+};
 use crate::{Engine, error::EngineError};
 
 /// What to execute. What is left open is as for the container's own process.
@@ -30,6 +36,16 @@ pub struct Exec {
 pub enum ExecIo {
     Descriptors([OwnedFd; 3]),
     Terminal(TerminalSize),
+}
+
+/// A process that is about to be started, and where.
+struct Prepared {
+    id: String,
+    subject: Subject,
+    spec: Spec,
+    process: Process,
+    init: OwnedFd,
+    cgroup: Cgroup,
 }
 
 /// A process that was started in a container, a child of this one.
@@ -78,6 +94,42 @@ impl Engine {
     /// Starts a process in a running container. Needs a process of one thread that runs from a sealed program; see
     /// [`sys::sealed`].
     pub fn exec(&self, container: &Container, request: Exec, io: ExecIo) -> Result<Execution, EngineError> {
+        let stdio = match io {
+            ExecIo::Descriptors(descriptors) => Stdio::Descriptors(descriptors),
+            ExecIo::Terminal(size) => Stdio::Terminal { columns: size.columns, rows: size.rows },
+        };
+        self.prepare(container, request)?.start(stdio)
+    }
+
+    /// Starts a process in a running container that nobody waits for, as the child of the container's monitor, who notes how it
+    /// ends: with nothing to read and nobody to write to, or on a terminal of its own.
+    ///
+    /// If that monitor is one of an older program, needs what [`Engine::exec`] does.
+    pub fn exec_detached(
+        &self,
+        container: &Container,
+        request: Exec,
+        terminal: Option<TerminalSize>,
+    ) -> Result<(), EngineError> {
+        let prepared = self.prepare(container, request)?;
+        if monitor::execute(&container.directory, &prepared.id, &prepared.process, terminal)
+            .map_err(launch_error)?
+        {
+            return Ok(());
+        }
+        let stdio = match terminal {
+            Some(TerminalSize { columns, rows }) => Stdio::Terminal { columns, rows },
+            None => {
+                let null = OwnedFd::from(File::options().read(true).write(true).open("/dev/null")?);
+                Stdio::Descriptors([null.try_clone()?, null.try_clone()?, null])
+            }
+        };
+        let execution = prepared.start(stdio)?;
+        let master = execution.terminal.as_ref().map(AsFd::as_fd);
+        self.leave_alone(container, &execution, master)
+    }
+
+    fn prepare(&self, container: &Container, request: Exec) -> Result<Prepared, EngineError> {
         let not_running = || EngineError::NotRunning(container.id.to_string());
         let started = match container.status()? {
             Status::Running(started) => started,
@@ -110,13 +162,16 @@ impl Engine {
         let layout = Layout::detect()?;
         let cgroup =
             Cgroup::open(&layout, &self.cgroup_parent_of(&container.config), &container.id.to_string());
-        let stdio = match io {
-            ExecIo::Descriptors(descriptors) => Stdio::Descriptors(descriptors),
-            ExecIo::Terminal(size) => Stdio::Terminal { columns: size.columns, rows: size.rows },
-        };
         let subject = self.subject(container);
         // Before it can fail, as docker has it.
         subject.note(&format!("exec_start: {command}"), &[("execID", &id)]);
+        Ok(Prepared { id, subject, spec, process, init, cgroup })
+    }
+}
+
+impl Prepared {
+    fn start(self, stdio: Stdio) -> Result<Execution, EngineError> {
+        let Prepared { id, subject, spec, process, init, cgroup } = self;
         let started =
             runtime::enter(&spec, &process, init.as_fd(), &cgroup, stdio).map_err(EngineError::Start)?;
         Ok(Execution { process: started.child, terminal: started.terminal, subject, id })

@@ -77,10 +77,6 @@ fn an_event_is_written_as_docker_writes_it() {
 #[test]
 fn the_end_of_a_process_that_was_left_alone_is_told_of() {
     let Some(sandbox) = sandbox() else { return };
-    if !tells_how_others_end() {
-        eprintln!("skipped: before Linux 6.15 nobody learns how another's child has ended");
-        return;
-    }
     idle(&sandbox, &["--name", "one", "--stop-timeout", "0"]);
     let template = "{{.Action}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.execID}}";
     let filters = ["--filter", "event=exec_start", "--filter", "event=exec_die", "--format", template];
@@ -114,13 +110,6 @@ fn the_end_of_a_process_that_was_left_alone_is_told_of() {
         "{told:#?}"
     );
     assert_eq!(ids.len(), 4, "what does not start was started all the same, as docker has it: {told:#?}");
-}
-
-/// Whether the kernel is one of those.
-fn tells_how_others_end() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
-    (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 15)
 }
 
 #[test]

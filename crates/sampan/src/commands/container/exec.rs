@@ -11,6 +11,7 @@ use engine::{
     EngineError, FailureKind,
     container::{Exec as Request, ExecIo},
 };
+use monitor::TerminalSize;
 use rustix::{
     fs::{Mode, OFlags},
     process::Signal,
@@ -85,26 +86,24 @@ impl Verb for Exec {
             privileged: self.privileged,
             tty: self.tty,
         };
-        let (streams, input) = streams(self.detach, self.tty, self.interactive)?;
+        if self.detach {
+            let terminal = self.tty.then(terminal_size);
+            return Ok(match engine.exec_detached(&container, request, terminal) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => not_started(error, true),
+            });
+        }
+        let (streams, input) = streams(self.tty, self.interactive)?;
         let signals = terminal::signals()?;
         // Before the first output, which would else pass through a terminal that changes it.
-        let raw = if self.tty && self.interactive && !self.detach { Raw::enter()? } else { None };
+        let raw = if self.tty && self.interactive { Raw::enter()? } else { None };
         let mut execution = match engine.exec(&container, request, streams) {
             Ok(execution) => execution,
-            Err(EngineError::Start(failure)) => {
-                drop(raw);
-                return Ok(not_started(&failure.message, failure.kind, self.detach));
-            }
             Err(error) => {
                 drop(raw);
-                return Ok(report::failure(&error.into()));
+                return Ok(not_started(error, false));
             }
         };
-        if self.detach {
-            let master = execution.terminal.as_ref().map(AsFd::as_fd);
-            engine.leave_alone(&container, &execution, master)?;
-            return Ok(ExitCode::SUCCESS);
-        }
         let master = execution.terminal.take();
         let input = match (&master, self.interactive) {
             (Some(master), true) => Some(master.try_clone()?),
@@ -141,32 +140,35 @@ impl Verb for Exec {
 }
 
 /// Says why the process did not start, where docker says it: nobody who reads its output can tell who wrote that.
-fn not_started(message: &str, kind: FailureKind, detached: bool) -> ExitCode {
+fn not_started(error: EngineError, detached: bool) -> ExitCode {
+    let (message, kind) = match error {
+        EngineError::Start(failure) if failure.kind != FailureKind::Setup => (failure.message, failure.kind),
+        error => return report::failure(&error.into()),
+    };
     let text = format!("OCI runtime exec failed: exec failed: unable to start container process: {message}");
-    match kind {
-        FailureKind::Setup => report::failure(&EngineError::Invalid(message.to_owned()).into()),
-        _ if detached => report::failure(&EngineError::Invalid(text).into()),
-        _ => {
-            println!("{text}");
-            ExitCode::from(kind.exit_code())
-        }
+    if detached {
+        return report::failure(&EngineError::Invalid(text).into());
     }
+    println!("{text}");
+    ExitCode::from(kind.exit_code())
+}
+
+fn terminal_size() -> TerminalSize {
+    terminal::size().unwrap_or(TerminalSize { columns: 80, rows: 24 })
 }
 
 /// Where the process's streams lead, and our end of its input if there is one.
-fn streams(detach: bool, tty: bool, interactive: bool) -> io::Result<(ExecIo, Option<OwnedFd>)> {
+fn streams(tty: bool, interactive: bool) -> io::Result<(ExecIo, Option<OwnedFd>)> {
     if tty {
-        let size = terminal::size().unwrap_or(monitor::TerminalSize { columns: 80, rows: 24 });
-        return Ok((ExecIo::Terminal(size), None));
-    }
-    let null = || rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
-    if detach {
-        return Ok((ExecIo::Descriptors([null()?, null()?, null()?]), None));
+        return Ok((ExecIo::Terminal(terminal_size()), None));
     }
     let (output, errors) =
         (io::stdout().as_fd().try_clone_to_owned()?, io::stderr().as_fd().try_clone_to_owned()?);
     match interactive {
-        false => Ok((ExecIo::Descriptors([null()?, output, errors]), None)),
+        false => {
+            let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+            Ok((ExecIo::Descriptors([null, output, errors]), None))
+        }
         true => {
             // Not our own input: it may be a terminal, which a container could type on.
             let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
