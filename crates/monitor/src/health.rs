@@ -190,7 +190,11 @@ impl<'a> Observer<'a> {
             timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         watch(&poll, timer.as_fd())?;
         let health = Health::unknown();
-        health.write(bundle)?;
+        match health.write(bundle) {
+            // The container may have filled the disk already, and is not to end for that.
+            Err(error) if policy::has_no_room(&error) => {}
+            written => written?,
+        }
         let observer = Observer {
             check,
             bundle,

@@ -14,7 +14,10 @@
 use std::{
     fs::{self, File},
     io::{self, Read},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     path::Path,
 };
 
@@ -25,6 +28,8 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 use sys::process::{boot, start_of};
+
+use crate::policy::has_no_room;
 
 /// The last thing that was written of a container's process.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -89,11 +94,33 @@ impl Record {
         Ok(bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)
     }
 
-    /// Replaces the record in `directory`. Not synced: what a crash takes back, the next boot corrects.
+    /// Replaces the record in `directory`. Not synced: what a crash takes back, the next boot corrects. On a full disk it takes
+    /// the room of the one that is there.
     pub fn write(&self, directory: &Path) -> io::Result<()> {
-        let temporary = directory.join(".state.json");
-        fs::write(&temporary, serde_json::to_vec(self)?)?;
-        fs::rename(temporary, directory.join(STATE))
+        match self.prepare(directory) {
+            Ok(()) => Record::publish(directory),
+            Err(error) if has_no_room(&error) => self.write_over(directory).map_err(|_| error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes what [`Record::publish`] is to put into the place of the record in `directory`.
+    pub fn prepare(&self, directory: &Path) -> io::Result<()> {
+        fs::write(directory.join(PREPARED), serde_json::to_vec(self)?)
+    }
+
+    /// Puts what was prepared into the record's place, which takes no room.
+    pub fn publish(directory: &Path) -> io::Result<()> {
+        fs::rename(directory.join(PREPARED), directory.join(STATE))
+    }
+
+    fn write_over(&self, directory: &Path) -> io::Result<()> {
+        let file = File::options().write(true).open(directory.join(STATE))?;
+        let mut bytes = serde_json::to_vec(self)?;
+        // Blanks hide the rest of a longer one.
+        let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        bytes.resize(bytes.len().max(length), b' ');
+        file.write_all_at(&bytes, 0)
     }
 }
 
@@ -174,6 +201,7 @@ pub(crate) fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 const STATE: &str = "state.json";
+const PREPARED: &str = ".state.json";
 const SMALL: usize = 4096;
 
 #[cfg(test)]
@@ -199,6 +227,28 @@ mod tests {
         for torn in [&[][..], &[0; 100]] {
             fs::write(directory.path().join(STATE), torn).expect("a new file");
             assert_eq!(Record::read(directory.path()).expect("readable"), None);
+        }
+    }
+
+    #[test]
+    fn a_record_takes_the_room_of_a_longer_one() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let ended = |error: &str| {
+            Record::Exited(Ended {
+                code: 1,
+                started: None,
+                finished: Timestamp::UNIX_EPOCH,
+                oom_killed: false,
+                error: Some(error.to_owned()),
+                restarts: 0,
+                lost: false,
+            })
+        };
+        assert!(ended("none to write over").write_over(directory.path()).is_err());
+        ended("first").write(directory.path()).expect("writable");
+        for error in ["a longer one", "short"] {
+            ended(error).write_over(directory.path()).expect("writable");
+            assert_eq!(Record::read(directory.path()).expect("readable"), Some(ended(error)));
         }
     }
 

@@ -24,9 +24,10 @@ use rustix::{
     process::Signal,
 };
 use sys::{
-    channel::Channel,
-    process::{boot, start_of},
+    channel::{Channel, Listener},
+    process::{Child, boot, start_of},
 };
+use types::Publish;
 
 use crate::{
     audience::Audience,
@@ -158,6 +159,7 @@ pub enum Launcher {
 struct Container {
     process: runtime::Started,
     record: Started,
+    listener: Listener,
     connection: Option<Connection>,
     _pasta: Option<Pasta>,
     outputs: Vec<Output>,
@@ -268,6 +270,18 @@ fn start(
             Err(failure) => return Err(created.abandon().unwrap_or(failure)),
         },
     };
+    let publish = match (&connection, &pasta) {
+        (Some(connection), _) => connection.published.clone(),
+        (None, Some(pasta)) => pasta.published.clone(),
+        (None, None) => Vec::new(),
+    };
+    let (record, listener) = match take_room(bundle, created.process(), publish, restarts) {
+        Ok(taken) => taken,
+        Err(failure) => {
+            drop(connection.map(Connection::close));
+            return Err(created.abandon().unwrap_or(failure));
+        }
+    };
     let started = match Hooked::of(spec, order.id, bundle) {
         None => created.start(),
         Some(hooked) => hooked.start(created),
@@ -275,27 +289,37 @@ fn start(
     let process = match started {
         Ok(process) => process,
         Err(failure) => {
+            control::close(bundle, listener);
             drop(connection.map(Connection::close));
             return Err(failure);
         }
     };
-    let pid = process.child.pid.as_raw_nonzero().get();
+    let root = format!("/proc/{}/root", record.pid);
+    let root = rustix::fs::open(root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
+    Ok(Container { process, record, listener, connection, _pasta: pasta, outputs, entrance, root })
+}
+
+/// Has what its start takes of the disk be there before the program runs, which may fill that: the record, to be published, and
+/// the socket.
+fn take_room(
+    bundle: &Path,
+    process: &Child,
+    publish: Vec<Publish>,
+    restarts: u32,
+) -> Result<(Started, Listener), Failure> {
+    let pid = process.pid.as_raw_nonzero().get();
     let record = Started {
         pid,
         // A process that has ended already is still ours to collect, so it is still there to be asked.
         ticks: start_of(pid).map_err(context("reading the process's start"))?,
         boot: boot().map_err(context("reading the boot id"))?,
         at: Timestamp::now(),
-        publish: match (&connection, &pasta) {
-            (Some(connection), _) => connection.published.clone(),
-            (None, Some(pasta)) => pasta.published.clone(),
-            (None, None) => Vec::new(),
-        },
+        publish,
         restarts,
     };
-    let root =
-        rustix::fs::open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
-    Ok(Container { process, record, connection, _pasta: pasta, outputs, entrance, root })
+    Record::Running(record.clone()).prepare(bundle).map_err(context("writing the container's record"))?;
+    let listener = control::listen(bundle).map_err(context("listening for others"))?;
+    Ok((record, listener))
 }
 
 /// The network namespace that the container is to share, if that is not the host's.
@@ -362,14 +386,13 @@ fn watch(
     channel: &Channel,
     cgroup: &Cgroup,
 ) -> Result<Outcome, Failure> {
-    let Container { process, record, mut connection, _pasta, mut outputs, entrance, root } = container;
-    // Before anybody can know that it runs.
-    let listener = control::listen(bundle).map_err(context("listening for others"))?;
+    let Container { process, record, listener, mut connection, _pasta, mut outputs, entrance, root } =
+        container;
     let observe = |check| Observer::new(check, bundle, process.child.pidfd.as_fd(), cgroup);
     let health = order.health.as_ref().map(observe).transpose();
     let health = health.map_err(context("looking after its health"))?;
     let log = log::Log::open(bundle, order).map_err(context("starting the log's carrier"))?;
-    Record::Running(record.clone()).write(bundle).map_err(context("writing the container's record"))?;
+    Record::publish(bundle).map_err(context("writing the container's record"))?;
     if policy::is_stopped(bundle) {
         // By somebody who may have found nothing to stop yet. It fails only if it has just ended by itself.
         let _ = sys::process::signal(process.child.pidfd.as_fd(), Signal::KILL.as_raw());

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use serde_json::{Value, json};
-use testkit::{Outcome, Sandbox};
+use testkit::{Outcome, Sandbox, base_image};
 
 use crate::{faults::kill_the_monitor_of, sandbox};
 
@@ -206,3 +206,38 @@ fn graphics_processors_are_devices_of_their_vendor() {
     let text = "could not select device driver \"\" with capabilities: [[gpu]]\n";
     run(&sandbox, &[("things.yaml", THINGS)], "--gpus all", "true").fails(125).complains(text);
 }
+
+#[test]
+fn a_container_that_fills_the_disk_before_it_runs_does_so_all_the_same() {
+    let Some(sandbox) = Sandbox::empty(crate::PROGRAM) else { return };
+    let Some(archive) = base_image("busybox:latest") else { return };
+    let filling = r#"{"cdiVersion": "0.7.0", "kind": "vendor.example/disk", "devices": [
+        {"name": "full", "containerEdits": {"hooks": [{"hookName": "createContainer", "path": "/bin/sh",
+            "args": ["sh", "-c", "cd ${ROOT} && ! dd if=/dev/zero of=fill bs=4k 2> /dev/null"], "env": ["PATH=/usr/bin:/bin"]
+        }]}}]}"#;
+    let filling = filling.replace("${ROOT}", sandbox.root().to_str().unwrap());
+    let script = format!(
+        "mount -t tmpfs none /run && mkdir /run/cdi && cp {} /run/cdi/disk.json
+         truncate -s 64M disk && mkfs.ext4 -q disk && mkdir $SAMPAN_ROOT && mount -o loop disk $SAMPAN_ROOT || exit {NO_DISK}
+         $SAMPAN load -q -i {} > /dev/null
+         run() {{ $SAMPAN run --network none --device vendor.example/disk=full \"$@\"; echo $?; rm $SAMPAN_ROOT/fill; }}
+         run --rm busybox sh -c 'echo it runs; exit 3'
+         run --name kept --health-cmd true busybox sh -c 'exit 4'
+         $SAMPAN inspect --format '{{{{.State.Status}}}} {{{{.State.ExitCode}}}}' kept
+         $SAMPAN rm kept",
+        sandbox.file("disk.json", &filling),
+        archive.display()
+    );
+    let mut command = sandbox.program_named("/usr/bin/unshare".as_ref());
+    command.args(["--mount", "/bin/sh", "-c", &script]).env("SAMPAN", crate::PROGRAM);
+    command.current_dir(sandbox.directory());
+    let outcome = sandbox.start(command).finish();
+    if outcome.code == NO_DISK {
+        eprintln!("skipped: no disk of its own\n{outcome}");
+        return;
+    }
+    outcome.ok().prints("it runs\n3\n4\nexited 4\nkept\n");
+}
+
+/// The exit code that says that the machine cannot have one.
+const NO_DISK: i32 = 77;
