@@ -44,8 +44,10 @@ pub enum EngineError {
     NoUserNamespace(#[source] io::Error),
     #[error("there is no /usr/bin/pasta, by which containers of ordinary users reach the network")]
     NoPasta,
-    #[error("networks of one's own take root: containers of ordinary users have each its own")]
-    NetworksOfRoot,
+    #[error("networks with driver {0} take root: they are parts of an interface of the host's")]
+    DriverOfRoot(crate::network::Driver),
+    #[error("to publish ports of SCTP takes root")]
+    SctpOfRoot,
     #[error("no {size} user numbers left for a container's own")]
     NoUsers { size: u32 },
     #[error("create {name}: quota size requested but no quota support")]
@@ -300,6 +302,8 @@ impl EngineError {
             EngineError::NoPasta => Some(
                 "the package passt has it; with `--network host` or `--network none` a container does without".into(),
             ),
+            EngineError::DriverOfRoot(_) => Some("networks with driver bridge are for everybody".into()),
+            EngineError::SctpOfRoot => Some("ports of TCP and UDP are published for everybody".into()),
             EngineError::NoUsers { .. } => Some(
                 "`--userns auto:size=N` takes fewer; /etc/subuid and /etc/subgid say how many the user containers has".into(),
             ),

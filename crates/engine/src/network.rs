@@ -16,7 +16,7 @@ use std::{
 };
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use network::{Bridge, Firewall, HostLock, InterfaceName, Ipv6Subnet, Mac, Wiring};
+use network::{Bridge, Firewall, HostLock, InterfaceName, Ipv6Subnet, Mac, RootlessNetns, Wiring};
 use types::{ContainerId, Digest, NetworkId, NetworkName};
 
 use crate::{
@@ -180,11 +180,9 @@ impl Network {
         }
     }
 
-    /// Makes sure that the host has what carries the network.
-    pub(crate) fn bring_up(&self, firewall: &Firewall) -> Result<(), EngineError> {
+    /// Makes sure that there is what carries the network, and that the firewall knows it.
+    fn bring_up(&self, firewall: &Firewall) -> Result<(), EngineError> {
         match self.config.driver {
-            // The network is there to be named: an ordinary user's containers have each one of their own.
-            _ if sys::rootless::is_rootless() => Ok(()),
             Driver::Bridge => Ok(self.bridge().ensure(firewall)?),
             // What is part of an interface of the host's is beyond the host's firewall.
             Driver::Macvlan | Driver::Ipvlan => Ok(()),
@@ -193,7 +191,6 @@ impl Network {
 
     fn take_down(&self, firewall: &Firewall) -> Result<(), EngineError> {
         match self.config.driver {
-            _ if sys::rootless::is_rootless() => Ok(()),
             Driver::Bridge => Ok(self.bridge().remove(firewall)?),
             Driver::Macvlan | Driver::Ipvlan => Ok(()),
         }
@@ -323,7 +320,7 @@ impl Engine {
                 state.delete_network(&network.id)?;
                 self.throw_network_away(state, network.row())
             })?;
-            network.take_down(&self.firewall()?)?;
+            self.take_down(&network)?;
             Ok(crate::remove_tree(&self.network_directory(&network.id))?)
         })?;
         self.note_network(&network, "destroy");
@@ -371,11 +368,51 @@ impl Engine {
         self.run.join("networks").join(id.to_string())
     }
 
-    /// The firewall table of this engine.
-    pub(crate) fn firewall(&self) -> Result<Firewall, EngineError> {
-        Ok(Firewall::open(&self.table())?)
+    /// Makes sure that there is what carries these networks.
+    pub(crate) fn bring_up<'a>(
+        &self,
+        networks: impl IntoIterator<Item = &'a Network>,
+    ) -> Result<(), EngineError> {
+        let networks: Vec<_> = networks.into_iter().collect();
+        if networks.is_empty() {
+            return Ok(());
+        }
+        let table = self.table();
+        self.beside_the_bridges(|| {
+            let firewall = Firewall::open(&table)?;
+            networks.iter().try_for_each(|network| network.bring_up(&firewall))
+        })
     }
 
+    /// Removes what carries a network.
+    pub(crate) fn take_down(&self, network: &Network) -> Result<(), EngineError> {
+        match self.rootless_netns() {
+            // It went with the last process.
+            Some(netns) if !netns.exists() => Ok(()),
+            _ => {
+                let table = self.table();
+                self.beside_the_bridges(|| network.take_down(&Firewall::open(&table)?))
+            }
+        }
+    }
+
+    /// Does something where bridges are.
+    fn beside_the_bridges(
+        &self,
+        work: impl FnOnce() -> Result<(), EngineError> + Send,
+    ) -> Result<(), EngineError> {
+        match self.rootless_netns() {
+            None => work(),
+            Some(netns) => netns.ensure().and_then(|()| netns.run(work))?,
+        }
+    }
+
+    /// The network namespace that has the bridges, if that is not the host's.
+    pub(crate) fn rootless_netns(&self) -> Option<RootlessNetns> {
+        sys::rootless::is_rootless().then(|| RootlessNetns::at(self.run.join("rootless-netns")))
+    }
+
+    /// The name of the firewall table of this engine.
     pub(crate) fn table(&self) -> String {
         match self.suffix().as_str() {
             "" => "sampan".to_owned(),

@@ -6,12 +6,18 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use network::{Attachment, Firewall, Forward, Relay, Reservation, dns, dns::Resolver};
+use network::{Attachment, Firewall, Forward, Relay, RelayedDatagrams, Reservation, dns, dns::Resolver};
 use runtime::Failure;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with};
-use types::{Protocol, Publish};
+use types::{Port, Protocol, Publish};
 
-use crate::order::{Network, Order};
+use crate::{
+    order::{Network, Order},
+    pasta::Pasta,
+};
+
+/// Ports that a firewall leads.
+type Led = (Firewall, Vec<Forward>);
 
 /// A container that is connected. Its interfaces go with its namespace; the rest goes with [`Connection::close`].
 #[derive(Debug)]
@@ -20,11 +26,15 @@ pub struct Connection {
     pub published: Vec<Publish>,
     /// What it is connected to.
     network: Network,
-    forwards: Option<(Firewall, Vec<Forward>)>,
+    forwards: Option<Led>,
     /// Keep ports that nothing is relayed from to ourselves.
     _reserved: Vec<OwnedFd>,
     pub relay: Option<Relay>,
+    /// Of an ordinary user, whose host does not lead them.
+    pub datagrams: Option<RelayedDatagrams>,
     pub resolver: Option<Resolver>,
+    /// What leads an ordinary user's containers to the outside, once one of their networks does.
+    pub pasta: Option<Pasta>,
 }
 
 impl Connection {
@@ -33,38 +43,40 @@ impl Connection {
         // Ports first: they are what other programs may have.
         let reservations: Vec<Reservation> =
             network.publish.iter().map(network::reserve).collect::<Result<_, _>>().map_err(failure)?;
-        network::attach(netns, &network.attachments).map_err(failure)?;
-        let resolver = if network.names.is_empty() { None } else { Some(resolve(network, netns)?) };
         let published: Vec<_> = reservations.iter().map(|reservation| reservation.publish).collect();
-        let Some((address, addresses)) = addresses(network).filter(|_| !published.is_empty()) else {
-            return Ok(Connection {
-                published,
-                network: network.clone(),
-                forwards: None,
-                _reserved: Vec::new(),
-                relay: None,
-                resolver,
-            });
-        };
-        let forwards = forwards(&published, &addresses);
-        let firewall = Firewall::open(&network.table).map_err(failure)?;
-        firewall.publish(&forwards).map_err(failure)?;
-        let (relayed, kept): (Vec<_>, Vec<_>) = reservations
-            .into_iter()
-            .filter_map(|reservation| Some((reservation.publish.container, reservation.socket?)))
-            .partition(|(port, _)| port.protocol == Protocol::Tcp);
-        let listeners =
-            relayed.into_iter().map(|(port, socket)| (socket, SocketAddrV4::new(address, port.number)));
+        let pasta = pasta(network)?;
+        let (resolver, forwards) =
+            network.beside_the_bridges(|| set_up(network, netns, &published)).map_err(context(ENTER))??;
         let connection = Connection {
             published,
             network: network.clone(),
-            forwards: Some((firewall, forwards)),
-            _reserved: kept.into_iter().map(|(_, socket)| socket).collect(),
+            forwards,
+            _reserved: Vec::new(),
             relay: None,
+            datagrams: None,
             resolver,
+            pasta,
         };
-        match Relay::new(listeners) {
-            Ok(relay) => Ok(Connection { relay: Some(relay), ..connection }),
+        let Some((address, _)) = addresses(network).filter(|_| !reservations.is_empty()) else {
+            return Ok(connection);
+        };
+        let sockets = reservations
+            .into_iter()
+            .filter_map(|reservation| Some((reservation.publish.container, reservation.socket?)));
+        let (streams, others): (Vec<_>, Vec<_>) =
+            sockets.partition(|(port, _)| port.protocol == Protocol::Tcp);
+        let lead = |(port, socket): (Port, _)| (socket, SocketAddrV4::new(address, port.number));
+        let relay = Relay::new(streams.into_iter().map(lead), network.rootless.clone());
+        let datagrams = network.rootless.clone().map(|netns| {
+            let others = others.iter().map(|(port, socket)| Ok((*port, socket.try_clone()?)));
+            let others: Vec<_> = others.collect::<io::Result<_>>()?;
+            RelayedDatagrams::new(others.into_iter().map(lead), netns)
+        });
+        match relay.and_then(|relay| Ok((relay, datagrams.transpose()?))) {
+            Ok((relay, datagrams)) => {
+                let _reserved = others.into_iter().map(|(_, socket)| socket).collect();
+                Ok(Connection { relay: Some(relay), datagrams, _reserved, ..connection })
+            }
             Err(error) => {
                 drop(connection.close());
                 Err(Failure::setup(format_args!("relaying ports: {error}")))
@@ -78,13 +90,26 @@ impl Connection {
         let netns =
             fs::File::open(format!("/proc/{pid}/ns/net")).map_err(context("the network namespace"))?;
         let before = self.network.clone();
-        if let Err(failure) = self.change_from(&before, &now, netns.as_fd()) {
-            // The first failure is the one to tell; the order says again what it said before.
-            let _ = self.change_from(&now, &before, netns.as_fd());
-            return Err(failure);
+        if self.pasta.is_none() {
+            self.pasta = pasta(&now)?;
         }
+        let change = || {
+            self.change_from(&before, &now, netns.as_fd()).inspect_err(|_| {
+                // The first failure is the one to tell; the order says again what it said before.
+                let _ = self.change_from(&now, &before, netns.as_fd());
+            })
+        };
+        before.beside_the_bridges(change).map_err(context(ENTER))??;
         self.network = now;
         Ok(())
+    }
+
+    /// Has another pasta in the place of the one that is gone; its descriptor, if there can be one.
+    pub fn lead_out_again(&mut self) -> Option<BorrowedFd<'_>> {
+        // First, for it is what is waited on.
+        self.pasta = None;
+        self.pasta = pasta(&self.network).ok().flatten();
+        self.pasta.as_ref().map(AsFd::as_fd)
     }
 
     fn change_from(&mut self, before: &Network, now: &Network, netns: BorrowedFd<'_>) -> Result<(), Failure> {
@@ -121,6 +146,7 @@ impl Connection {
         self.forwards = Some((firewall, new_forwards));
         if let (Some(relay), Some((address, _))) = (&mut self.relay, new) {
             relay.lead_to(address);
+            self.datagrams.iter_mut().for_each(|datagrams| datagrams.lead_to(address));
         }
         led.map_err(failure)
     }
@@ -136,6 +162,29 @@ impl Connection {
         let _ = firewall.unpublish(&forwards);
         Some(firewall)
     }
+}
+
+/// Makes the container's interfaces, and what belongs to them in the network namespace of the bridges.
+fn set_up(
+    network: &Network,
+    netns: BorrowedFd<'_>,
+    published: &[Publish],
+) -> Result<(Option<Resolver>, Option<Led>), Failure> {
+    network::attach(netns, &network.attachments).map_err(failure)?;
+    let resolver = if network.names.is_empty() { None } else { Some(resolve(network, netns)?) };
+    let Some((_, addresses)) = addresses(network).filter(|_| !published.is_empty()) else {
+        return Ok((resolver, None));
+    };
+    let forwards = forwards(published, &addresses);
+    let firewall = Firewall::open(&network.table).map_err(failure)?;
+    firewall.publish(&forwards).map_err(failure)?;
+    Ok((resolver, Some((firewall, forwards))))
+}
+
+/// What leads to the outside from where an ordinary user's bridges are, if one of these networks does.
+fn pasta(network: &Network) -> Result<Option<Pasta>, Failure> {
+    let netns = network.rootless.as_ref().filter(|_| network.leads_out());
+    netns.map(Pasta::ensure).transpose()
 }
 
 /// Answers the container's questions for names on a port of its own loopback, to which those for port 53 are led.
@@ -192,8 +241,14 @@ pub fn withdraw(network: &Network, published: &[Publish]) -> io::Result<()> {
     };
     let asked = network.publish.iter().flat_map(Publish::choices);
     let all: Vec<Publish> = published.iter().copied().chain(asked).collect();
-    let firewall = Firewall::open(&network.table).map_err(io::Error::other)?;
-    firewall.unpublish(&forwards(&all, &addresses)).map_err(io::Error::other)
+    if network.rootless.as_ref().is_some_and(|netns| !netns.exists()) {
+        // It went with the last process, and all that it was told.
+        return Ok(());
+    }
+    network.beside_the_bridges(|| {
+        let firewall = Firewall::open(&network.table).map_err(io::Error::other)?;
+        firewall.unpublish(&forwards(&all, &addresses)).map_err(io::Error::other)
+    })?
 }
 
 /// Removes the files that say what the container has: addresses, names, users.
@@ -214,3 +269,5 @@ fn failure(error: impl std::error::Error) -> Failure {
 fn context(step: &'static str) -> impl FnOnce(io::Error) -> Failure {
     move |error| Failure::setup(format_args!("{step}: {error}"))
 }
+
+const ENTER: &str = "entering the networks' namespace";

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use network::Attachment;
+use network::{Attachment, RootlessNetns};
 use types::{ContainerId, Publish};
 
 use crate::{
@@ -25,9 +25,6 @@ pub struct Order {
     pub terminal: Option<TerminalSize>,
     pub input: Input,
     pub network: Option<Network>,
-    /// The ports to publish by [`crate::pasta`], if that is the container's way into the world.
-    #[serde(default)]
-    pub pasta: Option<Vec<Publish>>,
     /// Where the monitor says that it is in the user namespace of an ordinary user's engine, if it is.
     #[serde(default)]
     pub namespace: Option<PathBuf>,
@@ -117,6 +114,9 @@ pub enum Input {
 /// The container's own end of the network.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Network {
+    /// Where the bridges are, if not in the monitor's own network namespace: an ordinary user's.
+    #[serde(default)]
+    pub rootless: Option<RootlessNetns>,
     /// The firewall table of this engine.
     pub table: String,
     pub attachments: Vec<Attachment>,
@@ -127,6 +127,21 @@ pub struct Network {
     pub upstreams: Vec<SocketAddr>,
     /// Files that say this container has an address or a name: removed when it ends.
     pub claims: Vec<PathBuf>,
+}
+
+impl Network {
+    /// Does something where the bridges are.
+    pub(crate) fn beside_the_bridges<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        match &self.rootless {
+            None => Ok(work()),
+            Some(netns) => netns.run(work),
+        }
+    }
+
+    /// Whether a network that it has leads to the outside.
+    pub(crate) fn leads_out(&self) -> bool {
+        self.attachments.iter().any(|attachment| attachment.gateway.is_some())
+    }
 }
 
 const FILE: &str = "order.json";

@@ -1,155 +1,126 @@
-//! The way from a container's network into the world where the host's network is not ours to change: an ordinary user's.
+//! The way out of the network namespace that an ordinary user's networks are in, into the host's, which is not the user's to change.
 //!
-//! pasta(1), of the package passt, gives the container's network namespace an interface and speaks for it through sockets of the
-//! user's own. It has the host's address and routes inside, and passes on what comes to published ports.
+//! pasta(1), of the package passt, gives that namespace an interface with the host's address and routes, and speaks for it through
+//! sockets of the user's own. One serves all containers, and is nobody's child. A named pipe beside the namespace ties it to them:
+//!
+//! ```text
+//!   pasta             has it open for reading: whoever opens it for writing succeeds while there is a pasta
+//!   every monitor     has it open for writing: hears that pasta is gone, and the kernel ends pasta with the last of them
+//! ```
+//!
+//! Whoever finds that there is none starts one, under a lock on the namespace.
 
 use std::{
     ffi::CString,
-    fmt::Write as _,
-    fs::{self, File},
+    fs::File,
     io::{self, Read, Seek},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
-    thread,
-    time::{Duration, Instant},
 };
 
+use network::RootlessNetns;
 use runtime::Failure;
 use rustix::{
-    fs::{MemfdFlags, Mode, OFlags, memfd_create},
-    mount::MountPropagationFlags,
-    process::{Pid, Signal, WaitOptions, waitpid},
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{CWD, FileType, FlockOperation, MemfdFlags, Mode, OFlags, flock, memfd_create, mknodat},
+    io::Errno,
+    pipe::{PipeFlags, pipe_with},
 };
-use sys::process::{Child, Fork, Namespaces, Strings, exec, fork, signal, unshare};
-use types::{Protocol, Publish};
+use sys::process::{Fork, Namespaces, Strings, exec, fork};
 
-/// One that runs. It ends with this, or with the process that has started it.
+/// That there is a pasta, which is there for as long as anybody has this. Its descriptor hangs up when pasta has gone all the same.
 #[derive(Debug)]
-pub struct Pasta {
-    /// The ports as they were published, with the host's ports filled in.
-    pub published: Vec<Publish>,
-    child: Child,
-}
+pub struct Pasta(OwnedFd);
 
 impl Pasta {
-    /// Connects the network of the container in the directory `bundle` whose first process is `container`, and waits until it is.
-    pub fn start(bundle: &Path, container: Pid, publish: &[Publish]) -> Result<Pasta, Failure> {
+    /// Has `netns` connected, by a pasta that runs or by a new one, and waits until it is.
+    pub fn ensure(netns: &RootlessNetns) -> Result<Pasta, Failure> {
         let context = |error: io::Error| Failure::setup(format_args!("starting pasta: {error}"));
-        let published = choose(publish)?;
-        let said = memfd_create("pasta", MemfdFlags::CLOEXEC).map_err(|error| context(error.into()))?;
-        let network = format!("/proc/{}/ns/net", container.as_raw_nonzero());
-        // Something to mount it on.
-        let place = bundle.join("netns");
-        let placed =
-            File::create(&place).and_then(|_| spawn(&arguments(&place, &published), &network, &place, &said));
-        let child = placed.map_err(context)?;
-        let pasta = Pasta { published, child };
-        match pasta.wait_for(container).map_err(context)? {
-            true => Ok(pasta),
-            false => {
-                let mut text = String::new();
-                let mut said = File::from(said);
-                let read = said.rewind().and_then(|()| said.read_to_string(&mut text));
-                read.map_err(context)?;
-                Err(Failure::setup(format_args!("pasta cannot connect the container: {}", last_line(&text))))
+        let pipe = netns.place().with_extension("pasta");
+        let lock = File::open(netns.place()).map_err(context)?;
+        rustix::io::retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive))
+            .map_err(|error| context(error.into()))?;
+        match open(&pipe, OFlags::WRONLY) {
+            Ok(writer) => return Ok(Pasta(writer)),
+            Err(Errno::NXIO) => {}
+            Err(Errno::NOENT) => {
+                let made = mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0);
+                made.map_err(|error| context(error.into()))?;
             }
+            Err(error) => return Err(context(error.into())),
         }
-    }
-
-    /// Waits until the container has a route; `false` if pasta has ended instead.
-    fn wait_for(&self, container: Pid) -> io::Result<bool> {
-        let routes = format!("/proc/{}/net/route", container.as_raw_nonzero());
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            // The first line is a heading.
-            if fs::read_to_string(&routes)?.lines().nth(1).is_some() {
-                return Ok(true);
-            }
-            if waitpid(Some(self.child.pid), WaitOptions::NOHANG)?.is_some() {
-                return Ok(false);
-            }
-            thread::sleep(PAUSE);
-        }
-        Ok(false)
+        start(netns.place(), &pipe).map_err(context)?.map(Pasta)
     }
 }
 
-impl Drop for Pasta {
-    fn drop(&mut self) {
-        use std::os::fd::AsFd;
-        // It may have ended by itself, and been collected.
-        let _ = signal(self.child.pidfd.as_fd(), Signal::KILL.as_raw());
-        let _ = self.child.wait();
+impl AsFd for Pasta {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
-/// Finds a port of the host for each. Somebody else may take one before pasta does, who then says so.
-fn choose(publish: &[Publish]) -> Result<Vec<Publish>, Failure> {
-    let mut reserved = Vec::new();
-    for one in publish {
-        if one.container.protocol == Protocol::Sctp {
-            return Err(Failure::setup("ports of SCTP are published by root only"));
-        }
-        reserved.push(network::reserve(one).map_err(|error| match std::error::Error::source(&error) {
-            Some(source) => Failure::setup(format_args!("{error}: {source}")),
-            None => Failure::setup(error),
-        })?);
-    }
-    Ok(reserved.into_iter().map(|reservation| reservation.publish).collect())
-}
-
-fn arguments(network: &Path, published: &[Publish]) -> Vec<String> {
-    let ports = |protocol: Protocol| {
-        let mut text = String::new();
-        for one in published.iter().filter(|one| one.container.protocol == protocol) {
-            let separator = if text.is_empty() { "" } else { "," };
-            let address = one.host_ip.map(|address| format!("{address}/")).unwrap_or_default();
-            let port = one.host_port.unwrap_or_default();
-            let _ = write!(text, "{separator}{address}{port}:{}", one.container.number);
-        }
-        if text.is_empty() { "none".to_owned() } else { text }
-    };
-    let (tcp, udp) = (ports(Protocol::Tcp), ports(Protocol::Udp));
-    let network = network.to_string_lossy();
-    // Nothing inside reaches what listens on the host's own loopback, by whatever address.
-    let fixed = ["pasta", "--config-net", "--foreground", "--stderr", "--quiet", "--no-map-gw"];
-    let ports = ["-t", &tcp, "-u", &udp, "-T", "none", "-U", "none", "--netns-only", "--netns", &network];
-    fixed.into_iter().chain(ports).map(str::to_owned).collect()
-}
-
-/// Starts it as a child that dies with us, and to which `network` is mounted at `place`: it has given up by then what it takes to
-/// open that.
-fn spawn(arguments: &[String], network: &str, place: &Path, errors: &OwnedFd) -> io::Result<Child> {
-    let program = CString::new(PROGRAM)?;
-    let arguments = Strings::new(arguments)?;
-    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+/// Starts one; the pipe's other end.
+fn start(netns: &Path, pipe: &Path) -> io::Result<Result<OwnedFd, Failure>> {
+    let (reader, writer) = (open(pipe, OFlags::RDONLY)?, open(pipe, OFlags::WRONLY)?);
+    let (ready, says_ready) = pipe_with(PipeFlags::CLOEXEC)?;
+    let said = memfd_create("pasta", MemfdFlags::CLOEXEC)?;
+    let arguments = Strings::new(arguments(netns))?;
     match fork(Namespaces::NONE, None)? {
-        Fork::Parent(child) => Ok(child),
+        Fork::Parent(child) => drop(child.wait()?),
         Fork::Child => {
-            let mounted = unshare(Namespaces::MOUNT).and_then(|()| {
-                let change = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-                rustix::mount::mount_change("/", change)?;
-                Ok(rustix::mount::mount_bind(network, place)?)
-            });
-            if let Err(error) = mounted {
-                let text = format!("mounting its network namespace: {error}");
-                let _ = rustix::io::write(errors, text.as_bytes());
-                std::process::exit(1)
+            // A child of nobody who may go before others that need it.
+            if let Ok(Fork::Child) = fork(Namespaces::NONE, None) {
+                become_pasta(&arguments, [&reader, &says_ready, &said]);
             }
-            let ready = rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-                .and_then(|()| rustix::stdio::dup2_stdin(&null))
-                .and_then(|()| rustix::stdio::dup2_stdout(&null))
-                .and_then(|()| rustix::stdio::dup2_stderr(errors));
-            // It takes a signal that is ignored already for a failure of its own.
-            if ready.is_ok() && sys::signals::reset().is_ok() {
-                let nothing: [&str; 0] = [];
-                if let Ok(environment) = Strings::new(nothing) {
-                    let _ = exec(&program, &arguments, &environment);
-                }
-            }
-            std::process::exit(1)
+            std::process::exit(0)
         }
     }
+    drop((reader, says_ready));
+    if is_ready(&ready)? {
+        return Ok(Ok(writer));
+    }
+    let mut text = String::new();
+    let mut said = File::from(said);
+    said.rewind()?;
+    said.read_to_string(&mut text)?;
+    let why = format_args!("pasta cannot connect the containers' network: {}", last_line(&text));
+    Ok(Err(Failure::setup(why)))
+}
+
+/// Waits for pasta to write its number, which it does when it is done with its preparations; `false` if it has ended instead.
+fn is_ready(from: &OwnedFd) -> io::Result<bool> {
+    let patience = Timespec { tv_sec: PATIENCE_SECONDS, tv_nsec: 0 };
+    rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&patience)))?;
+    rustix::fs::fcntl_setfl(from, OFlags::NONBLOCK)?;
+    Ok(rustix::io::read(from, &mut [0; 16]).is_ok_and(|count| count > 0))
+}
+
+fn become_pasta(arguments: &Strings, [lifeline, ready, errors]: [&OwnedFd; 3]) {
+    let nothing: [&str; 0] = [];
+    let (Ok(program), Ok(environment)) = (CString::new(PROGRAM), Strings::new(nothing)) else { return };
+    let prepared = rustix::stdio::dup2_stdin(lifeline)
+        .and_then(|()| rustix::stdio::dup2_stdout(ready))
+        .and_then(|()| rustix::stdio::dup2_stderr(errors));
+    // It takes a signal that is ignored already for a failure of its own.
+    let ready = prepared.is_ok()
+        && sys::signals::reset().is_ok()
+        && sys::signals::end_with_the_writers_of(rustix::stdio::stdin()).is_ok();
+    if ready {
+        let error = exec(&program, arguments, &environment);
+        let _ = rustix::io::write(errors, error.to_string().as_bytes());
+    }
+}
+
+fn arguments(netns: &Path) -> Vec<String> {
+    // Nothing inside reaches what listens on the host's own loopback, by whatever address. Ports are the monitors'.
+    let fixed = ["pasta", "--config-net", "--foreground", "--stderr", "--quiet", "--no-map-gw"];
+    let ports = ["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--pid", "/proc/self/fd/1"];
+    let namespace = ["--netns-only", "--netns", &netns.to_string_lossy()].map(str::to_owned);
+    fixed.into_iter().chain(ports).map(str::to_owned).chain(namespace).collect()
+}
+
+fn open(pipe: &Path, access: OFlags) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(pipe, access | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
 }
 
 fn last_line(text: &str) -> &str {
@@ -162,21 +133,4 @@ pub fn is_installed() -> bool {
 }
 
 const PROGRAM: &str = "/usr/bin/pasta";
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(2);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_told_by_protocol_and_address() {
-        let published: Vec<Publish> = ["8080:80", "127.0.0.1:8081:81/tcp", "5353:53/udp"]
-            .iter()
-            .flat_map(|text| Publish::parse(text).expect("valid"))
-            .collect();
-        let all = arguments(Path::new("/c/netns"), &published).join(" ");
-        assert!(all.contains("-t 8080:80,127.0.0.1/8081:81 -u 5353:53 -T none -U none"), "{all}");
-        assert!(arguments(Path::new("/c/netns"), &[]).join(" ").contains("-t none -u none"));
-    }
-}
+const PATIENCE_SECONDS: i64 = 10;

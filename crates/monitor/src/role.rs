@@ -37,7 +37,6 @@ use crate::{
     hooks::Hooked,
     journal, log,
     order::{Input, Order},
-    pasta::Pasta,
     policy::{self, Backoff, Restart},
     record::{Ended, Lock, Record, Started},
     watch::{End, Entrance, Output, Watch},
@@ -161,7 +160,6 @@ struct Container {
     record: Started,
     listener: Listener,
     connection: Option<Connection>,
-    _pasta: Option<Pasta>,
     outputs: Vec<Output>,
     entrance: Entrance,
     root: Option<OwnedFd>,
@@ -263,18 +261,7 @@ fn start(
             return Err(created.abandon().unwrap_or(failure));
         }
     };
-    let pasta = match &order.pasta {
-        None => None,
-        Some(publish) => match Pasta::start(bundle, created.process().pid, publish) {
-            Ok(pasta) => Some(pasta),
-            Err(failure) => return Err(created.abandon().unwrap_or(failure)),
-        },
-    };
-    let publish = match (&connection, &pasta) {
-        (Some(connection), _) => connection.published.clone(),
-        (None, Some(pasta)) => pasta.published.clone(),
-        (None, None) => Vec::new(),
-    };
+    let publish = connection.as_ref().map(|connection| connection.published.clone()).unwrap_or_default();
     let (record, listener) = match take_room(bundle, created.process(), publish, restarts) {
         Ok(taken) => taken,
         Err(failure) => {
@@ -334,13 +321,11 @@ fn connect(order: &Order, spec: &Spec, created: &runtime::Created) -> Result<Opt
     if !has_own(spec, LinuxNamespaceType::Network) {
         return Ok(None);
     }
-    if sys::rootless::is_rootless() {
-        // From the host's network namespace, which is not ours, there is a way into the container's and none back.
-        return Ok(None);
-    }
     let namespace = created.network_namespace().map_err(context("opening the network namespace"))?;
     match &order.network {
         Some(network) => Connection::open(network, namespace.as_fd()).map(Some),
+        // From the host's network namespace, which is not ours, there is no way back: init has done it.
+        None if sys::rootless::is_rootless() => Ok(None),
         None => network::loopback_up(namespace.as_fd()).map(|()| None).map_err(Failure::setup),
     }
 }
@@ -386,8 +371,7 @@ fn watch(
     channel: &Channel,
     cgroup: &Cgroup,
 ) -> Result<Outcome, Failure> {
-    let Container { process, record, listener, mut connection, _pasta, mut outputs, entrance, root } =
-        container;
+    let Container { process, record, listener, mut connection, mut outputs, entrance, root } = container;
     let observe = |check| Observer::new(check, bundle, process.child.pidfd.as_fd(), cgroup);
     let health = order.health.as_ref().map(observe).transpose();
     let health = health.map_err(context("looking after its health"))?;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use network::{Relay, dns::Resolver};
+use network::{Relay, RelayedDatagrams, dns::Resolver};
 use runtime::{Failure, Stdio, cgroup::Cgroup};
 use rustix::{
     event::{
@@ -166,6 +166,9 @@ impl Loop<'_> {
         add(&self.poll, listener.as_fd(), LISTENER)?;
         if let Some(connection) = connection {
             connection.relay.iter().try_for_each(|relay| add(&self.poll, relay.as_fd(), RELAY))?;
+            let datagrams = connection.datagrams.iter();
+            datagrams.map(AsFd::as_fd).try_for_each(|relay| add(&self.poll, relay, DATAGRAMS))?;
+            connection.pasta.iter().try_for_each(|pasta| add(&self.poll, pasta.as_fd(), PASTA))?;
             connection
                 .resolver
                 .iter()
@@ -202,6 +205,8 @@ impl Loop<'_> {
             }
             // So do these.
             RELAY => drop(self.relay().map(Relay::ready)),
+            DATAGRAMS => drop(self.datagrams().map(RelayedDatagrams::ready)),
+            PASTA => self.lead_out_again()?,
             RESOLVER => drop(self.resolver().map(Resolver::ready)),
             HEALTH => drop(self.watch.health.as_mut().map(Observer::ready)),
             BEHIND => self.catch_up(),
@@ -220,6 +225,19 @@ impl Loop<'_> {
 
     fn relay(&mut self) -> Option<&mut Relay> {
         self.watch.connection.as_mut()?.relay.as_mut()
+    }
+
+    fn datagrams(&mut self) -> Option<&mut RelayedDatagrams> {
+        self.watch.connection.as_mut()?.datagrams.as_mut()
+    }
+
+    /// Has another pasta lead to the outside, for the one that did is gone. If there can be none, others can still be reached.
+    fn lead_out_again(&mut self) -> io::Result<()> {
+        let Some(connection) = &mut self.watch.connection else { return Ok(()) };
+        match connection.lead_out_again() {
+            Some(pasta) => add(&self.poll, pasta, PASTA),
+            None => Ok(()),
+        }
     }
 
     fn resolver(&mut self) -> Option<&mut Resolver> {
@@ -345,10 +363,13 @@ impl Loop<'_> {
         let (Some(connection), Some(network)) = (connection, order.and_then(|order| order.network)) else {
             return Err(Failure::setup("the container has no network of its own"));
         };
-        let answered = connection.resolver.is_some();
+        let (answered, led) = (connection.resolver.is_some(), connection.pasta.is_some());
         let changed = connection.change(network, process.pid.as_raw_nonzero().get());
         if let (false, Some(resolver)) = (answered, &connection.resolver) {
             add(&self.poll, resolver.as_fd(), RESOLVER).map_err(Failure::setup)?;
+        }
+        if let (false, Some(pasta)) = (led, &connection.pasta) {
+            add(&self.poll, pasta.as_fd(), PASTA).map_err(Failure::setup)?;
         }
         changed
     }
@@ -555,7 +576,9 @@ const RELAY: u64 = 2;
 const RESOLVER: u64 = 3;
 const BEHIND: u64 = 4;
 const HEALTH: u64 = 5;
-const OUTPUTS: u64 = 6;
+const DATAGRAMS: u64 = 6;
+const PASTA: u64 = 7;
+const OUTPUTS: u64 = 8;
 /// With a number in the lower half.
 const MEMBERS: u64 = 1 << 32;
 const KEPT: u64 = 1 << 33;

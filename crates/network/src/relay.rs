@@ -1,5 +1,5 @@
-//! Carries connections that reach a published port's own socket to the container: those over IPv6, and over
-//! IPv4 when the firewall's rules are gone.
+//! Carries connections that reach a published port's own socket to the container: those over IPv6, over IPv4 when the firewall's
+//! rules are gone, and all to an ordinary user's containers.
 //!
 //! ```text
 //! client ──splice──▶ pipe ──splice──▶ server
@@ -27,11 +27,15 @@ use rustix::{
     pipe::{PipeFlags, SpliceFlags, pipe_with, splice},
 };
 
+use crate::RootlessNetns;
+
 /// Relays for the ports of one container. Its descriptor is readable while there is work; then call
 /// [`Relay::ready`].
 #[derive(Debug)]
 pub struct Relay {
     epoll: OwnedFd,
+    /// Where the containers are, if not in this network namespace.
+    netns: Option<RootlessNetns>,
     listeners: Vec<Listener>,
     connections: Vec<Option<Connection>>,
     /// Distinguishes connections that had the same place one after another.
@@ -83,11 +87,15 @@ enum Progress {
 impl Relay {
     /// Relays what arrives at each listening, non-blocking TCP socket to its container's address and port.
     ///
-    /// Call this in the host's network namespace, where connections to the containers are made.
-    pub fn new(listeners: impl IntoIterator<Item = (OwnedFd, SocketAddrV4)>) -> io::Result<Relay> {
+    /// Connections to the containers are made in `netns` or else in the network namespace that this is called in.
+    pub fn new(
+        listeners: impl IntoIterator<Item = (OwnedFd, SocketAddrV4)>,
+        netns: Option<RootlessNetns>,
+    ) -> io::Result<Relay> {
         let listeners = listeners.into_iter().map(|(socket, target)| Listener { socket, target }).collect();
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let mut relay = Relay { epoll, listeners, connections: Vec::new(), generation: 0, listening: false };
+        let mut relay =
+            Relay { epoll, netns, listeners, connections: Vec::new(), generation: 0, listening: false };
         relay.listen()?;
         Ok(relay)
     }
@@ -152,7 +160,7 @@ impl Relay {
                 Err(_) => continue,
             };
             self.generation += 1;
-            match Connection::open(client, *target, self.generation) {
+            match Connection::open(client, *target, self.netns.as_ref(), self.generation) {
                 Ok(connection) => self.add(connection)?,
                 // The client sees its connection closed, as it would if nobody listened.
                 Err(_) => continue,
@@ -205,9 +213,13 @@ impl AsFd for Relay {
 }
 
 impl Connection {
-    fn open(client: OwnedFd, target: SocketAddrV4, generation: u32) -> io::Result<Connection> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let server = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    fn open(
+        client: OwnedFd,
+        target: SocketAddrV4,
+        netns: Option<&RootlessNetns>,
+        generation: u32,
+    ) -> io::Result<Connection> {
+        let server = socket_in(netns, SocketType::STREAM)?;
         for socket in [&client, &server] {
             sockopt::set_tcp_nodelay(socket, true)?;
         }
@@ -232,6 +244,16 @@ impl Connection {
 
     fn is_done(&self) -> bool {
         self.upward.state == State::Closed && self.downward.state == State::Closed
+    }
+}
+
+/// A non-blocking socket that speaks for `netns`, or else for the network namespace that this is called in.
+pub(crate) fn socket_in(netns: Option<&RootlessNetns>, kind: SocketType) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let open = || Ok(socket_with(AddressFamily::INET, kind, flags, None)?);
+    match netns {
+        None => open(),
+        Some(netns) => netns.run(open)?,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     io,
     mem::MaybeUninit,
     os::{
-        fd::{AsFd, FromRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
         unix::process::CommandExt,
     },
     process::Command,
@@ -47,6 +47,16 @@ impl AsFd for Signals {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Has the kernel end this process, and the program that it becomes, when the last writer of `pipe` has closed it, and already
+/// when one writes. See O_ASYNC in fcntl(2): what the process gets is SIGIO.
+pub fn end_with_the_writers_of(pipe: BorrowedFd<'_>) -> io::Result<()> {
+    let own = std::process::id().cast_signed();
+    // SAFETY: passes integers, and the descriptor is open while borrowed.
+    check(unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETOWN, own) }.into())?;
+    let flags = rustix::fs::fcntl_getfl(pipe)?;
+    Ok(rustix::fs::fcntl_setfl(pipe, flags | rustix::fs::OFlags::from_bits_retain(libc::O_ASYNC as u32))?)
 }
 
 /// Gives every signal its default disposition and unblocks all: nothing of the caller's is inherited.

@@ -93,19 +93,28 @@ impl Ordinary {
         Process::spawn(command, place).expect("unshare starts").finish()
     }
 
-    /// The processes of the user.
-    fn processes(&self) -> Vec<String> {
-        let home = self.home();
+    /// Runs `work` in the network namespace of the container that process `pid` is in.
+    pub fn within_container<T>(&self, pid: &str, work: impl FnOnce() -> T) -> T {
+        let network = fs::File::open(format!("/proc/{pid}/ns/net")).expect("the container runs");
+        network::within(network, work).expect("root may enter a network namespace")
+    }
+
+    /// The processes that the user has in this place, with what they were called with.
+    pub fn processes(&self) -> Vec<(i32, String)> {
+        let place = self.place();
         let is_ours = |pid: &Path| {
             let open = fs::read_dir(pid.join("fd")).into_iter().flatten().flatten();
-            let of_home =
-                open.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file.starts_with(&home));
-            of_home && fs::metadata(pid).is_ok_and(|file| file.uid() == UID)
+            let is_here =
+                open.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file.starts_with(place));
+            is_here && fs::metadata(pid).is_ok_and(|file| file.uid() == UID)
         };
         let all = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
         let ours = all.filter(|pid| is_ours(pid));
-        ours.map(|pid| fs::read_to_string(pid.join("cmdline")).unwrap_or_default().replace('\0', " "))
-            .collect()
+        let told = |pid: PathBuf| {
+            let command = fs::read_to_string(pid.join("cmdline")).unwrap_or_default().replace('\0', " ");
+            Some((pid.file_name()?.to_str()?.parse().ok()?, command))
+        };
+        ours.filter_map(told).collect()
     }
 }
 
@@ -118,7 +127,7 @@ impl Drop for Ordinary {
             assert_eq!(outcome.code, 0, "{outcome}");
             eventually("the user has no process left", || {
                 let left = self.processes();
-                if left.is_empty() { Ok(()) } else { Err(left.join("\n")) }
+                if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
             });
         }
     }

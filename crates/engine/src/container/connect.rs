@@ -125,7 +125,7 @@ impl Engine {
         network: &Network,
         claim: &Claim,
     ) -> Result<(), EngineError> {
-        network.bring_up(&self.firewall()?)?;
+        self.bring_up([network])?;
         let mut networking = container.config.network.clone();
         networking.memberships.push(membership.clone());
         self.rewrite_order(container, &networking, |connected| {

@@ -167,7 +167,6 @@ impl Engine {
                     return Err(EngineError::Invalid(text.to_owned()));
                 }
                 Some(container) => NetworkMode::Container(self.container(container)?.id),
-                None if sys::rootless::is_rootless() => return Err(EngineError::NetworksOfRoot),
                 None => NetworkMode::User(self.network_to_join(other)?.name),
             },
         };

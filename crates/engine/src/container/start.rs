@@ -21,7 +21,7 @@ use monitor::{
 use network::{Attachment, InterfaceName, Ipv6Attachment, Ipv6Subnet, Overrides};
 use oci_spec::runtime::Mount;
 use runtime::Confidential;
-use types::{Digest, Publish, Signal};
+use types::{Digest, Protocol, Publish, Signal};
 
 use super::{
     claims::Claim,
@@ -197,8 +197,7 @@ impl Engine {
         runtime::bundle::store(&spec, &container.directory).map_err(|error| container.file_error(error))?;
         let (log_format, log) = config.log.files(container)?;
         let errand = config.log.errand(container)?;
-        let is_rootless = sys::rootless::is_rootless();
-        let networks = if is_rootless { Vec::new() } else { self.networks_of(&config.network)? };
+        let networks = self.networks_of(&config.network)?;
         let claims = self.claim_all(container, &networks)?;
         match host {
             Some(host) => host.share_files(container)?,
@@ -230,12 +229,7 @@ impl Engine {
                 (true, true) => Input::Once,
             },
             network: self.order_network(container, &networks, claims)?,
-            pasta: match is_rootless && config.network.mode == NetworkMode::Bridge {
-                true if !monitor::pasta::is_installed() => return Err(EngineError::NoPasta),
-                true => Some(all_ports(config)),
-                false => None,
-            },
-            namespace: is_rootless.then(|| self.run.join(crate::NAMESPACE)),
+            namespace: sys::rootless::is_rootless().then(|| self.run.join(crate::NAMESPACE)),
             claims: users_claim.flatten().into_iter().collect(),
             log,
             log_format,
@@ -344,11 +338,14 @@ impl Engine {
         claims: Vec<Claim>,
     ) -> Result<Option<monitor::Network>, EngineError> {
         let is_ours = matches!(container.config.network.mode, NetworkMode::Bridge | NetworkMode::User(_));
-        if !is_ours || sys::rootless::is_rootless() {
+        if !is_ours {
             return Ok(None);
         }
-        let firewall = self.firewall()?;
-        networks.iter().try_for_each(|(_, network)| network.bring_up(&firewall))?;
+        let leads_out = networks.iter().any(|(_, network)| !network.config.internal);
+        if sys::rootless::is_rootless() && leads_out && !monitor::pasta::is_installed() {
+            return Err(EngineError::NoPasta);
+        }
+        self.bring_up(networks.iter().map(|(_, network)| network))?;
         let way_out = way_out(networks);
         let attachments =
             networks.iter().zip(&claims).enumerate().map(|(nth, ((membership, network), claim))| {
@@ -363,7 +360,11 @@ impl Engine {
                 publish.clear();
             }
         }
+        if sys::rootless::is_rootless() && publish.iter().any(|p| p.container.protocol == Protocol::Sctp) {
+            return Err(EngineError::SctpOfRoot);
+        }
         let mut connected = monitor::Network {
+            rootless: self.rootless_netns(),
             table: self.table(),
             attachments: attachments.collect(),
             publish,

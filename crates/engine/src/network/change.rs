@@ -65,7 +65,7 @@ impl Engine {
             && !self.state.networks()?.iter().any(|other| other.id == row.id)
         {
             let network = Network::of(row);
-            network.take_down(&self.firewall()?)?;
+            self.take_down(&network)?;
             return Ok(crate::remove_tree(&self.network_directory(&network.id))?);
         }
         Ok(remove(change)?)

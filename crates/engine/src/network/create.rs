@@ -109,8 +109,8 @@ impl Engine {
         }
         let _: NetworkName = request.name.parse()?;
         check_reach(&request)?;
-        if sys::rootless::is_rootless() {
-            return Err(EngineError::NetworksOfRoot);
+        if sys::rootless::is_rootless() && request.driver != Driver::Bridge {
+            return Err(EngineError::DriverOfRoot(request.driver));
         }
         self.make_network(self.filled_in(request)?)
     }
@@ -222,11 +222,10 @@ impl Engine {
         record: impl FnOnce(&State) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         self.change_network(network, lock, || {
-            let firewall = self.firewall()?;
-            let made = network.bring_up(&firewall);
+            let made = self.bring_up([network]);
             made.and_then(|()| self.state.write(Durability::Synced, record)).inspect_err(|_| {
                 // What could not be recorded is nobody's. The first failure is the one to tell.
-                let _ = network.take_down(&firewall);
+                let _ = self.take_down(network);
             })
         })?;
         self.note_network(network, "create");

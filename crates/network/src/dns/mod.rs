@@ -10,7 +10,6 @@
 
 mod message;
 mod names;
-mod places;
 mod query;
 mod stream;
 
@@ -36,11 +35,14 @@ use rustix::{
 use self::{
     message::{Failure, Question, Transport},
     names::Names,
-    places::{Place, Places},
     query::{Outcome, Query},
     stream::Stream,
 };
-use crate::{NetworkError, firewall, namespace::within};
+use crate::{
+    NetworkError, firewall,
+    namespace::within,
+    places::{Place, Places},
+};
 
 /// Where a container with names to look up sends its queries, port 53.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);

@@ -35,7 +35,7 @@ fn relay(host: &Machine, target: SocketAddrV4) -> u16 {
     };
     let reservation = host.inside(|| reserve(&publish)).unwrap();
     let host_netns = host.as_fd().try_clone_to_owned().unwrap();
-    let relay = Relay::new([(reservation.socket.unwrap(), target)]).unwrap();
+    let relay = Relay::new([(reservation.socket.unwrap(), target)], None).unwrap();
     drive(relay, move |relay| network::within(&host_netns, || relay.ready()).unwrap().unwrap());
     reservation.publish.host_port.unwrap()
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::TcpStream,
+    net::{TcpStream, UdpSocket},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
 };
@@ -88,8 +88,7 @@ fn images_are_built() {
 #[test]
 fn a_container_reaches_the_network_and_is_reached() {
     let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
-    if !Path::new("/usr/bin/pasta").exists() {
-        eprintln!("skipped: there is no /usr/bin/pasta (package passt)");
+    if !has_pasta() {
         return;
     }
     let server = "mkdir /srv; echo hello > /srv/f; exec httpd -f -p 80 -h /srv";
@@ -128,13 +127,130 @@ fn a_container_reaches_the_network_and_is_reached() {
 }
 
 #[test]
+fn containers_find_each_other_in_networks() {
+    let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
+    if !has_pasta() {
+        return;
+    }
+    user.shell("$SAMPAN network create blue | wc -c; $SAMPAN network create --internal --subnet 10.77.0.0/24 red > /dev/null")
+        .ok()
+        .prints("65\n");
+    let server = "mkdir /srv; echo hello > /srv/f; exec httpd -f -p 80 -h /srv";
+    user.shell(&format!(
+        "$SAMPAN run -d --name web --network blue --network-alias www busybox sh -c '{server}'"
+    ))
+    .ok();
+    let fetch = "$SAMPAN run --rm --network blue busybox wget -qO-";
+    user.shell(&format!("{fetch} http://web/f; {fetch} http://www/f")).ok().prints("hello\nhello\n");
+    user.shell("$SAMPAN exec web ip route | grep -c default; $SAMPAN network inspect -f '{{range .Containers}}{{.Name}} {{end}}' blue")
+        .ok()
+        .prints("1\nweb \n");
+    // One that runs joins a network and leaves it again.
+    user.shell("$SAMPAN run -d --name one --network red busybox tail -f /dev/null").ok();
+    user.shell("$SAMPAN exec one ip route | grep -c default; $SAMPAN network connect --ip 10.77.0.9 red web; $SAMPAN exec one wget -qO- http://web/f; $SAMPAN exec web ip addr show dev eth1 | grep -c 10.77.0.9/24")
+        .ok()
+        .prints("0\nhello\n1\n");
+    user.shell("$SAMPAN network disconnect red web; $SAMPAN exec one nslookup web").fails(1);
+    user.shell("$SAMPAN network rm blue").fails(1).complains("has active endpoints");
+    user.shell("$SAMPAN rm -f web one; $SAMPAN network rm blue; $SAMPAN network prune -f; $SAMPAN network ls -q | wc -l")
+        .ok()
+        .says("Deleted Networks:\nred\n")
+        .says("\n3\n");
+}
+
+#[test]
+fn containers_of_the_default_network_reach_each_other() {
+    let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
+    if !has_pasta() {
+        return;
+    }
+    let server = "mkdir /srv; echo hello > /srv/f; exec httpd -f -p 80 -h /srv";
+    user.shell(&format!("$SAMPAN run -d --name web busybox sh -c '{server}'")).ok();
+    let address =
+        user.shell("$SAMPAN inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' web").ok();
+    user.shell(&format!("$SAMPAN run --rm busybox wget -qO- http://{}/f", address.word()))
+        .ok()
+        .prints("hello\n");
+}
+
+#[test]
+fn published_ports_of_udp_answer() {
+    let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
+    if !has_pasta() {
+        return;
+    }
+    user.shell("$SAMPAN network create blue; $SAMPAN run -d --name echo -p 7/udp --network blue busybox tail -f /dev/null").ok();
+    let published = user.shell("$SAMPAN port echo 7/udp | head -1").ok();
+    let port: u16 = published.word().rsplit(':').next().unwrap().parse().unwrap();
+    // The image has no server for datagrams, so one is lent to the container.
+    let pid = user.shell("$SAMPAN inspect -f {{.State.Pid}} echo").ok();
+    let server = user.within_container(pid.word(), || UdpSocket::bind("0.0.0.0:7")).unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let clients = ["127.0.0.1:0", "[::1]:0"].map(|address| UdpSocket::bind(address).unwrap());
+    let mut seen = Vec::new();
+    for (client, host) in clients.iter().zip(["127.0.0.1", "::1"]) {
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.connect((host, port)).unwrap();
+        client.send(host.as_bytes()).unwrap();
+        let mut buffer = [0; 64];
+        let (length, peer) = server.recv_from(&mut buffer).unwrap();
+        seen.push((peer, buffer[..length].to_vec()));
+    }
+    // Each gets its own answer, in whatever order they come.
+    for (peer, said) in seen.iter().rev() {
+        server.send_to(said, peer).unwrap();
+    }
+    for (client, (_, said)) in clients.iter().zip(&seen) {
+        let mut buffer = [0; 64];
+        let length = client.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], said);
+    }
+    user.shell("$SAMPAN rm -f echo; $SAMPAN network rm blue").ok();
+}
+
+#[test]
+fn what_leads_to_the_outside_comes_back_when_it_was_killed() {
+    let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
+    if !has_pasta() {
+        return;
+    }
+    user.shell("$SAMPAN run -d --name one busybox tail -f /dev/null").ok();
+    let pasta = || {
+        let mut found = user.processes();
+        found.retain(|(_, command)| command.starts_with("pasta "));
+        found
+    };
+    let [(first, _)] = pasta()[..] else { panic!("not one pasta: {:?}", pasta()) };
+    // A second container has no other.
+    user.shell("$SAMPAN run -d --name two busybox tail -f /dev/null").ok();
+    assert_eq!(pasta().len(), 1);
+    // It stays when who had it started is gone.
+    user.shell("$SAMPAN rm -f one").ok();
+    assert_eq!(pasta()[0].0, first);
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(first).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    eventually("another is started", || match pasta()[..] {
+        [(second, _)] if second != first => Ok(()),
+        ref other => Err(format!("{other:?}")),
+    });
+    user.shell("$SAMPAN rm -f two").ok();
+    eventually("it goes with the last container", || match pasta()[..] {
+        [] => Ok(()),
+        ref other => Err(format!("{other:?}")),
+    });
+}
+
+#[test]
 fn what_takes_root_is_refused_with_a_way_out() {
     let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
     let refused = |arguments: &str, code: i32, why: &str| {
-        drop(user.shell(&format!("$SAMPAN {arguments}")).fails(code).complains(why));
+        drop(user.shell(&format!("$SAMPAN {arguments}")).fails(code).complains(why).complains("hint: "));
     };
-    refused("network create net", 1, "networks of one's own take root");
-    refused("run --network net busybox", 125, "networks of one's own take root");
+    refused("network create -d macvlan -o parent=lo net", 1, "networks with driver macvlan take root");
+    refused("run -p 7/sctp busybox true", 125, "to publish ports of SCTP takes root");
     refused("run --network none --memory 100m busybox true", 125, "no cgroup controller memory");
     refused("run --network none --userns auto busybox true", 125, "take root");
     user.shell("$SAMPAN run -d --name one --network none busybox tail -f /dev/null").ok();
@@ -159,6 +275,14 @@ fn without_subordinate_numbers_there_is_one_user() {
         .complains("has no user 33:33");
     user.shell("mkdir c; printf 'FROM busybox\\nRUN touch /x && rm -r /home && mkdir /home\\n' > c/Dockerfile; $SAMPAN build --network none -q -t app c").ok();
     user.shell("$SAMPAN run --rm --network none app stat -c %u:%g /x; rm -r c").ok().prints("0:0\n");
+}
+
+fn has_pasta() -> bool {
+    let has_pasta = Path::new("/usr/bin/pasta").exists();
+    if !has_pasta {
+        eprintln!("skipped: there is no /usr/bin/pasta (package passt)");
+    }
+    has_pasta
 }
 
 /// Numbers that nobody else has.

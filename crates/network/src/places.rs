@@ -2,14 +2,14 @@
 
 /// Where something is kept; never the same for two things, even if one follows the other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub index: u16,
     pub generation: u32,
 }
 
 /// A few things kept in numbered places.
 #[derive(Debug)]
-pub(super) struct Places<T> {
+pub(crate) struct Places<T> {
     places: Vec<Option<(u32, T)>>,
     most: usize,
     generation: u32,
@@ -64,6 +64,16 @@ impl<T> Places<T> {
             _ => None,
         };
         self.places.iter().enumerate().filter_map(place).collect()
+    }
+
+    /// The place of the thing that `since` is longest ago for.
+    pub fn oldest(&self, since: impl Fn(&T) -> std::time::Instant) -> Option<Place> {
+        let places = self.places.iter().enumerate();
+        let taken = places.filter_map(|(index, place)| {
+            place.as_ref().map(|(generation, thing)| (index, *generation, since(thing)))
+        });
+        let (index, generation, _) = taken.min_by_key(|(_, _, since)| *since)?;
+        Some(Place { index: index as u16, generation })
     }
 
     pub fn is_empty(&self) -> bool {
