@@ -283,7 +283,7 @@ fn start(
     };
     let root = format!("/proc/{}/root", record.pid);
     let root = rustix::fs::open(root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
-    Ok(Container { process, record, listener, connection, _pasta: pasta, outputs, entrance, root })
+    Ok(Container { process, record, listener, connection, outputs, entrance, root })
 }
 
 /// Has what its start takes of the disk be there before the program runs, which may fill that: the record, to be published, and

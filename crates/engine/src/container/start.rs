@@ -6,7 +6,7 @@ use std::{
     fs, io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::MetadataExt,
+        unix::fs::{MetadataExt, OpenOptionsExt, symlink},
     },
     path::{Path, PathBuf},
     time::Duration,
@@ -302,21 +302,27 @@ impl Engine {
         Ok(())
     }
 
-    /// A lowest layer for every container, with the places where the engine mounts something. An image that lacks
-    /// them would otherwise show them among a container's changes, and in every layer that is built on it.
+    /// A lowest layer for every container, with the places where the engine mounts something, and with what programs look for
+    /// in a container of docker's. An image that lacks them would otherwise show them among a container's changes, and in
+    /// every layer that is built on it.
     fn mount_points(&self) -> Result<PathBuf, EngineError> {
         let tree = self.root().join("mount-points");
+        // Made last: a tree that has it is complete.
+        let mounts = tree.join("etc/mtab");
         let make = || {
-            for directory in ["dev", "etc", "proc"] {
+            for directory in ["dev/pts", "dev/shm", "etc", "proc", "sys"] {
                 fs::create_dir_all(tree.join(directory))?;
             }
-            for file in ["etc/hostname", "etc/hosts", "etc/resolv.conf"] {
-                fs::OpenOptions::new().create(true).append(true).open(tree.join(file))?;
+            for file in [".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"] {
+                fs::OpenOptions::new().create(true).append(true).mode(0o755).open(tree.join(file))?;
             }
-            // Last: a tree that has it is complete.
-            fs::create_dir_all(tree.join("sys"))
+            match symlink("/proc/mounts", &mounts) {
+                // By somebody else, just now.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                made => made,
+            }
         };
-        if !tree.join("sys").exists() {
+        if !mounts.is_symlink() {
             make().map_err(|source| EngineError::File { path: tree.clone(), source })?;
         }
         Ok(tree)

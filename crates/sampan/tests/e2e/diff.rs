@@ -174,3 +174,19 @@ fn a_commit_that_is_killed_leaves_no_container_paused() {
     assert_eq!(inspect(&sandbox, "one", "{{.State.Status}}"), "paused");
     sandbox.sampan(["unpause", "one"]).ok();
 }
+
+#[test]
+fn what_programs_look_for_in_a_container_is_there_and_is_no_change() {
+    let Some(sandbox) = sandbox() else { return };
+    let script = "test -f /.dockerenv && readlink /etc/mtab";
+    sandbox.sampan(["run", "--name", "one", "busybox", "sh", "-c", script]).ok().prints("/proc/mounts\n");
+    sandbox.sampan(["diff", "one"]).ok().prints("");
+    let archive = sandbox.directory().join("one.tar");
+    let archive = archive.to_str().unwrap();
+    sandbox.sampan(["export", "-o", archive, "one"]).ok();
+    let output = Command::new("tar").args(["-t", "-f", archive]).output().unwrap();
+    let listed = String::from_utf8(output.stdout).unwrap();
+    for name in [".dockerenv", "dev/console", "dev/pts/", "dev/shm/", "etc/mtab", "etc/resolv.conf"] {
+        assert!(listed.lines().any(|line| line == name), "{name} is not among {listed}");
+    }
+}
