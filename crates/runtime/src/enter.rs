@@ -77,7 +77,7 @@ pub fn enter_with(
             if let Err(failure) = received {
                 // Its number may come after its last words. It ends by itself, unless it is our side that failed.
                 let _ = handover.collect(&ours, &mut nobody_answers);
-                for child in &handover.child {
+                if let Some(child) = &handover.child {
                     let _ = signal(child.pidfd.as_fd(), Signal::KILL.as_raw());
                     reap(child);
                 }
