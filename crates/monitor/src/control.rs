@@ -12,6 +12,7 @@
 //!           ◀── Reconnected, or Failed ────────────            when the container is connected so
 //!           ── Execute { exec, terminal } ───────▶            with the process to start, described in memory
 //!           ◀── Executed, or Failed ───────────────
+//!           ── GoDown ────────────────────────────▶            the container ends with the machine
 //!           ── Keep ──────────────────────────────▶            with the terminal of an exec that is left alone
 //!           ── Await { exec } ────────────────────▶            with its process, whose end is to be told of
 //!           ◀── Exited { code } ───────────────────            after everything is cleaned up
@@ -49,6 +50,8 @@ pub(crate) enum Request {
     /// Starts the process that comes along as [`pack`] has it, with nothing to read and nobody to write to, or on a terminal of
     /// this size, and notes when it has ended, and how.
     Execute { exec: String, terminal: Option<TerminalSize> },
+    /// Stops the container as when the machine goes down.
+    GoDown,
     /// Keeps the terminal that comes along open, and what is said there from being waited for, until nobody uses it.
     Keep,
     /// Notes when the process has ended whose pidfd comes along, and how.

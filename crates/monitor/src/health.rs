@@ -72,6 +72,12 @@ pub struct Farewell {
     pub grace: Option<Duration>,
 }
 
+impl Default for Farewell {
+    fn default() -> Farewell {
+        Farewell { signal: Signal::TERM.as_raw(), grace: Some(Duration::from_secs(10)) }
+    }
+}
+
 /// What looking has shown.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Health {

@@ -17,6 +17,7 @@ use types::Publish;
 use crate::{
     control::{self, Part, Report, Request},
     order::{Order, TerminalSize},
+    policy,
     record::Lock,
     role::ROLE,
 };
@@ -121,6 +122,16 @@ pub fn execute(
         Some((Report::Failed(failure), _)) => Err(LaunchError::Failed(failure)),
         // That of an older program hangs up on what it does not know.
         _ => Ok(false),
+    }
+}
+
+/// Has the container in the directory `bundle` stopped because the machine goes down, if it runs or is about to be started
+/// again. Does not wait for its end.
+pub fn go_down(bundle: &Path) -> io::Result<()> {
+    policy::mark_going_down(bundle)?;
+    match control::connect(bundle)? {
+        Some(channel) => Request::GoDown.send(&channel, &[]),
+        None => Ok(()),
     }
 }
 

@@ -37,7 +37,7 @@ mod watch;
 
 pub use connection::way_out;
 pub use control::Part;
-pub use launch::{Gifts, LaunchError, Running, execute, join, launch, leave_alone, reconnect};
+pub use launch::{Gifts, LaunchError, Running, execute, go_down, join, launch, leave_alone, reconnect};
 pub use order::{Input, Network, OnAbandon, Order, TerminalSize};
 pub use pause::{announce_freeze, thaw};
 pub use policy::Restart;

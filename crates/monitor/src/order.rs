@@ -10,7 +10,7 @@ use network::{Attachment, RootlessNetns};
 use types::{ContainerId, Publish};
 
 use crate::{
-    health::Check,
+    health::{Check, Farewell},
     log::{Errand, Format, Limits},
     record::read_small,
     volumes::VolumeUse,
@@ -50,6 +50,9 @@ pub struct Order {
     /// How to see whether the container is well.
     #[serde(default)]
     pub health: Option<Check>,
+    /// How the container is stopped when the monitor is to end.
+    #[serde(default)]
+    pub farewell: Farewell,
     /// What to execute when the container has ended and nobody who launched it is left to clean up.
     pub afterwards: Option<Vec<String>>,
 }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   restart.json  the policy, if there is one; replaced as a whole
-//!   stopped       there if somebody has stopped the container since it was last started
+//!   stopped       there if the container was stopped since it was last started, by somebody or with the machine
 //! ```
 //!
 //! Whoever stops a container writes the second before it looks what there is to stop, and whoever starts one again looks
@@ -12,7 +12,8 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write},
+    os::fd::AsFd,
     path::Path,
     time::{Duration, Instant},
 };
@@ -22,6 +23,8 @@ use rustix::{
     fs::inotify,
     io::Errno,
 };
+
+use sys::{process::boot, signals::Signals};
 
 use crate::record::read_small;
 
@@ -88,6 +91,16 @@ pub fn mark_asked_to_stop(bundle: &Path) -> io::Result<()> {
     despite_a_full_disk(bundle, fs::write(bundle.join(STOPPED), ASKED))
 }
 
+/// Says that the container ends with the machine, or with whatever unit of its init system this process is in, and is to be
+/// started again with it. That somebody has stopped it before is not forgotten.
+pub(crate) fn mark_going_down(bundle: &Path) -> io::Result<()> {
+    match File::options().create_new(true).write(true).open(bundle.join(STOPPED)) {
+        Ok(mut file) => file.write_all(format!("{DOWN}{}", boot()?).as_bytes()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// That there is no room for the mark is no reason to let a container run that somebody wants to end. The policy, which is to
 /// be followed no more, takes the mark's place, and where there is none, nothing would start the container again.
 fn despite_a_full_disk(bundle: &Path, marked: io::Result<()>) -> io::Result<()> {
@@ -107,7 +120,7 @@ pub(crate) fn has_no_room(error: &io::Error) -> bool {
 
 /// Whether the container was asked to stop since it was last started, rather than ended in another way.
 pub(crate) fn is_asked_to_stop(bundle: &Path) -> bool {
-    fs::read(bundle.join(STOPPED)).is_ok_and(|mark| mark == ASKED.as_bytes())
+    fs::read_to_string(bundle.join(STOPPED)).is_ok_and(|mark| mark == ASKED || mark.starts_with(DOWN))
 }
 
 /// Says that the container is wanted again.
@@ -118,9 +131,32 @@ pub fn clear_stopped(bundle: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether somebody has stopped the container since it was last started.
+/// Whether the container was stopped since it was last started.
 pub fn is_stopped(bundle: &Path) -> bool {
     bundle.join(STOPPED).exists()
+}
+
+/// How a container was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    BySomebody,
+    /// With the machine, and that was not started again since.
+    GoingDown,
+    /// With the machine, before that was started again.
+    BeforeBoot,
+}
+
+/// How the container was stopped since it was last started, if it was.
+pub fn stopped(bundle: &Path) -> io::Result<Option<Stopped>> {
+    let mark = match fs::read_to_string(bundle.join(STOPPED)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        mark => mark?,
+    };
+    Ok(Some(match mark.strip_prefix(DOWN) {
+        None => Stopped::BySomebody,
+        Some(at) if at == boot()? => Stopped::GoingDown,
+        Some(_) => Stopped::BeforeBoot,
+    }))
 }
 
 /// How long the next restart is put off: twice as long each time, until the container has run for a while.
@@ -140,7 +176,12 @@ impl Backoff {
 }
 
 /// Waits for `delay`; whether the container is wanted until then, as its policy is. Returns at once when it is not any more.
-pub(crate) fn wait(bundle: &Path, delay: Duration, is_wanted: impl Fn(Restart) -> bool) -> io::Result<bool> {
+pub(crate) fn wait(
+    bundle: &Path,
+    delay: Duration,
+    is_wanted: impl Fn(Restart) -> bool,
+    signals: &Signals,
+) -> io::Result<bool> {
     let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
     let kinds = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::DELETE;
     inotify::add_watch(&changes, bundle, kinds)?;
@@ -155,8 +196,10 @@ pub(crate) fn wait(bundle: &Path, delay: Duration, is_wanted: impl Fn(Restart) -
             return Ok(true);
         }
         let left = Timespec::try_from(left).map_err(io::Error::other)?;
-        match poll(&mut [PollFd::new(&changes, PollFlags::IN)], Some(&left)) {
+        let sources = [changes.as_fd(), signals.as_fd()];
+        match poll(&mut sources.map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)), Some(&left)) {
             Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) if signals.next()?.is_some() => mark_going_down(bundle)?,
             // What has changed is looked at above.
             Ok(_) => while rustix::io::read(&changes, &mut buffer).is_ok_and(|length| length > 0) {},
             Err(error) => return Err(error.into()),
@@ -167,6 +210,8 @@ pub(crate) fn wait(bundle: &Path, delay: Duration, is_wanted: impl Fn(Restart) -
 const POLICY: &str = "restart.json";
 const STOPPED: &str = "stopped";
 const ASKED: &str = "asked\n";
+/// Before the boot's id.
+const DOWN: &str = "going down ";
 
 /// A container that has run for this long was not failing at its start.
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
@@ -220,7 +265,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("tempdir");
         let bundle = directory.path();
         let long = Duration::from_secs(600);
-        let wait = |delay| wait(bundle, delay, |policy| policy == Restart::Always);
+        let signals = Signals::collect(&[]).expect("none");
+        let wait = |delay| wait(bundle, delay, |policy| policy == Restart::Always, &signals);
         Restart::Always.store(bundle).expect("writable");
         assert!(wait(Duration::ZERO).expect("waited"));
         std::thread::scope(|scope| {
@@ -235,6 +281,16 @@ mod tests {
         assert!(is_stopped(bundle) && !is_asked_to_stop(bundle));
         clear_stopped(bundle).expect("removable");
         clear_stopped(bundle).expect("nothing to remove");
+        assert_eq!(stopped(bundle).expect("readable"), None);
+        mark_going_down(bundle).expect("writable");
+        assert!(is_stopped(bundle) && is_asked_to_stop(bundle));
+        assert_eq!(stopped(bundle).expect("readable"), Some(Stopped::GoingDown));
+        fs::write(bundle.join(STOPPED), format!("{DOWN}another boot")).expect("writable");
+        assert_eq!(stopped(bundle).expect("readable"), Some(Stopped::BeforeBoot));
+        mark_asked_to_stop(bundle).expect("writable");
+        mark_going_down(bundle).expect("there already");
+        assert_eq!(stopped(bundle).expect("readable"), Some(Stopped::BySomebody));
+        clear_stopped(bundle).expect("removable");
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| wait(long));
             Restart::No.store(bundle).expect("writable");

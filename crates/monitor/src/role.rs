@@ -26,6 +26,7 @@ use rustix::{
 use sys::{
     channel::{Channel, Listener},
     process::{Child, boot, start_of},
+    signals::Signals,
 };
 use types::Publish;
 
@@ -72,11 +73,13 @@ fn live() -> io::Result<()> {
     let lock = Lock::from(descriptors.next().ok_or(io::ErrorKind::InvalidData)?);
     let mut confidential = if order.confidential { descriptors.next() } else { None };
     channel.set_nonblocking()?;
+    // What helps us is not to be ended by it either, and goes when we do.
+    let signals = Signals::collect(&[Signal::TERM.as_raw()])?;
 
     let (mut restarts, mut backoff) = (order.restarts, Backoff::default());
     let mut outcome = loop {
         let begun = Instant::now();
-        let outcome = carry_out(&order, &bundle, restarts, confidential.take(), &channel);
+        let outcome = carry_out(&order, &bundle, restarts, confidential.take(), &channel, &signals);
         if let Ok(outcome) = &outcome {
             journal::note_end(&bundle, &outcome.ended);
         }
@@ -95,7 +98,7 @@ fn live() -> io::Result<()> {
         if let Ok(outcome) = outcome {
             outcome.dismiss()?;
         }
-        if !policy::wait(&bundle, backoff.after(begun.elapsed()), is_wanted)? {
+        if !policy::wait(&bundle, backoff.after(begun.elapsed()), is_wanted, &signals)? {
             break Ok(Outcome::of(ended));
         }
         // It may have joined networks and left others.
@@ -133,7 +136,8 @@ fn live() -> io::Result<()> {
     };
     match (launcher, order.afterwards.as_deref()) {
         (Launcher::Gone, Some([program, arguments @ ..])) => {
-            Err(Command::new("/proc/self/exe").arg0(program).args(arguments).exec())
+            let mut command = Command::new("/proc/self/exe");
+            Err(sys::signals::unblock_in(command.arg0(program).args(arguments)).exec())
         }
         _ => Ok(()),
     }
@@ -200,6 +204,7 @@ fn carry_out(
     restarts: u32,
     confidential: Option<OwnedFd>,
     channel: &Channel,
+    signals: &Signals,
 ) -> Result<Outcome, Failure> {
     let layout = Layout::detect().map_err(context("finding the cgroups"))?;
     let mut spec = runtime::bundle::load(bundle).map_err(context("reading the bundle"))?;
@@ -214,7 +219,7 @@ fn carry_out(
     let started = start(order, bundle, restarts, &spec, &confidential, &layout, &cgroup);
     let mut outcome = started.and_then(|container| {
         drop((spec, confidential));
-        watch(order, bundle, container, channel, &cgroup)
+        watch(order, bundle, container, channel, &cgroup, signals)
     });
     if !is_first_of_all {
         // Its end is not that of those it left behind. What goes wrong here, the removal below meets again.
@@ -370,6 +375,7 @@ fn watch(
     container: Container,
     channel: &Channel,
     cgroup: &Cgroup,
+    signals: &Signals,
 ) -> Result<Outcome, Failure> {
     let Container { process, record, listener, mut connection, mut outputs, entrance, root } = container;
     let observe = |check| Observer::new(check, bundle, process.child.pidfd.as_fd(), cgroup);
@@ -403,6 +409,8 @@ fn watch(
         connection: connection.as_mut(),
         health,
         cgroup,
+        signals,
+        farewell: order.farewell,
     };
     let End { code, launcher, audience, again } =
         watch.until_the_end(log).map_err(context("watching the container"))?;

@@ -23,16 +23,18 @@ use rustix::{
 use sys::{
     channel::{Channel, Listener},
     process::Child,
+    signals::Signals,
 };
 
 use crate::{
     audience::{Audience, Seat},
     connection::Connection,
     control::{self, Report, Request},
-    health::Observer,
+    health::{Farewell, Observer},
     journal,
     log::{self, Log, Stream},
     order::{OnAbandon, Order, TerminalSize},
+    policy,
     role::Launcher,
 };
 
@@ -50,6 +52,9 @@ pub struct Watch<'a> {
     pub connection: Option<&'a mut Connection>,
     pub health: Option<Observer<'a>>,
     pub cgroup: &'a Cgroup,
+    /// What this process is to end by, and how the container is stopped then.
+    pub signals: &'a Signals,
+    pub farewell: Farewell,
 }
 
 /// Our end of one of the container's outputs.
@@ -120,6 +125,8 @@ struct Loop<'a> {
     left: Vec<Option<Left>>,
     buffer: Vec<MaybeUninit<u8>>,
     log: Log,
+    /// When the container is killed that was asked to end with us.
+    killed_at: Option<Instant>,
 }
 
 impl Watch<'_> {
@@ -134,6 +141,7 @@ impl Watch<'_> {
             left: Vec::new(),
             buffer: vec![MaybeUninit::uninit(); CHUNK],
             log,
+            killed_at: None,
         };
         serving.prepare()?;
         let mut events = [MaybeUninit::uninit(); 8];
@@ -155,6 +163,7 @@ impl Watch<'_> {
                 }
             }
             serving.audience.lose_patience(Instant::now());
+            serving.kill_if_late();
         }
     }
 }
@@ -164,6 +173,7 @@ impl Loop<'_> {
         let Watch { process, listener, connection, health, outputs, channel, .. } = &self.watch;
         add(&self.poll, process.pidfd.as_fd(), PROCESS)?;
         add(&self.poll, listener.as_fd(), LISTENER)?;
+        add(&self.poll, self.watch.signals.as_fd(), SIGNALS)?;
         if let Some(connection) = connection {
             connection.relay.iter().try_for_each(|relay| add(&self.poll, relay.as_fd(), RELAY))?;
             let datagrams = connection.datagrams.iter();
@@ -210,6 +220,7 @@ impl Loop<'_> {
             RESOLVER => drop(self.resolver().map(Resolver::ready)),
             HEALTH => drop(self.watch.health.as_mut().map(Observer::ready)),
             BEHIND => self.catch_up(),
+            SIGNALS => self.go_down()?,
             member if member & MEMBERS != 0 => self.attend(member as u32)?,
             kept if kept & KEPT != 0 => self.discard((kept & !KEPT) as usize),
             left if left & LEFT != 0 => self.note_exit((left & !LEFT) as usize),
@@ -221,6 +232,29 @@ impl Loop<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Stops the container as its user would have it stopped: the machine goes down.
+    fn go_down(&mut self) -> io::Result<()> {
+        while self.watch.signals.next()?.is_some() {}
+        let Watch { bundle, process, cgroup, farewell, .. } = &self.watch;
+        // Without the mark it is started again, and stopped once more.
+        let _ = policy::mark_going_down(bundle);
+        journal::note(bundle, "kill", &[("signal", &farewell.signal.to_string())]);
+        // These fail only if it has just ended by itself. One that stands still could not do what it is asked.
+        let _ = sys::process::signal(process.pidfd.as_fd(), farewell.signal);
+        let _ = cgroup.thaw();
+        self.killed_at = farewell.grace.map(|grace| Instant::now() + grace);
+        Ok(())
+    }
+
+    fn kill_if_late(&mut self) {
+        if self.killed_at.is_some_and(|at| at <= Instant::now()) {
+            self.killed_at = None;
+            let signal = Signal::KILL.as_raw();
+            journal::note(self.watch.bundle, "kill", &[("signal", &signal.to_string())]);
+            let _ = sys::process::signal(self.watch.process.pidfd.as_fd(), signal);
+        }
     }
 
     fn relay(&mut self) -> Option<&mut Relay> {
@@ -306,6 +340,7 @@ impl Loop<'_> {
                 let Some(member) = self.audience.member(id) else { return Ok(()) };
                 report.send(&member.channel, None)
             }
+            Request::GoDown => self.go_down(),
             Request::Keep => descriptors.into_iter().try_for_each(|terminal| self.keep(terminal)),
             Request::Await { exec } => {
                 let Some(process) = descriptors.into_iter().next() else { return Ok(()) };
@@ -432,7 +467,8 @@ impl Loop<'_> {
 
     /// How long to wait for an event at most.
     fn timeout(&self) -> Option<Timespec> {
-        let left = self.audience.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let deadlines = self.audience.deadline().into_iter().chain(self.killed_at);
+        let left = deadlines.min().map(|at| at.saturating_duration_since(Instant::now()));
         let pause = self.log.needs_rest().then_some(PAUSE);
         Timespec::try_from(left.into_iter().chain(pause).min()?).ok()
     }
@@ -576,9 +612,10 @@ const RELAY: u64 = 2;
 const RESOLVER: u64 = 3;
 const BEHIND: u64 = 4;
 const HEALTH: u64 = 5;
-const DATAGRAMS: u64 = 6;
-const PASTA: u64 = 7;
-const OUTPUTS: u64 = 8;
+const SIGNALS: u64 = 6;
+const DATAGRAMS: u64 = 7;
+const PASTA: u64 = 8;
+const OUTPUTS: u64 = 9;
 /// With a number in the lower half.
 const MEMBERS: u64 = 1 << 32;
 const KEPT: u64 = 1 << 33;

@@ -78,6 +78,21 @@ impl Engine {
         wait_until_settled(container)
     }
 
+    /// Asks the container to end because the machine goes down. It is started again with the machine, as its policy says.
+    /// Whether it runs; does not wait for its end.
+    pub fn go_down(&self, container: &Container) -> Result<bool, EngineError> {
+        if !container.status()?.is_running() {
+            return Ok(false);
+        }
+        monitor::go_down(&container.directory).map_err(|error| container.file_error(error))?;
+        Ok(true)
+    }
+
+    /// Waits until nobody is at work on the container any more.
+    pub fn wait_until_settled(&self, container: &Container) -> Result<(), EngineError> {
+        wait_until_settled(container)
+    }
+
     fn note_signal(&self, container: &Container, signal: Signal) {
         self.note(container, "kill", &[("signal", &signal.number().to_string())]);
     }

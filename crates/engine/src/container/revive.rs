@@ -1,6 +1,9 @@
 //! Starting containers again that nobody was there to start again: their monitor was killed, or the machine was started.
 
-use monitor::{Restart, Status, policy};
+use monitor::{
+    Restart, Status,
+    policy::{self, Stopped},
+};
 
 use super::{start::Attach, status::Container};
 use crate::{Engine, error::EngineError};
@@ -15,13 +18,15 @@ impl Engine {
             let Status::Exited(ended) = container.status()? else { continue };
             // One that never ran was not running before either.
             let Some(started) = ended.started else { continue };
-            let is_stopped = policy::is_stopped(&container.directory);
+            let stopped =
+                policy::stopped(&container.directory).map_err(|error| container.file_error(error))?;
+            let is_stopped = stopped == Some(Stopped::BySomebody);
             let is_wanted = match container.config.restart {
                 Restart::No => false,
                 Restart::Always => true,
                 Restart::UnlessStopped => !is_stopped,
                 Restart::OnFailure { .. } => {
-                    ended.lost && !is_stopped && container.config.restart.wants(ended.code, ended.restarts)
+                    !is_stopped && container.config.restart.wants(ended.code, ended.restarts)
                 }
             };
             if is_wanted {
@@ -32,7 +37,7 @@ impl Engine {
         Ok(wanted.into_iter().map(|(_, container)| container).collect())
     }
 
-    /// Starts a container again that was lost with its monitor, if its policy wants that.
+    /// Starts a container again that was lost with its monitor or went down with the machine, if its policy wants that.
     ///
     /// Says nothing if it cannot be started: whoever comes by wants something else of the container, or of another, and
     /// finds in its record what was wrong.
@@ -52,9 +57,12 @@ impl Engine {
     fn is_lost(&self, container: &Container) -> Result<bool, EngineError> {
         Ok(match container.status()? {
             Status::Exited(ended) => {
-                ended.lost
-                    && !policy::is_stopped(&container.directory)
-                    && container.config.restart.wants(ended.code, ended.restarts)
+                let stopped = policy::stopped(&container.directory);
+                let was_running = match stopped.map_err(|error| container.file_error(error))? {
+                    None => ended.lost,
+                    Some(stopped) => stopped == Stopped::BeforeBoot,
+                };
+                was_running && container.config.restart.wants(ended.code, ended.restarts)
             }
             _ => false,
         })

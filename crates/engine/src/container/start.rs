@@ -237,6 +237,7 @@ impl Engine {
             on_abandon,
             restarts: extras.restarts,
             health: health_check(config)?,
+            farewell: farewell(config),
             confidential: !extras.confidential.is_empty(),
             afterwards: (config.auto_remove && on_abandon == OnAbandon::LetRun)
                 .then(|| self.removal_command(container)),
@@ -637,12 +638,7 @@ fn health_check(config: &Config) -> Result<Option<Check>, EngineError> {
         Ok(nanoseconds @ 1..) => Duration::from_nanos(nanoseconds),
         _ => Duration::from_secs(usual),
     };
-    let stop_signal = config.stop_signal.as_deref().and_then(|name| name.parse().ok());
-    let grace = match config.grace() {
-        Grace::For(grace) => Some(grace),
-        Grace::Forever => None,
-    };
-    let farewell = Farewell { signal: stop_signal.unwrap_or(Signal::TERM).number(), grace };
+    let farewell = farewell(config);
     let process = Config { entrypoint: Vec::new(), command: arguments, tty: false, ..config.clone() };
     Ok(Some(Check {
         process: spec::process(&process)?,
@@ -658,6 +654,16 @@ fn health_check(config: &Config) -> Result<Option<Check>, EngineError> {
             HealthAction::Restart => OnFailure::Restart(farewell),
         },
     }))
+}
+
+/// How the container is stopped unless told otherwise.
+fn farewell(config: &Config) -> Farewell {
+    let signal = config.stop_signal.as_deref().and_then(|name| name.parse().ok());
+    let grace = match config.grace() {
+        Grace::For(grace) => Some(grace),
+        Grace::Forever => None,
+    };
+    Farewell { signal: signal.unwrap_or(Signal::TERM).number(), grace }
 }
 
 fn terminal_size(tty: bool, attach: Attach<'_>) -> Option<TerminalSize> {

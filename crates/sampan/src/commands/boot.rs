@@ -1,6 +1,7 @@
 //! `boot`: containers that run after the machine was started, by a unit of systemd's that starts them.
 //!
-//! The unit runs `boot start` once and leaves: what it starts has monitors of its own.
+//! The unit runs `boot start` once and leaves: what it starts has monitors of its own. When the machine goes down, it runs `boot
+//! stop`.
 
 use std::{
     env,
@@ -45,6 +46,10 @@ pub struct Status {
 /// Start the containers that are to run after a boot
 #[derive(Args)]
 pub struct Start {}
+
+/// Stop all containers as when the machine goes down: those that are to run after a boot are started again by `boot start`
+#[derive(Args)]
+pub struct Stop {}
 
 /// Where systemd finds its units.
 #[derive(Args)]
@@ -130,6 +135,38 @@ impl Verb for Start {
     }
 }
 
+impl Verb for Stop {
+    const NAMES: &'static [&'static str] = &["boot stop"];
+    const USAGE: &'static str = "";
+
+    fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let engine = session::open(globals)?;
+        // All are asked before any is waited for: together they take as long as the slowest.
+        let asked: Vec<_> = engine
+            .containers()?
+            .into_iter()
+            .map(|container| {
+                (container.name.to_string(), engine.go_down(&container).map(|runs| (runs, container)))
+            })
+            .collect();
+        let mut code = ExitCode::SUCCESS;
+        for (name, asked) in asked {
+            let ended = asked.and_then(|(runs, container)| {
+                if runs {
+                    engine.wait_until_settled(&container)?;
+                }
+                Ok(runs)
+            });
+            match ended {
+                Ok(true) => println!("{name}"),
+                Ok(false) => {}
+                Err(error) => code = report::failure(&error.into()),
+            }
+        }
+        Ok(code)
+    }
+}
+
 fn start(engine: &Engine, name: &str) -> anyhow::Result<Option<String>> {
     // One that was lost is started by being found.
     let container = engine.container(name)?;
@@ -190,7 +227,9 @@ Type=oneshot
 RemainAfterExit=yes
 KillMode=process
 TimeoutStartSec=infinity
+TimeoutStopSec=infinity
 {run}ExecStart={program} --root {root} boot start
+ExecStop={program} --root {root} boot stop
 
 [Install]
 WantedBy=multi-user.target

@@ -104,6 +104,7 @@ pub const ALL: &[Command] = &[
     Command::of::<boot::Disable>(),
     Command::of::<boot::Status>(),
     Command::of::<boot::Start>(),
+    Command::of::<boot::Stop>(),
     Command::of::<serve::registry::Registry>(),
     Command::of::<runtime::Runtime>(),
     Command::of::<system::inspect::Inspect>(),

@@ -47,6 +47,41 @@ fn systemd_starts_containers_with_the_machine() {
     machine.power_off();
 }
 
+#[test]
+fn containers_are_stopped_before_their_machine_goes_down() {
+    let Some(system) = system() else { return };
+    let disk = system.disk();
+    let mut machine = Machine::boot(system, &disk, Manager::Systemd);
+    load_busybox(&mut machine);
+    let _ = machine.run("sampan boot enable").ok();
+    let _ = machine.run(POLITE).ok();
+    machine.power_off();
+
+    let mut machine = Machine::boot(system, &disk, Manager::Systemd);
+    let _ = machine.run("systemctl start sampan-boot.service").ok();
+    eventually("containers run as their policies say", || {
+        let states = machine.run(STATES).ok();
+        let expected = "always running\nfailing running\nnever exited\nstopped exited\n";
+        (states.stdout == expected).then_some(()).ok_or(states)
+    });
+    // Each has had its time.
+    for (name, code) in [("always", 0), ("failing", 7), ("never", 0)] {
+        let _ = machine.run(&format!("sampan logs {name} | grep -x 'bye {code}'")).ok();
+    }
+    let _ = machine.run("sampan boot disable && systemctl daemon-reload").ok();
+    let _ = machine.run("sampan rm -f always failing never stopped").ok();
+
+    // Of a session that ends with the machine, and without the unit.
+    let _ = machine.run(OF_A_SESSION).ok();
+    machine.power_off();
+
+    let mut machine = Machine::boot(system, &disk, Manager::Systemd);
+    machine.run(MONITORS).prints("0\n");
+    let _ = machine.run("sampan logs always | grep -x 'bye 0'").ok();
+    machine.run(STATES).ok().prints("always running\n");
+    machine.power_off();
+}
+
 /// Expects that what has to run does, and that it can be reached.
 #[track_caller]
 fn expect_all_to_run(machine: &mut Machine) {
@@ -71,6 +106,28 @@ sampan run -d --name web --restart unless-stopped --publish 8080:80 busybox \
     sh -c 'mkdir -p /srv; echo web >/srv/name; exec httpd -f -p 80 -h /srv'
 sampan stop stopped
 ";
+
+/// Containers that take their time to end, by policies.
+const POLITE: &str = r#"
+set -e
+polite() {
+    name=$1 code=$2; shift 2
+    sampan run -d --name $name "$@" busybox \
+        sh -c "trap 'sleep 1; echo bye $code; exit $code' TERM; echo hello; while :; do sleep 0.1; done"
+    until sampan logs $name | grep -q hello; do sleep 0.1; done
+}
+polite always 0 --restart always
+polite failing 7 --restart on-failure
+polite never 0
+polite stopped 0 --restart unless-stopped
+sampan stop stopped
+"#;
+
+const OF_A_SESSION: &str = r#"
+systemd-run --quiet --scope sampan run -d --name always --restart always busybox \
+    sh -c "trap 'sleep 1; echo bye 0; exit 0' TERM; echo hello; while :; do sleep 0.1; done"
+until sampan logs always | grep -q hello; do sleep 0.1; done
+"#;
 
 /// Says how many monitors run. Any command of the program would start the containers that are lost.
 const MONITORS: &str = "pgrep --count sampan-monitor";
