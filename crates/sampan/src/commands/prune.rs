@@ -1,8 +1,52 @@
-//! What the commands that prune have in common: docker's words for what is gone, and the filters of the user's configuration.
+//! What the commands that prune have in common: their options and steps, docker's words for what is gone, and the filters of the
+//! user's configuration.
 
-use engine::Removed;
+use clap::Args;
+use engine::{Engine, Removed, plan::Plan};
 
-use crate::{cli::Globals, filter::Filter, output::human, session};
+use super::trash::{Removing, show_plan};
+use crate::{cli::Globals, confirm::confirm, filter::Filter, output::human, session};
+
+/// The options by which nothing goes that was not meant to.
+#[derive(Args)]
+pub struct Caution {
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    force: bool,
+    #[command(flatten)]
+    removing: Removing,
+}
+
+impl Caution {
+    pub fn open(&self, globals: &Globals) -> anyhow::Result<Engine> {
+        self.removing.open(globals)
+    }
+
+    /// Asks, and then has `remove` do what it does, or only says what `plan` finds to go. `None` if nothing was removed.
+    pub fn prune<T, E>(
+        &self,
+        engine: &Engine,
+        warning: &str,
+        plan: impl FnOnce(&mut Plan<'_>) -> Result<(), E>,
+        remove: impl FnOnce() -> Result<T, E>,
+    ) -> anyhow::Result<Option<T>>
+    where
+        anyhow::Error: From<E>,
+    {
+        if self.removing.dry_run {
+            let mut found = engine.plan();
+            plan(&mut found)?;
+            show_plan(found.items());
+            return Ok(None);
+        }
+        if !self.force && !confirm(warning)? {
+            return Ok(None);
+        }
+        let removed = remove()?;
+        self.removing.finish(engine)?;
+        Ok(Some(removed))
+    }
+}
 
 /// The filters of a command, and those that the user's configuration has for all of pruning. As with docker, what the command
 /// says of a label counts more.

@@ -8,11 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     cli::{Globals, Verb},
-    commands::{
-        prune::{self, show, show_total},
-        trash::{Removing, show_plan},
-    },
-    confirm::confirm,
+    commands::prune::{self, Caution, show, show_total},
     filter::{Filter, pairs},
 };
 
@@ -22,11 +18,8 @@ pub struct Prune {
     /// Provide filter values (e.g. "until=<timestamp>")
     #[arg(long, value_name = "filter")]
     filter: Vec<Filter>,
-    /// Do not prompt for confirmation
-    #[arg(short, long)]
-    force: bool,
     #[command(flatten)]
-    removing: Removing,
+    caution: Caution,
 }
 
 impl Verb for Prune {
@@ -34,22 +27,19 @@ impl Verb for Prune {
     const USAGE: &'static str = "[OPTIONS]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let engine = self.removing.open(globals)?;
+        let engine = self.caution.open(globals)?;
         let conditions = prune::filters(globals, &self.filter);
         let filters = PruneFilters::parse(pairs(&conditions), Timestamp::now())?;
-        if self.removing.dry_run {
-            let mut plan = engine.plan();
-            plan.prune_containers(&filters)?;
-            show_plan(plan.items());
-            return Ok(ExitCode::SUCCESS);
+        let pruned = self.caution.prune(
+            &engine,
+            "WARNING! This will remove all stopped containers.",
+            |plan| plan.prune_containers(&filters),
+            || engine.prune_containers(&filters),
+        )?;
+        if let Some(pruned) = pruned {
+            show("Deleted Containers", pruned.removed.iter().map(ToString::to_string));
+            show_total(pruned.bytes);
         }
-        if !self.force && !confirm("WARNING! This will remove all stopped containers.")? {
-            return Ok(ExitCode::SUCCESS);
-        }
-        let pruned = engine.prune_containers(&filters)?;
-        self.removing.finish(&engine)?;
-        show("Deleted Containers", pruned.removed.iter().map(ToString::to_string));
-        show_total(pruned.bytes);
         Ok(ExitCode::SUCCESS)
     }
 }

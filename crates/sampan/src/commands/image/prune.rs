@@ -8,11 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     cli::{Globals, Verb},
-    commands::{
-        prune::{self, image_lines, show, show_total},
-        trash::{Removing, show_plan},
-    },
-    confirm::confirm,
+    commands::prune::{self, Caution, image_lines, show, show_total},
     filter::{Filter, pairs},
 };
 
@@ -25,11 +21,8 @@ pub struct Prune {
     /// Provide filter values (e.g. "until=<timestamp>")
     #[arg(long, value_name = "filter")]
     filter: Vec<Filter>,
-    /// Do not prompt for confirmation
-    #[arg(short, long)]
-    force: bool,
     #[command(flatten)]
-    removing: Removing,
+    caution: Caution,
 }
 
 impl Verb for Prune {
@@ -37,7 +30,7 @@ impl Verb for Prune {
     const USAGE: &'static str = "[OPTIONS]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let engine = self.removing.open(globals)?;
+        let engine = self.caution.open(globals)?;
         let conditions = prune::filters(globals, &self.filter);
         let mut filters =
             ImageFilters::parse(&engine, pairs(&conditions), ImageFilters::OF_PRUNING, Timestamp::now())?;
@@ -50,19 +43,16 @@ impl Verb for Prune {
             Unneeded::Unused => UNUSED,
             Unneeded::Dangling => DANGLING,
         };
-        if self.removing.dry_run {
-            let mut plan = engine.plan();
-            plan.prune_images(unneeded, &filters)?;
-            show_plan(plan.items());
-            return Ok(ExitCode::SUCCESS);
+        let pruned = self.caution.prune(
+            &engine,
+            warning,
+            |plan| plan.prune_images(unneeded, &filters),
+            || engine.prune_images(unneeded, &filters),
+        )?;
+        if let Some(pruned) = pruned {
+            show("Deleted Images", image_lines(&pruned.removed));
+            show_total(pruned.bytes);
         }
-        if !self.force && !confirm(warning)? {
-            return Ok(ExitCode::SUCCESS);
-        }
-        let pruned = engine.prune_images(unneeded, &filters)?;
-        self.removing.finish(&engine)?;
-        show("Deleted Images", image_lines(&pruned.removed));
-        show_total(pruned.bytes);
         Ok(ExitCode::SUCCESS)
     }
 }

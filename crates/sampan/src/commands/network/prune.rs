@@ -8,11 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     cli::{Globals, Verb},
-    commands::{
-        prune::{self, show},
-        trash::{Removing, show_plan},
-    },
-    confirm::confirm,
+    commands::prune::{self, Caution, show},
     filter::{Filter, pairs},
 };
 
@@ -22,11 +18,8 @@ pub struct Prune {
     /// Provide filter values (e.g. "until=<timestamp>")
     #[arg(long, value_name = "filter")]
     filter: Vec<Filter>,
-    /// Do not prompt for confirmation
-    #[arg(short, long)]
-    force: bool,
     #[command(flatten)]
-    removing: Removing,
+    caution: Caution,
 }
 
 impl Verb for Prune {
@@ -34,22 +27,19 @@ impl Verb for Prune {
     const USAGE: &'static str = "[OPTIONS]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let engine = self.removing.open(globals)?;
+        let engine = self.caution.open(globals)?;
         let conditions = prune::filters(globals, &self.filter);
         let filters =
             NetworkFilters::parse(pairs(&conditions), NetworkFilters::OF_PRUNING, Timestamp::now())?;
-        if self.removing.dry_run {
-            let mut plan = engine.plan();
-            plan.prune_networks(&filters)?;
-            show_plan(plan.items());
-            return Ok(ExitCode::SUCCESS);
+        let pruned = self.caution.prune(
+            &engine,
+            WARNING,
+            |plan| plan.prune_networks(&filters),
+            || engine.prune_networks(&filters),
+        )?;
+        if let Some(removed) = pruned {
+            show("Deleted Networks", removed);
         }
-        if !self.force && !confirm(WARNING)? {
-            return Ok(ExitCode::SUCCESS);
-        }
-        let removed = engine.prune_networks(&filters)?;
-        self.removing.finish(&engine)?;
-        show("Deleted Networks", removed);
         Ok(ExitCode::SUCCESS)
     }
 }

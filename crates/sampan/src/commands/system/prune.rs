@@ -9,17 +9,14 @@ use engine::{
     container::PruneFilters,
     image::{ImageFilters, Unneeded},
     network::NetworkFilters,
+    plan::Plan,
     volume::{VolumeFilters, Volumes},
 };
 use jiff::Timestamp;
 
 use crate::{
     cli::{Globals, Verb},
-    commands::{
-        prune::{self, image_lines, show, show_total},
-        trash::{Removing, show_plan},
-    },
-    confirm::ask,
+    commands::prune::{self, Caution, image_lines, show, show_total},
     filter::{Filter, pairs},
 };
 
@@ -32,14 +29,11 @@ pub struct Prune {
     /// Provide filter values (e.g. "label=<key>=<value>")
     #[arg(long, value_name = "filter")]
     filter: Vec<Filter>,
-    /// Do not prompt for confirmation
-    #[arg(short, long)]
-    force: bool,
     /// Prune anonymous volumes
     #[arg(long)]
     volumes: bool,
     #[command(flatten)]
-    removing: Removing,
+    caution: Caution,
 }
 
 impl Verb for Prune {
@@ -51,18 +45,15 @@ impl Verb for Prune {
             anyhow::bail!("ERROR: The \"until\" filter is not supported with \"--volumes\"");
         }
         let conditions = prune::filters(globals, &self.filter);
-        let engine = self.removing.open(globals)?;
+        let engine = self.caution.open(globals)?;
         let meant = Meant::parse(&engine, &conditions, &self)?;
-        if self.removing.dry_run {
-            meant.plan(&engine)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        if !self.force && !ask(&question(&self, &conditions))? {
-            return Ok(ExitCode::SUCCESS);
-        }
-        let bytes = meant.remove(&engine)?;
-        self.removing.finish(&engine)?;
-        show_total(bytes);
+        let pruned = self.caution.prune(
+            &engine,
+            &warning(&self, &conditions),
+            |plan| meant.plan(&engine, plan),
+            || meant.remove(&engine),
+        )?;
+        pruned.into_iter().for_each(show_total);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -97,9 +88,8 @@ impl Meant {
         Ok(Meant { containers, networks, volumes: volumes.transpose()?, images: (unneeded, images), cache })
     }
 
-    /// Says what would go.
-    fn plan(&self, engine: &Engine) -> anyhow::Result<()> {
-        let mut plan = engine.plan();
+    /// Finds what would go.
+    fn plan(&self, engine: &Engine, plan: &mut Plan<'_>) -> anyhow::Result<()> {
         plan.prune_containers(&self.containers)?;
         plan.prune_networks(&self.networks)?;
         if let Some(filters) = &self.volumes {
@@ -112,7 +102,6 @@ impl Meant {
                 plan.add("build cache", entry.id, bytes);
             }
         }
-        show_plan(plan.items());
         Ok(())
     }
 
@@ -140,10 +129,10 @@ impl Meant {
     }
 }
 
-/// What is asked before anything goes.
-fn question(options: &Prune, conditions: &[Filter]) -> String {
-    let mut question = "WARNING! This will remove:\n".to_owned();
-    let mut add = |line: &str| question.push_str(&format!("  - {line}\n"));
+/// What is said before anything goes.
+fn warning(options: &Prune, conditions: &[Filter]) -> String {
+    let mut warning = "WARNING! This will remove:\n".to_owned();
+    let mut add = |line: &str| warning.push_str(&format!("  - {line}\n"));
     add("all stopped containers");
     add("all networks not used by at least one container");
     if options.volumes {
@@ -158,8 +147,8 @@ fn question(options: &Prune, conditions: &[Filter]) -> String {
         let mut conditions: Vec<String> =
             conditions.iter().map(|one| format!("{}={}", one.kind, one.value)).collect();
         conditions.sort();
-        question.push_str("\n  Items to be pruned will be filtered with:\n");
-        conditions.iter().for_each(|one| question.push_str(&format!("  - {one}\n")));
+        warning.push_str("\n  Items to be pruned will be filtered with:\n");
+        conditions.iter().for_each(|one| warning.push_str(&format!("  - {one}\n")));
     }
-    question + "\nAre you sure you want to continue?"
+    warning
 }

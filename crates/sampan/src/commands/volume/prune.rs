@@ -7,11 +7,7 @@ use engine::volume::{VolumeFilters, Volumes};
 
 use crate::{
     cli::{Globals, Verb},
-    commands::{
-        prune::{self, show, show_total},
-        trash::{Removing, show_plan},
-    },
-    confirm::confirm,
+    commands::prune::{self, Caution, show, show_total},
     filter::{Filter, pairs},
 };
 
@@ -24,11 +20,8 @@ pub struct Prune {
     /// Provide filter values (e.g. "label=<label>")
     #[arg(long, value_name = "filter")]
     filter: Vec<Filter>,
-    /// Do not prompt for confirmation
-    #[arg(short, long)]
-    force: bool,
     #[command(flatten)]
-    removing: Removing,
+    caution: Caution,
 }
 
 impl Verb for Prune {
@@ -45,20 +38,17 @@ impl Verb for Prune {
             true => (Volumes::All, ALL),
             false => (Volumes::Anonymous, ANONYMOUS),
         };
-        let engine = self.removing.open(globals)?;
-        if self.removing.dry_run {
-            let mut plan = engine.plan();
-            plan.prune_volumes(volumes, &filters)?;
-            show_plan(plan.items());
-            return Ok(ExitCode::SUCCESS);
+        let engine = self.caution.open(globals)?;
+        let pruned = self.caution.prune(
+            &engine,
+            warning,
+            |plan| plan.prune_volumes(volumes, &filters),
+            || engine.prune_volumes(volumes, &filters),
+        )?;
+        if let Some(pruned) = pruned {
+            show("Deleted Volumes", pruned.names);
+            show_total(pruned.bytes);
         }
-        if !self.force && !confirm(warning)? {
-            return Ok(ExitCode::SUCCESS);
-        }
-        let pruned = engine.prune_volumes(volumes, &filters)?;
-        self.removing.finish(&engine)?;
-        show("Deleted Volumes", pruned.names);
-        show_total(pruned.bytes);
         Ok(ExitCode::SUCCESS)
     }
 }
