@@ -218,7 +218,7 @@ fn a_container_that_fills_the_disk_before_it_runs_does_so_all_the_same() {
     let filling = filling.replace("${ROOT}", sandbox.root().to_str().unwrap());
     let script = format!(
         "mount -t tmpfs none /run && mkdir /run/cdi && cp {} /run/cdi/disk.json
-         truncate -s 64M disk && mkfs.ext4 -q disk && mkdir $SAMPAN_ROOT && mount -o loop disk $SAMPAN_ROOT || exit {NO_DISK}
+         mkdir $SAMPAN_ROOT && mount -t tmpfs -o size=64m none $SAMPAN_ROOT
          $SAMPAN load -q -i {} > /dev/null
          run() {{ $SAMPAN run --network none --device vendor.example/disk=full \"$@\"; echo $?; rm $SAMPAN_ROOT/fill; }}
          run --rm busybox sh -c 'echo it runs; exit 3'
@@ -231,13 +231,5 @@ fn a_container_that_fills_the_disk_before_it_runs_does_so_all_the_same() {
     let mut command = sandbox.program_named("/usr/bin/unshare".as_ref());
     command.args(["--mount", "/bin/sh", "-c", &script]).env("SAMPAN", crate::PROGRAM);
     command.current_dir(sandbox.directory());
-    let outcome = sandbox.start(command).finish();
-    if outcome.code == NO_DISK {
-        eprintln!("skipped: no disk of its own\n{outcome}");
-        return;
-    }
-    outcome.ok().prints("it runs\n3\n4\nexited 4\nkept\n");
+    sandbox.start(command).finish().ok().prints("it runs\n3\n4\nexited 4\nkept\n");
 }
-
-/// The exit code that says that the machine cannot have one.
-const NO_DISK: i32 = 77;
