@@ -36,7 +36,7 @@ pub(super) fn add_usual(root: BorrowedFd<'_>) -> Result<(), Failure> {
     populate(dev.as_fd())
 }
 
-/// Fills the directory `dev`, usually a fresh tmpfs that nobody else can see yet. What is there stays.
+/// Fills the directory `dev`, usually a fresh tmpfs. What is there stays.
 pub(super) fn populate(dev: BorrowedFd<'_>) -> Result<(), Failure> {
     for (name, major, minor) in DEVICES {
         let path = Path::new("/dev").join(name);

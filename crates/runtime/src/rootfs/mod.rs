@@ -311,17 +311,20 @@ fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(
                 _ => options.data.clone(),
             };
             let mounted = new_filesystem(filesystem, source, &data, options.of_new_mount())?;
-            if is_at_dev(entry) && !sources.to_the_letter {
-                devices::populate(mounted.as_fd())?;
-            }
-            if options.copy_up {
+            let has_devices = is_at_dev(entry) && !sources.to_the_letter;
+            if options.copy_up && !has_devices {
                 copy::fill_if_empty(root, entry.destination(), mounted.as_fd())?;
             }
             if options.propagation.is_some() {
                 set_attributes(mounted.as_fd(), Attributes::NONE, options.propagation, Depth::This)
                     .context("setting the propagation")?;
             }
-            attach_directory(root, entry.destination(), mounted.as_fd())
+            attach_directory(root, entry.destination(), mounted.as_fd())?;
+            if has_devices {
+                // Only now: a device that is lent is mounted, and before Linux 6.15 only on what is attached.
+                devices::populate(mounted.as_fd())?;
+            }
+            Ok(())
         }
         None => Err(Failure::setup("neither a type nor a bind option is given")),
     }
