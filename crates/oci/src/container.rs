@@ -249,10 +249,17 @@ impl Container {
             // Its end is not that of those it left behind.
             cgroup.kill()?;
         }
-        cgroup.remove()?;
+        let mut warnings = Vec::new();
+        match cgroup.remove() {
+            // Others may have come to share it.
+            Err(error) if !cgroup.pids()?.is_empty() => warnings.push(error.to_string()),
+            removed => removed?,
+        }
         remove(&self.directory)?;
         let poststop = spec.as_ref().and_then(|spec| spec.hooks().as_ref()?.poststop().as_ref());
-        Ok(hooks::run_all("poststop", poststop, self.state(Status::Stopped).to_string().as_bytes()))
+        let state = self.state(Status::Stopped).to_string();
+        warnings.append(&mut hooks::run_all("poststop", poststop, state.as_bytes()));
+        Ok(warnings)
     }
 
     fn lock(&self) -> Result<Lock, OciError> {

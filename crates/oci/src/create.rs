@@ -117,12 +117,16 @@ pub fn create(store: &Store, id: &str, options: &Options) -> Result<(Container, 
 fn bring_up(container: &mut Container, spec: &Spec, options: &Options) -> Result<Foreground, OciError> {
     let layout = Layout::detect()?;
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
-    let cgroup = Cgroup::create(&layout, "", &container.record.cgroup, &resources)?;
-    let outcome = start(container, spec, options, &layout, &cgroup);
-    if outcome.is_err() {
-        // As above.
-        let _ = cgroup.kill();
-        let _ = cgroup.remove();
+    let (cgroup, is_shared) = Cgroup::create_or_share(&layout, "", &container.record.cgroup, &resources)?;
+    let mut outcome = start(container, spec, options, &layout, &cgroup);
+    match &mut outcome {
+        Ok(foreground) if is_shared => foreground.warnings.push("container's cgroup is not empty".to_owned()),
+        Err(_) if !is_shared => {
+            // As above.
+            let _ = cgroup.kill();
+            let _ = cgroup.remove();
+        }
+        _ => {}
     }
     outcome
 }

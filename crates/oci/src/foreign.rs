@@ -7,7 +7,7 @@ use oci_spec::runtime::{
     LinuxNamespaceType, LinuxNetwork, LinuxResources, Process, Spec,
 };
 use runtime::bundle::{OURS, TO_THE_LETTER};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{OciError, error::Context};
 
@@ -21,6 +21,9 @@ pub fn parse(text: &[u8]) -> Result<(Spec, Vec<String>), OciError> {
 /// Reads the process section of a specification, in the same way.
 pub fn parse_process(text: &[u8]) -> Result<(Process, Vec<String>), OciError> {
     let mut process: Value = serde_json::from_slice(text).context("reading the process")?;
+    if let Some(process) = process.as_object_mut() {
+        process.entry("user").or_insert_with(|| json!({ "uid": 0, "gid": 0 }));
+    }
     let warnings = without_unknown_capabilities(&mut process);
     Ok((serde_json::from_value(process).context("reading the process")?, warnings))
 }
@@ -37,10 +40,21 @@ fn without_unknown_capabilities(process: &mut Value) -> Vec<String> {
             is_known
         });
     }
-    let names: Vec<String> = unknown.into_iter().collect();
-    match names.is_empty() {
+    ignoring(unknown.into_iter().collect())
+}
+
+/// Those of `names` that are capabilities, and a warning of the others.
+pub fn capabilities(names: Vec<String>) -> (Vec<Capability>, Vec<String>) {
+    let known = |name: &String| serde_json::from_value(name.as_str().into()).ok();
+    let (named, unknown): (Vec<String>, Vec<String>) =
+        names.into_iter().partition(|name| known(name).is_some());
+    (named.iter().filter_map(known).collect(), ignoring(unknown))
+}
+
+fn ignoring(unknown: Vec<String>) -> Vec<String> {
+    match unknown.is_empty() {
         true => Vec::new(),
-        false => vec![format!("ignoring unknown or unavailable capabilities: [{}]", names.join(" "))],
+        false => vec![format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" "))],
     }
 }
 
@@ -91,13 +105,6 @@ pub fn adopt(mut spec: Spec, bundle: &Path) -> Result<Spec, OciError> {
         return refuse("selinux label is specified in config, but selinux is disabled or not supported");
     }
     let namespaces = linux.namespaces().as_deref().unwrap_or_default();
-    let own = |kind| namespaces.iter().any(|one| one.typ() == kind && one.path().is_none());
-    if !own(LinuxNamespaceType::Mount) {
-        return refuse("a container without a mount namespace of its own is not supported");
-    }
-    if namespaces.iter().any(|one| one.typ() == LinuxNamespaceType::User && one.path().is_some()) {
-        return refuse("joining a user namespace by path is not supported");
-    }
     for (position, namespace) in namespaces.iter().enumerate() {
         if namespaces[..position].iter().any(|earlier| earlier.typ() == namespace.typ()) {
             return refuse(&format!("malformed spec file: duplicated ns {:?}", namespace.typ()));
@@ -116,7 +123,7 @@ pub fn adopt(mut spec: Spec, bundle: &Path) -> Result<Spec, OciError> {
         return refuse("limits of network classes, network priorities and rdma are not supported");
     }
     let has_mappings = linux.uid_mappings().as_ref().is_some_and(|mappings| !mappings.is_empty());
-    if has_mappings && !own(LinuxNamespaceType::User) {
+    if has_mappings && !namespaces.iter().any(|one| one.typ() == LinuxNamespaceType::User) {
         return refuse("user namespace mappings specified, but user namespace isn't enabled in the config");
     }
     linux.set_resources(Some(with_usual_devices(resources)));
@@ -227,8 +234,6 @@ pub fn cgroup(spec: &Spec, id: &str) -> Result<String, OciError> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn spec(change: impl FnOnce(&mut Value)) -> Spec {
@@ -278,10 +283,6 @@ mod tests {
         check_refused(
             |spec| spec["ociVersion"] = json!("2.0.0"),
             "unsupported version of the runtime specification: 2.0.0",
-        );
-        check_refused(
-            |spec| spec["linux"]["namespaces"] = json!([{"type": "pid"}]),
-            "a container without a mount namespace of its own is not supported",
         );
         check_refused(
             |spec| spec["linux"]["namespaces"] = json!([{"type": "mount"}, {"type": "mount"}]),

@@ -32,7 +32,7 @@ pub use create::{Foreground, Options, Terminal, create};
 pub use error::OciError;
 pub use exec::{Guest, exec};
 pub use features::features;
-pub use foreign::parse_process;
+pub use foreign::{capabilities, parse_process};
 pub use record::Record;
 pub use runtime::Started;
 pub use stats::{Events, stats};

@@ -18,6 +18,7 @@ pub fn hand_over(spec: &Spec, pid: i32, state: &Value, listener: OwnedFd) -> Res
     if let Some(metadata) = seccomp.and_then(|seccomp| seccomp.listener_metadata().as_ref()) {
         message["metadata"] = metadata.as_str().into();
     }
-    console::send(path, message.to_string().as_bytes(), listener.as_fd())
-        .map_err(|error| Failure::setup(format_args!("seccomp listener {}: {error}", path.display())))
+    console::send(path, message.to_string().as_bytes(), listener.as_fd()).map_err(|error| {
+        Failure::setup(format_args!("failed to connect with seccomp agent {}: {error}", path.display()))
+    })
 }

@@ -1,10 +1,12 @@
 //! The specification to begin with.
 
+use runtime::cgroup::{Layout, Version};
 use serde_json::{Value, json};
 
 /// A container with a shell on a terminal, as the other runtimes propose it; with `rootless`, one that the calling user can
-/// have without being root.
+/// have without being root. Without cgroups of version 2 alone it has no cgroup namespace.
 pub fn template(rootless: bool) -> Value {
+    let has_v1 = Layout::detect().is_ok_and(|layout| layout.version() != Version::Two);
     let capabilities = json!(["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
     let mut spec = json!({
         "ociVersion": "1.0.2-dev",
@@ -89,6 +91,10 @@ pub fn template(rootless: bool) -> Value {
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
         },
     });
+    if has_v1 && let Some(namespaces) = spec["linux"]["namespaces"].as_array_mut() {
+        // Those who know these trees expect to see where in them they are.
+        namespaces.retain(|namespace| namespace["type"] != "cgroup");
+    }
     if rootless {
         make_rootless(&mut spec);
     }

@@ -3,7 +3,7 @@
 //! A helper joins the container's cgroups and namespaces and makes the new process there, as a child of the
 //! caller (CLONE_PARENT), which can then wait for it. The helper is gone before the program runs.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use rustix::{
@@ -13,7 +13,7 @@ use rustix::{
 };
 use sys::{
     channel::Channel,
-    process::{Fork, Namespaces, fork, fork_sibling, signal},
+    process::{Fork, Namespaces, fork, fork_sibling, number_of, signal},
 };
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     init::{become_root_of_the_namespace, leave_the_caller_behind, use_descriptors, use_terminal},
     privileges::make_room,
     process::{Place, become_process, fail},
-    rootfs::Terminal,
+    rootfs::{Terminal, has_own_mounts},
     start::{Handover, Listen, Started, Stdio, TERMINAL, is_in_another_namespace, nobody_answers, reap},
 };
 
@@ -111,8 +111,21 @@ fn join(spec: &Spec, process: &Process, init: BorrowedFd<'_>, entry: &Entry) -> 
     if all.contains(ThreadNameSpaceType::USER) {
         make_room(None, process);
     }
+    // That of a mount namespace of its own is where entering it leads.
+    let root = if has_own_mounts(spec) { None } else { Some(root_of(init)?) };
     rustix::thread::move_into_thread_name_spaces(init, all).context("joining the namespaces")?;
+    if let Some(root) = root {
+        rustix::process::fchdir(root).context("entering the root")?;
+        rustix::process::chroot(".").context("chroot")?;
+    }
     if all.contains(ThreadNameSpaceType::USER) { become_root_of_the_namespace() } else { Ok(()) }
+}
+
+/// The root directory of a process.
+fn root_of(process: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+    let path = format!("/proc/{}/root", number_of(process).context("the container's process")?);
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .context("opening the root")
 }
 
 /// Lives through the rest of the start, inside.

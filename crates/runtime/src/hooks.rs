@@ -56,8 +56,10 @@ fn run_one(hook: &Hook, state: &[u8]) -> io::Result<()> {
     if let Some([name, arguments @ ..]) = hook.args().as_deref() {
         command.arg0(name).args(arguments);
     }
-    let variables = hook.env().iter().flatten().filter_map(|variable| variable.split_once('='));
-    command.env_clear().envs(variables);
+    // One that says nothing of its environment has the caller's, as with other runtimes.
+    if let Some(variables) = hook.env() {
+        command.env_clear().envs(variables.iter().filter_map(|variable| variable.split_once('=')));
+    }
     command.stdin(input).stdout(output.try_clone()?).stderr(errors.try_clone()?);
     let mut child = sys::signals::unblock_in(&mut command)
         .spawn()

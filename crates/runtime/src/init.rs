@@ -107,6 +107,10 @@ fn set_up(birth: Birth<'_>, held: Option<&Held>, report: &Channel) -> Result<Vec
         // Only now: some are of network interfaces that the hooks bring.
         write_sysctls(spec)?;
     }
+    if hooks.is_some() {
+        // What those hooks say by relative paths is meant from there.
+        rustix::process::fchdir(&root).context("entering the root")?;
+    }
     hooks::run("createContainer", hooks.and_then(|hooks| hooks.create_container().as_ref()), &creating)?;
     root.enter(spec, held.map_or(Way::Pivot, |held| held.way))?;
     Ok(created)

@@ -49,8 +49,9 @@ fn change_user(identity: &Identity) -> Result<(), Failure> {
     let gid = rustix::thread::Gid::from_raw(identity.gid);
     let uid = rustix::thread::Uid::from_raw(identity.uid);
     match rustix::thread::set_thread_groups(&groups) {
-        // A user who is nobody but root in a namespace cannot give away groups either.
-        Err(Errno::PERM) if sys::rootless::is_rootless() => {}
+        // A user who is nobody but root in a namespace cannot give away groups either, nor can anybody where that is
+        // forbidden for good.
+        Err(Errno::PERM) if sys::rootless::is_rootless() || groups.is_empty() => {}
         set => set.context("setgroups")?,
     }
     rustix::thread::set_thread_res_gid(gid, gid, gid)

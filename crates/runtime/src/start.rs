@@ -126,6 +126,10 @@ fn bear(
             let created = Created { child, channel: ours, handover: Handover::default() };
             for (kind, own) in own {
                 enter_namespace(own.as_fd(), kind)?;
+                if kind == LinkNameSpaceType::Mount {
+                    // Whoever enters one is at its root.
+                    rustix::process::chdir(bundle).context("returning to the bundle")?;
+                }
             }
             if has_users && let Err(failure) = created.set_up_users(spec, bundle, confidential) {
                 return Err(created.abandon().unwrap_or(failure));
@@ -262,8 +266,9 @@ fn flag(kind: LinuxNamespaceType) -> Result<Option<LinkNameSpaceType>, Failure> 
         LinuxNamespaceType::Cgroup => LinkNameSpaceType::ControlGroup,
         LinuxNamespaceType::Time => LinkNameSpaceType::Time,
         LinuxNamespaceType::Pid => return Ok(None),
-        LinuxNamespaceType::Mount | LinuxNamespaceType::User => {
-            return Err(Failure::setup(format_args!("cannot join a namespace of type {kind}")));
+        LinuxNamespaceType::Mount => LinkNameSpaceType::Mount,
+        LinuxNamespaceType::User => {
+            return Err(Failure::setup("a user namespace is not entered like the others"));
         }
     }))
 }

@@ -279,6 +279,13 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
         .map(drop)
 }
 
+/// The number of the process that `pidfd` stands for, as our /proc has it.
+pub fn number_of(pidfd: BorrowedFd<'_>) -> io::Result<i32> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let number = info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    number.filter(|number| *number > 0).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 /// When the kernel made process `pid`, in clock ticks since boot: tells it from a later one of that number. See
 /// proc_pid_stat(5), field 22.
 pub fn start_of(pid: i32) -> io::Result<u64> {

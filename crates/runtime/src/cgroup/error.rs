@@ -9,6 +9,8 @@ pub enum CgroupError {
     NotMounted,
     #[error("cgroup {path} already exists and has processes", path = path.display())]
     InUse { path: PathBuf },
+    #[error("container's cgroup unexpectedly frozen")]
+    Frozen,
     #[error("cannot {action} cgroup {path}: {reason}", path = path.display())]
     Io { action: &'static str, path: PathBuf, reason: io::Error },
     #[error("cannot set {file} to {value}: {reason}", file = file.display())]
@@ -28,6 +30,7 @@ impl CgroupError {
     pub fn kind(&self) -> io::ErrorKind {
         match self {
             CgroupError::InUse { .. } => io::ErrorKind::AlreadyExists,
+            CgroupError::Frozen => io::ErrorKind::ResourceBusy,
             CgroupError::NotMounted => io::ErrorKind::NotFound,
             CgroupError::Unsupported { .. } | CgroupError::NoController { .. } => io::ErrorKind::Unsupported,
             CgroupError::Stuck { .. } => io::ErrorKind::TimedOut,

@@ -87,6 +87,33 @@ impl Cgroup {
         }
     }
 
+    /// As [`Cgroup::create`], but a group that has processes is shared with them: `true`.
+    pub fn create_or_share(
+        layout: &Layout,
+        parent: &str,
+        name: &str,
+        limits: &LinuxResources,
+    ) -> Result<(Cgroup, bool), CgroupError> {
+        let cgroup = Cgroup::open(layout, parent, name);
+        // In either tree: what enters stands still.
+        let freezer = v1::with(&cgroup.v1, "freezer").and_then(v1::Group::is_frozen).unwrap_or(false);
+        if freezer || cgroup.is_frozen()? {
+            return Err(CgroupError::Frozen);
+        }
+        match Cgroup::create(layout, parent, name, limits) {
+            Err(CgroupError::InUse { .. }) => {}
+            other => return Ok((other?, false)),
+        }
+        let unless_in_use = |made| match made {
+            Err(CgroupError::InUse { .. }) => Ok(()),
+            other => other,
+        };
+        cgroup.v1.iter().try_for_each(|group| unless_in_use(group.make()))?;
+        cgroup.v2.iter().try_for_each(|group| unless_in_use(group.make(limits)))?;
+        cgroup.limit_all(limits)?;
+        Ok((cgroup, true))
+    }
+
     /// The group `name` below `parent` that has been made before. Touches nothing.
     pub fn open(layout: &Layout, parent: &str, name: &str) -> Cgroup {
         let path = inside(parent).join(inside(name));
@@ -106,6 +133,10 @@ impl Cgroup {
         if let Some(group) = &self.v2 {
             group.make(limits)?;
         }
+        self.limit_all(limits)
+    }
+
+    fn limit_all(&self, limits: &LinuxResources) -> Result<(), CgroupError> {
         self.limit(limits)?;
         let rules = limits.devices().as_deref().unwrap_or_default();
         if rules.is_empty() {

@@ -125,14 +125,18 @@ pub fn limit(groups: &[Group], limits: &LinuxResources) -> Result<(), CgroupErro
             Ok(()) => continue,
             Err(refused) => refused,
         };
-        // Memory can never be allowed more than memory and swap together. To raise both, raise that one first.
+        // Memory can never be allowed more than memory and swap together, nor a part of a period more than the parent
+        // has. To raise both, or to lower them, the second has to go first.
         let next = settings.get(position + 1).filter(|next| {
-            setting.file == MEMORY
-                && next.file == MEMORY_AND_SWAP
+            let pair = (setting.file.as_str(), next.file.as_str());
+            [(MEMORY, MEMORY_AND_SWAP), (PERIOD, QUOTA)].contains(&pair)
                 && refused.kind() == io::ErrorKind::InvalidInput
         });
-        match next {
-            Some(next) => next.write(&group.directory).and_then(|()| setting.write(&group.directory))?,
+        // Without a limit of memory there is none of both either.
+        let both =
+            (setting.file == MEMORY && setting.value == "-1").then(|| Setting::new(MEMORY_AND_SWAP, -1));
+        match next.or(both.as_ref()) {
+            Some(first) => first.write(&group.directory).and_then(|()| setting.write(&group.directory))?,
             None => return Err(refused),
         }
     }
@@ -190,8 +194,8 @@ fn cpu_settings(cpu: &LinuxCpu, settings: &mut Vec<Setting>) {
     let number = |value: Option<u64>| value.filter(|value| *value != 0).map(|value| value.to_string());
     let signed = |value: Option<i64>| value.filter(|value| *value != 0).map(|value| value.to_string());
     set("cpu.shares", number(cpu.shares()));
-    set("cpu.cfs_period_us", number(cpu.period()));
-    set("cpu.cfs_quota_us", signed(cpu.quota()));
+    set(PERIOD, number(cpu.period()));
+    set(QUOTA, signed(cpu.quota()));
     set("cpu.cfs_burst_us", cpu.burst().map(|burst| burst.to_string()));
     set("cpu.rt_period_us", number(cpu.realtime_period()));
     set("cpu.rt_runtime_us", signed(cpu.realtime_runtime()));
@@ -232,7 +236,10 @@ fn device_setting(rule: &LinuxDeviceCgroup) -> Setting {
     // The kernel's files take no other name for a character device.
     let kind = if kind == LinuxDeviceType::U { "c" } else { kind.as_str() };
     let number = |number: Option<i64>| number.filter(|n| *n >= 0).map_or("*".to_owned(), |n| n.to_string());
-    let access = rule.access().as_deref().filter(|access| !access.is_empty()).unwrap_or("rwm");
+    // Other runtimes pass over letters that mean nothing.
+    let access: String =
+        rule.access().iter().flat_map(|access| access.chars()).filter(|c| "rwm".contains(*c)).collect();
+    let access = if access.is_empty() { "rwm" } else { &access };
     Setting::new(file, format_args!("{kind} {}:{} {access}", number(rule.major()), number(rule.minor())))
 }
 
@@ -288,6 +295,8 @@ fn inherit_cpuset(directory: &Path) -> Result<(), CgroupError> {
 
 const MEMORY: &str = "memory.limit_in_bytes";
 const MEMORY_AND_SWAP: &str = "memory.memsw.limit_in_bytes";
+const PERIOD: &str = "cpu.cfs_period_us";
+const QUOTA: &str = "cpu.cfs_quota_us";
 const CPUS: &str = "cpuset.cpus";
 const MEMS: &str = "cpuset.mems";
 

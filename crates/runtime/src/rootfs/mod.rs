@@ -15,13 +15,14 @@ mod owners;
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use rustix::{
     fs::{CWD, Mode, OFlags},
+    io::Errno,
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
         UnmountFlags,
@@ -29,6 +30,7 @@ use rustix::{
 };
 use sys::{
     mounts::{Attributes, Depth, Propagation, exchange_attributes, set_attributes},
+    process::Namespaces,
     root,
 };
 
@@ -44,7 +46,7 @@ use crate::{
     cgroup::{self, Cgroup},
     confidential::Confidential,
     failure::{Context, Failure, FailureKind},
-    start::is_in_another_namespace,
+    start::{is_in_another_namespace, namespaces},
 };
 
 /// Sets up the root directory that `spec` describes and everything in it, without entering it yet. What is `lent` is there
@@ -57,7 +59,9 @@ pub fn set_up(
     cgroup: &Cgroup,
     mut lent: Option<Lent>,
 ) -> Result<Root, Failure> {
-    detach_from_the_host()?;
+    if has_own_mounts(spec) {
+        detach_from_the_host()?;
+    }
     let (root, rest) = match &lent {
         Some(lent) => {
             let root = lent.root.try_clone().context("the root")?;
@@ -97,6 +101,12 @@ pub fn set_up(
     }
     devices::add_requested(root.as_fd(), spec, lent.is_some())?;
     Ok(Root { directory: root })
+}
+
+/// Whether the container has a mount namespace of its own. In another's it is shut into a root that is attached nowhere, so
+/// that nothing of it is seen there, and the kernel takes it down with the last process.
+pub(crate) fn has_own_mounts(spec: &Spec) -> bool {
+    namespaces(spec).contains(Namespaces::MOUNT)
 }
 
 /// Whether the devices are those of another directory, to which nothing may be added.
@@ -172,11 +182,22 @@ fn mount_root<'a>(spec: &'a Spec, bundle: &Path) -> Result<(OwnedFd, &'a [Mount]
     let (path, first, rest) = first_and_rest(spec, bundle)?;
     match first {
         Some(layers) => overlay::mount(layers, &path, None)?,
+        None if !has_own_mounts(spec) => return Ok((detached_root(&path)?, rest)),
         None => rustix::mount::mount_bind_recursive(&path, &path).context("mounting the root")?,
     }
     let root = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .context("opening the root")?;
     Ok((root, rest))
+}
+
+/// A clone of the directory at `path`, with what is mounted below it. Linux mounts something on one since 6.15.
+fn detached_root(path: &Path) -> Result<OwnedFd, Failure> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let root = rustix::mount::open_tree(CWD, path, flags).context("cloning the root")?;
+    set_attributes(root.as_fd(), Attributes::NONE, Some(Propagation::Private), Depth::WithThoseBelow)
+        .context("detaching from the host's mounts")?;
+    Ok(root)
 }
 
 /// Says at which mount it was.
@@ -212,6 +233,7 @@ impl Root {
     /// Hides and write-protects what `spec` says, makes this the root directory, and forgets the host's.
     pub fn enter(self, spec: &Spec, way: Way) -> Result<(), Failure> {
         masks::apply(self.directory.as_fd(), spec)?;
+        protect_devices(self.directory.as_fd(), spec)?;
         if let Some(process) = spec.process().as_ref().filter(|_| is_to_the_letter(spec)) {
             // While it can be written to. Where that fails, entering the directory tells why.
             let mode = Mode::from_raw_mode(0o755);
@@ -219,12 +241,14 @@ impl Root {
         }
         rustix::process::fchdir(&self.directory).context("entering the root")?;
         match way {
+            _ if !has_own_mounts(spec) => rustix::process::chroot(".").context("chroot")?,
             Way::Pivot => {
                 rustix::process::pivot_root(".", ".").context("pivot_root")?;
                 // The old root is now stacked on the new one, at the same path.
                 rustix::mount::unmount(".", UnmountFlags::DETACH).context("leaving the host's root")?;
             }
             Way::Move => {
+                hide_the_hosts_kernel(self.directory.as_fd())?;
                 let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
                 rustix::mount::move_mount(&self.directory, "", CWD, "/", flags).context("moving the root")?;
                 rustix::process::chroot(".").context("chroot")?;
@@ -249,6 +273,53 @@ impl Root {
             None => Ok(()),
         }
     }
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+/// Makes the directory of all devices read-only, if it is to be, now that they are in it.
+fn protect_devices(root: BorrowedFd<'_>, spec: &Spec) -> Result<(), Failure> {
+    let is_protected = |mount: &Mount| {
+        let options = mount.options().as_deref().unwrap_or_default();
+        is_at_dev(mount) && Options::parse(options).set.contains(Attributes::READ_ONLY)
+    };
+    if !is_to_the_letter(spec) || !spec.mounts().iter().flatten().any(is_protected) {
+        return Ok(());
+    }
+    let devices = root::open(root, Path::new("/dev"), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+        .context("opening the devices")?;
+    set_attributes(devices.as_fd(), Attributes::READ_ONLY, None, Depth::This)
+        .context("write-protecting the devices")
+}
+
+/// Takes the kernel's file systems away that the host has beside `root`. One that is in a mount namespace, by whatever path,
+/// lets a user namespace made there mount another, in which nothing is masked.
+fn hide_the_hosts_kernel(root: BorrowedFd<'_>) -> Result<(), Failure> {
+    let root =
+        std::fs::read_link(format!("/proc/self/fd/{}", root.as_raw_fd())).context("the root's path")?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").context("reading the host's mounts")?;
+    for line in mounts.lines() {
+        let Some((mount, filesystem)) = line.split_once(" - ") else { continue };
+        let point = Path::new(mount.split(' ').nth(4).unwrap_or_default());
+        if point.starts_with(&root) || !["proc ", "sysfs "].iter().any(|kind| filesystem.starts_with(kind)) {
+            continue;
+        }
+        match rustix::mount::unmount(point, UnmountFlags::DETACH) {
+            // In a user namespace it cannot be taken away, but hidden.
+            Err(Errno::INVAL | Errno::PERM) => {
+                let cover = new_filesystem("tmpfs", Path::new("tmpfs"), &[], Attributes::READ_ONLY)?;
+                let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+                rustix::mount::move_mount(&cover, "", CWD, point, flags)
+            }
+            other => other,
+        }
+        .context(format_args!("taking {} away", point.display()))?;
+    }
+    Ok(())
 }
 
 /// How a process gets into a root.
@@ -310,7 +381,12 @@ fn mount(root: BorrowedFd<'_>, entry: &Mount, sources: &Sources<'_>) -> Result<(
                 "tmpfs" => with_the_mode_of_what_it_hides(root, entry.destination(), &options.data)?,
                 _ => options.data.clone(),
             };
-            let mounted = new_filesystem(filesystem, source, &data, options.of_new_mount())?;
+            let mut attributes = options.of_new_mount();
+            if is_at_dev(entry) && sources.to_the_letter {
+                // Until all devices are there.
+                attributes = attributes.without(Attributes::READ_ONLY);
+            }
+            let mounted = new_filesystem(filesystem, source, &data, attributes)?;
             let has_devices = is_at_dev(entry) && !sources.to_the_letter;
             if options.copy_up && !has_devices {
                 copy::fill_if_empty(root, entry.destination(), mounted.as_fd())?;
@@ -472,10 +548,10 @@ fn mount_cgroups(
     let cgroup::View { mounts, links } = sources.cgroups.mounts();
     let set = options.of_new_mount();
     let mut shared = sources.shared_group.map(Cgroup::shown);
-    let mut directory = None;
     for mount in &mounts {
+        let is_whole = mount.name.is_empty();
         // The directory itself stays writable until everything is in it.
-        let attributes = if mount.name.is_empty() { Attributes::NONE } else { set };
+        let attributes = if is_whole { Attributes::NONE } else { set };
         let group = shared.as_mut().filter(|_| mount.filesystem != "tmpfs").and_then(Iterator::next);
         let filesystem = match group {
             Some(group) => {
@@ -487,15 +563,20 @@ fn mount_cgroups(
             }
             None => new_filesystem(mount.filesystem, Path::new(mount.filesystem), &mount.data(), attributes)?,
         };
+        if is_whole {
+            for tree in mounts.iter().filter(|tree| !tree.name.is_empty()) {
+                rustix::fs::mkdirat(&filesystem, tree.name.as_str(), Mode::from_raw_mode(0o755))
+                    .context(format_args!("making {}", tree.name))?;
+            }
+            for (name, target) in &links {
+                rustix::fs::symlinkat(target.as_str(), &filesystem, name.as_str())
+                    .context(format_args!("linking {name}"))?;
+            }
+            exchange(filesystem.as_fd(), Attributes::NONE, set, Depth::This)?;
+        }
         attach_directory(root, &entry.destination().join(&mount.name), filesystem.as_fd())?;
-        directory.get_or_insert(filesystem);
     }
-    let Some(directory) = directory else { return Ok(()) };
-    for (name, target) in &links {
-        rustix::fs::symlinkat(target.as_str(), &directory, name.as_str())
-            .context(format_args!("linking {name}"))?;
-    }
-    exchange(directory.as_fd(), Attributes::NONE, set, Depth::This)
+    Ok(())
 }
 
 /// Makes a mount of a new `filesystem` instance that is not attached anywhere yet.

@@ -7,7 +7,7 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
     path::Path,
     time::Duration,
 };
@@ -21,7 +21,7 @@ use rustix::{
 };
 use sys::{
     mounts::{Depth, map_owners},
-    process::{Fork, Namespaces, fork},
+    process::{Fork, Namespaces, fork, number_of},
 };
 
 use crate::{
@@ -126,7 +126,7 @@ fn namespace(users: &str, groups: &str) -> Result<File, Failure> {
             std::thread::sleep(Duration::from_secs(3600));
         },
         Fork::Parent(child) => {
-            let made = number(&child.pidfd).and_then(|number| {
+            let made = number_of(child.pidfd.as_fd()).and_then(|number| {
                 let process = format!("/proc/{number}");
                 fs::write(format!("{process}/uid_map"), users)?;
                 fs::write(format!("{process}/gid_map"), groups)?;
@@ -137,13 +137,6 @@ fn namespace(users: &str, groups: &str) -> Result<File, Failure> {
             made.context("a user namespace")
         }
     }
-}
-
-/// The number of a process as /proc has it, which is still the host's here: ours is another in the container.
-fn number(pidfd: &OwnedFd) -> io::Result<u32> {
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
-    let number = info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
-    number.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 const NOT_EVERY_FILE_SYSTEM: &str = "mapping owners, which not every file system can";

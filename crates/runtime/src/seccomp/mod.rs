@@ -145,8 +145,8 @@ fn flags(profile: &LinuxSeccomp) -> Flags {
     })
 }
 
-/// Calls that a start takes while the filter is there already.
-const NEEDED: [&str; 4] = ["sendmsg", "write", "read", "close"];
+/// Calls that a start takes while the filter is there already, and nobody has been given its listener yet.
+const NEEDED: [&str; 2] = ["sendmsg", "write"];
 
 const NATIVE: Arch = Arch::ScmpArchNative;
 /// The most instructions that a filter may have (BPF_MAXINSNS).

@@ -9,6 +9,7 @@ use std::{
         unix::net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
+    process::Stdio,
     time::Duration,
 };
 
@@ -324,6 +325,15 @@ fn hooks_run_in_their_order_and_place() {
         );
     }
 
+    let bundle = bundle.with(|spec| {
+        spec["hooks"] = json!({
+            "createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "test \"$SAMPAN_ROOT\""]}],
+            "poststop": [{"path": "/bin/sh", "args": ["sh", "-c", "test -z \"$SAMPAN_ROOT\""], "env": ["A=b"]}],
+        });
+    });
+    let ran = bundle.run("two");
+    assert!(!ran.stderr.contains("error running"), "the caller's environment, or one of its own: {ran}");
+
     for (moment, code) in [("createRuntime", 1), ("createContainer", 1), ("poststart", 0)] {
         let failing = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo no >&2; exit 3"]}]);
         let bundle = bundle.with(|spec| spec["hooks"] = json!({ moment: failing }));
@@ -367,11 +377,18 @@ fn processes_are_executed_signalled_paused_and_listed() {
         ])
         .fails(9)
         .prints("b /tmp 5 6 7\n");
+    bundle
+        .runtime(&["exec", "--cap", "CAP_NONSENSE", "one", "echo", "fine"])
+        .ok()
+        .prints("fine\n")
+        .complains("ignoring unknown or unavailable capabilities: [CAP_NONSENSE]");
     bundle.runtime(&["exec", "one", "nope"]).fails(255).complains("exec failed: unable to start container process: exec: \\\"nope\\\": executable file not found in $PATH");
     bundle.runtime(&["exec", "--cwd", "/nowhere", "one", "true"]).fails(255).complains("chdir to cwd");
     let process = json!({"args": ["sh", "-c", "echo $B $(id -u)"], "env": ["B=c", "PATH=/bin"], "cwd": "/", "user": {"uid": 3, "gid": 3}});
     let process = sandbox.file("process.json", process.to_string());
     bundle.runtime(&["exec", "--process", &process, "one"]).ok().prints("c 3\n");
+    let nobody = sandbox.file("nobody.json", r#"{"args": ["/bin/id", "-u"], "cwd": "/"}"#);
+    bundle.runtime(&["exec", "--process", &nobody, "one"]).ok().prints("0\n");
     let pid_file = sandbox.directory().join("exec.pid");
     bundle.detach(&format!("exec --detach --pid-file {} one tail -f /dev/null", pid_file.display())).ok();
     let executed: i64 = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
@@ -393,7 +410,8 @@ fn processes_are_executed_signalled_paused_and_listed() {
 
     let limit = |file: &str| bundle.cgroup_file("one", file);
     assert_eq!(limit("pids.max"), "50");
-    bundle.runtime(&["update", "--pids-limit", "60", "one"]).ok();
+    bundle.runtime(&["update", "--pids-limit", "60", "--memory", "48M", "one"]).ok();
+    bundle.runtime(&["update", "--memory", "-1", "one"]).ok();
     assert_eq!(limit("pids.max"), "60");
     let resources =
         sandbox.file("resources.json", r#"{"pids": {"limit": 70}, "memory": {"limit": 80000000}}"#);
@@ -411,6 +429,8 @@ fn processes_are_executed_signalled_paused_and_listed() {
         (bundle.state("one")["status"] == "stopped").then_some(()).ok_or("not yet")
     });
     bundle.runtime(&["exec", "one", "true"]).fails(255).complains("cannot exec in a stopped container");
+    bundle.runtime(&["kill", "one", "0"]).fails(1).complains("container not running");
+    bundle.runtime(&["kill", "--all", "one", "0"]).ok();
     bundle.runtime(&["delete", "one"]).ok();
 }
 
@@ -511,6 +531,82 @@ fn filters_answer_and_notify_as_the_specification_says() {
 }
 
 #[test]
+fn a_filter_that_is_older_than_a_call_does_not_keep_a_program_from_being_found() {
+    let Some(sandbox) = sandbox() else { return };
+    let bundle = Bundle::new(&sandbox, |spec| {
+        script(spec, "echo runs");
+        // With privileges to gain, the filter has to come first, and the search for the program is under it.
+        spec["process"]["noNewPrivileges"] = json!(false);
+        spec["linux"]["seccomp"] = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["faccessat2"], "action": "SCMP_ACT_ERRNO"}],
+        });
+    });
+    bundle.run("one").ok().prints("runs\n");
+    let bundle = bundle.with(|spec| spec["process"]["args"] = json!(["/etc/passwd"]));
+    bundle.runtime(&["run", "--bundle", bundle.name(), "two"]).fails(1).complains("permission denied");
+}
+
+#[test]
+fn mounts_in_the_hosts_namespace_or_anothers_are_seen_in_the_container_alone() {
+    let Some(sandbox) = sandbox() else { return };
+    let bundle = Bundle::new(&sandbox, |spec| {
+        script(
+            spec,
+            "readlink /proc/self/ns/mnt; ls /dev/null /dev/pts/ptmx; ls /; echo ready; exec tail -f /dev/null",
+        );
+    });
+    let without = |spec: &mut Value, kind: &str| {
+        let namespaces = spec["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != kind);
+    };
+    let seen = |script: &str| bundle.shell(script).ok().stdout.trim().to_owned();
+    let mounts = || seen("cat /proc/self/mountinfo");
+    let before = mounts();
+    let mut other = waiting(&sandbox, "unshare --mount");
+    let others = format!("/proc/{}/ns/mnt", other.said().split(' ').next().unwrap());
+    for path in [None, Some(&others)] {
+        let namespace = seen(&format!("readlink {}", path.map_or("/proc/self/ns/mnt", |path| path)));
+        let bundle = bundle.with(|spec| {
+            without(spec, "mount");
+            if let Some(path) = path {
+                let namespaces = spec["linux"]["namespaces"].as_array_mut().unwrap();
+                namespaces.push(json!({"type": "mount", "path": path}));
+            }
+        });
+        bundle.create("two", "").ok();
+        bundle.runtime(&["start", "two"]).ok();
+        bundle.says("two", "ready");
+        let said = bundle.said("two");
+        assert!(said.starts_with(&namespace), "{said}");
+        assert!(said.contains("/dev/null\n") && said.contains("/dev/pts/ptmx\n"), "{said}");
+        bundle.runtime(&["exec", "two", "ls", bundle.name()]).fails(1).complains("No such file");
+        bundle.runtime(&["exec", "two", "readlink", "/proc/self/ns/mnt"]).ok().says(&namespace);
+        assert_eq!(mounts(), before);
+        bundle.runtime(&["delete", "--force", "two"]).ok();
+    }
+    other.close_input();
+    other.finish().ok();
+}
+
+#[test]
+fn a_user_namespace_is_joined_by_path() {
+    let Some(sandbox) = sandbox() else { return };
+    let bundle =
+        Bundle::new(&sandbox, |spec| script(spec, "cat /proc/self/uid_map; readlink /proc/self/ns/user"));
+    let mut other = waiting(&sandbox, "unshare --user --map-root-user");
+    let path = format!("/proc/{}/ns/user", other.said().split(' ').next().unwrap());
+    let bundle = bundle.with(|spec| {
+        spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user", "path": path}));
+    });
+    let ran = bundle.run("two");
+    assert_eq!(ran.lines()[0].split_whitespace().collect::<Vec<_>>(), ["0", "0", "1"], "{ran}");
+    bundle.shell(&format!("readlink {path}")).ok().prints(&format!("{}\n", ran.lines()[1]));
+    other.close_input();
+    other.finish().ok();
+}
+
+#[test]
 fn clocks_and_scheduling_are_the_containers_own() {
     let Some(sandbox) = sandbox() else { return };
     let bundle = Bundle::new(&sandbox, |spec| {
@@ -527,6 +623,73 @@ fn clocks_and_scheduling_are_the_containers_own() {
     assert_eq!(ran.lines()[1], "5", "{ran}");
     assert!(["i686", "armv8l"].contains(&ran.lines()[2]), "{ran}");
     ran.says("idle");
+}
+
+#[test]
+fn a_cgroup_may_have_processes_but_not_stand_still() {
+    let Some(sandbox) = sandbox() else { return };
+    let bundle = Bundle::new(&sandbox, |spec| script(spec, "exec tail -f /dev/null"));
+    bundle.create("one", "").ok();
+    bundle.runtime(&["start", "one"]).ok();
+    let bundle = bundle.with(|spec| {
+        spec["linux"]["cgroupsPath"] = json!(format!("/{}/one", sandbox.cgroup()));
+        script(spec, "echo shares");
+    });
+    bundle
+        .runtime(&["run", "--bundle", bundle.name(), "two"])
+        .ok()
+        .prints("shares\n")
+        .complains("is not empty");
+    assert_eq!(bundle.state("one")["status"], "running");
+    bundle.with(|spec| {
+        spec["linux"]["cgroupsPath"] = json!(format!("/{}/one", sandbox.cgroup()));
+        spec["process"]["args"] = json!(["nope"]);
+    });
+    bundle.runtime(&["run", "--bundle", bundle.name(), "two"]).fails(1).complains("nope");
+    assert_eq!(bundle.state("one")["status"], "running", "what fails beside it does not end it");
+    bundle.runtime(&["pause", "one"]).ok();
+    bundle.runtime(&["run", "--bundle", bundle.name(), "two"]).fails(1).complains("unexpectedly frozen");
+    bundle.runtime(&["delete", "--force", "one"]).ok();
+}
+
+#[test]
+fn a_root_that_is_moved_to_leaves_no_kernel_file_system_of_the_hosts_behind() {
+    let Some(sandbox) = sandbox() else { return };
+    let bundle = Bundle::new(&sandbox, |spec| {
+        spec["process"]["args"] =
+            json!(["unshare", "-mrpf", "sh", "-c", "mount -t proc none /proc && echo bare"]);
+        for set in ["bounding", "permitted"] {
+            spec["process"]["capabilities"][set].as_array_mut().unwrap().push(json!("CAP_SETFCAP"));
+        }
+    });
+    let ran = bundle.runtime(&["run", "--no-pivot", "--bundle", bundle.name(), "one"]);
+    ran.fails(1).prints("").complains("ermission denied");
+}
+
+#[test]
+fn devices_are_read_only_once_they_are_there() {
+    let Some(sandbox) = sandbox() else { return };
+    let bundle = Bundle::new(&sandbox, |spec| {
+        script(spec, "ls /dev/null /dev/pts/ptmx /here; touch /dev/x");
+        let mounts = spec["mounts"].as_array_mut().unwrap();
+        let devices = mounts.iter_mut().find(|mount| mount["destination"] == "/dev").unwrap();
+        devices["options"].as_array_mut().unwrap().push(json!("ro"));
+        // A hook in the container's namespaces is at the container's root.
+        spec["root"]["readonly"] = json!(false);
+        spec["hooks"] =
+            json!({"createContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "touch ./here"]}]});
+    });
+    let ran = bundle.run("one");
+    ran.prints("/dev/null\n/dev/pts/ptmx\n/here\n").complains("/dev/x: Read-only");
+}
+
+/// A process that `command` starts, which stays until its input ends, and says its number at first.
+fn waiting(sandbox: &Sandbox, command: &str) -> Process {
+    let mut shell = sandbox.shell(&format!("exec {command} sh -c 'echo $$ is there; exec cat'"));
+    shell.stdin(Stdio::piped());
+    let mut process = sandbox.start(shell);
+    process.wait_for("is there");
+    process
 }
 
 /// A bundle with busybox for its root, and the state directory of a runtime.

@@ -5,7 +5,6 @@ use std::{fs, path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::Args;
 use oci::{Guest, Store, Terminal};
-use oci_spec::runtime::Capability;
 
 use super::{foreground, log::Log};
 use crate::terminal;
@@ -50,8 +49,8 @@ pub struct Exec {
     #[arg(long)]
     no_new_privs: bool,
     /// Add a capability
-    #[arg(short, long, value_name = "CAPABILITY", value_parser = capability)]
-    cap: Vec<Capability>,
+    #[arg(short, long, value_name = "CAPABILITY")]
+    cap: Vec<String>,
     /// Pass this many descriptors to the process after the standard streams
     #[arg(long, value_name = "N", default_value_t = 0)]
     preserve_fds: u32,
@@ -87,6 +86,8 @@ impl Exec {
             }
             None => None,
         };
+        let (capabilities, unknown) = oci::capabilities(self.cap);
+        log.warn_all(&unknown);
         let guest = Guest {
             process,
             args: self.command,
@@ -96,7 +97,7 @@ impl Exec {
             additional_gids: self.additional_gids,
             terminal: self.tty,
             no_new_privileges: self.no_new_privs,
-            capabilities: self.cap,
+            capabilities,
             apparmor_profile: self.apparmor,
             selinux_label: self.process_label,
         };
@@ -117,8 +118,4 @@ fn user(text: &str) -> Result<(u32, Option<u32>), String> {
         Some((user, group)) => Ok((number(user)?, Some(number(group)?))),
         None => Ok((number(text)?, None)),
     }
-}
-
-fn capability(text: &str) -> Result<Capability, String> {
-    serde_json::from_value(text.into()).map_err(|_| format!("unknown capability {text:?}"))
 }

@@ -1,7 +1,7 @@
 //! `runtime kill`: a signal for a container.
 
 use clap::Args;
-use oci::Store;
+use oci::{OciError, Status, Store};
 use types::Signal;
 
 /// Send a signal to a container's first process
@@ -18,8 +18,16 @@ pub struct Kill {
 
 impl Kill {
     pub fn run(self, store: &Store) -> anyhow::Result<()> {
+        let container = store.container(&self.id)?;
+        if self.signal == "0" {
+            // It is sent to nobody, and tells whether there is somebody.
+            return match container.status()? {
+                Status::Stopped if !self.all => Err(OciError::NotRunning.into()),
+                _ => Ok(()),
+            };
+        }
         let signal: Result<Signal, _> = self.signal.parse();
         let signal = signal.map_err(|_| anyhow::anyhow!("unknown signal {:?}", self.signal))?;
-        Ok(store.container(&self.id)?.kill(signal, self.all)?)
+        Ok(container.kill(signal, self.all)?)
     }
 }

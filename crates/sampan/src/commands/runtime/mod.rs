@@ -45,8 +45,11 @@ impl Verb for Runtime {
 pub const NAME: &str = "sampan-runtime";
 
 #[derive(Parser)]
-#[command(name = NAME, version = VERSION, about = "An OCI runtime", no_binary_name = true, args_override_self = true)]
+#[command(name = NAME, version = VERSION, about = "An OCI runtime", no_binary_name = true, args_override_self = true, disable_version_flag = true)]
 struct Line {
+    /// Print the version
+    #[arg(short, long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
     /// Directory of the containers' state, which should not survive a boot
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,

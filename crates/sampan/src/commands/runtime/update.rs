@@ -7,6 +7,7 @@ use clap::Args;
 use oci::Store;
 use oci_spec::runtime::LinuxResources;
 use serde_json::{Value, json};
+use types::{Bytes, InvalidSize};
 
 /// Update a container's limits
 #[derive(Args)]
@@ -37,12 +38,12 @@ pub struct Update {
     #[arg(long, value_name = "NODES")]
     cpuset_mems: Option<String>,
     /// Bytes
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = size)]
     memory: Option<i64>,
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = size)]
     memory_reservation: Option<i64>,
     /// Memory and swap; -1 for any amount
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = size)]
     memory_swap: Option<i64>,
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     pids_limit: Option<i64>,
@@ -88,5 +89,15 @@ impl Update {
             resources["pids"] = json!({ "limit": limit });
         }
         resources
+    }
+}
+
+/// Bytes, in units of thousands if there is one; a negative number stands for any amount.
+fn size(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(bytes) => Ok(bytes),
+        Err(_) => {
+            text.parse().map(|Bytes(bytes)| bytes as i64).map_err(|error: InvalidSize| error.to_string())
+        }
     }
 }
