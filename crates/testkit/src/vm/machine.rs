@@ -254,7 +254,7 @@ const ERRORS: &str = "/run/vm-stderr";
 
 /// How long a machine may take until its shell is ready, and how long a script may take: some twenty times as much as
 /// they need.
-const BOOT: Duration = Duration::from_secs(120);
+const BOOT: Duration = Duration::from_secs(600);
 const SCRIPT: Duration = Duration::from_secs(180);
 /// How much of a console is shown.
 const LAST_LINES: usize = 60;
