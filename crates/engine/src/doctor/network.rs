@@ -12,6 +12,7 @@ use ::network::{
     Abilities, Family, NetworkError,
     filter::{Addresses, Decision, Filters, Hook, Packet, Reason, State, Verdict},
 };
+use rustix::fs::Access;
 use sys::process::{Namespaces, unshare};
 
 use super::{Finding, trial::trial};
@@ -19,6 +20,10 @@ use crate::container::hosts_resolv_conf;
 
 pub fn examine() -> Vec<Finding> {
     let mut findings = connections();
+    if sys::rootless::is_rootless() {
+        findings.extend([outside(), ipv6(), names()]);
+        return findings;
+    }
     findings.extend([firewall(), legacy(), forwarding(), ipv6(), names()]);
     findings
 }
@@ -33,6 +38,10 @@ fn connections() -> Vec<Finding> {
     });
     let bridges = |text: &str| Finding::ok("bridges", text.to_owned());
     match tried {
+        Ok(_) if sys::rootless::is_rootless() => vec![
+            bridges("bridges, veth pairs and nftables, in a network namespace of this user's"),
+            Finding::ok("published ports", "are relayed: containers see their network's bridge connect"),
+        ],
         Ok(admits) if admits == "1" => vec![
             bridges("bridges, veth pairs and nftables"),
             Finding::ok("published ports", "obey the host's firewall, and containers see who connects"),
@@ -50,6 +59,25 @@ fn connections() -> Vec<Finding> {
             format!("containers cannot be connected: {error}"),
             "`modprobe -a bridge veth nf_tables nft_chain_nat nft_masq nft_fib_ipv4 nft_ct`; `--network host` and `none` work without",
         )],
+    }
+}
+
+/// What leads an ordinary user's containers to the outside.
+fn outside() -> Finding {
+    let tunnel = "/dev/net/tun";
+    let is_open = || rustix::fs::access(tunnel, Access::READ_OK | Access::WRITE_OK).is_ok();
+    match monitor::pasta::is_installed() {
+        true if is_open() => Finding::ok("outside", "pasta leads there"),
+        true => Finding::warn(
+            "outside",
+            format!("out of reach: {tunnel} is not this user's to open"),
+            format!("`sudo modprobe tun && sudo chmod 666 {tunnel}`"),
+        ),
+        false => Finding::warn(
+            "outside",
+            "out of reach: there is no /usr/bin/pasta",
+            "`sudo apt-get install passt`",
+        ),
     }
 }
 

@@ -45,9 +45,9 @@ fn stack(options: &str) -> io::Result<()> {
         }
         fs::write(lower.join("old"), "")?;
         let [lower_text, upper_text, work_text] = [&lower, &upper, &work].map(|path| path.display());
-        let options = format!(
-            "lowerdir={lower_text},upperdir={upper_text},workdir={work_text},redirect_dir=off,metacopy=off{options}"
-        );
+        let usual = if sys::rootless::is_rootless() { "userxattr" } else { "redirect_dir=off,metacopy=off" };
+        let options =
+            format!("lowerdir={lower_text},upperdir={upper_text},workdir={work_text},{usual}{options}");
         let options = std::ffi::CString::new(options).map_err(io::Error::other)?;
         mount("overlay", &merged, "overlay", MountFlags::empty(), Some(options.as_c_str()))?;
         fs::write(merged.join("new"), "")?;

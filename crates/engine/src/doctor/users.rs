@@ -5,7 +5,11 @@ use std::{fs, path::Path};
 use super::{Finding, storage::existing};
 
 pub fn examine(root: &Path) -> Vec<Finding> {
-    vec![ranges(), mapped_owners(root)]
+    match sys::rootless::is_rootless() {
+        // Their containers share the user's own namespace.
+        true => vec![ranges()],
+        false => vec![ranges(), mapped_owners(root)],
+    }
 }
 
 /// The ranges in subuid(5) and subgid(5): other programs' users are given numbers from there.
