@@ -43,7 +43,7 @@ pub enum Users {
 pub enum InvalidUsers {
     #[error("invalid USER mode")]
     Mode,
-    #[error("keep-id is for engines that ordinary users run")]
+    #[error("keep-id is not supported: root in a container of an ordinary user is that user outside")]
     KeepId,
     #[error("unknown option of auto: {0}")]
     Option(String),
@@ -242,7 +242,7 @@ mod tests {
         for size in ["0", "65537", "x", ""] {
             assert!(refused(&format!("auto:size={size}")).starts_with("invalid size"), "{size}");
         }
-        assert!(refused("keep-id").contains("ordinary users"));
+        assert!(refused("keep-id").contains("ordinary user"));
     }
 
     #[test]

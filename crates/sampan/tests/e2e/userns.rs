@@ -395,7 +395,7 @@ fn what_does_not_go_with_a_user_namespace_is_refused() {
         ("nosuch", "--userns: invalid USER mode"),
         ("auto:size=0", "invalid size 0"),
         ("auto:x=1", "unknown option of auto: x=1"),
-        ("keep-id", "ordinary users"),
+        ("keep-id", "ordinary user"),
     ] {
         sandbox.sampan(["run", "--userns", mode, "busybox", "true"]).fails(125).complains(why);
     }
