@@ -48,6 +48,8 @@ pub enum EngineError {
     DriverOfRoot(crate::network::Driver),
     #[error("to publish ports of SCTP takes root")]
     SctpOfRoot,
+    #[error("cannot expose privileged port {port}")]
+    PortOfRoot { port: u16, first: u16 },
     #[error("no {size} user numbers left for a container's own")]
     NoUsers { size: u32 },
     #[error("create {name}: quota size requested but no quota support")]
@@ -293,6 +295,9 @@ impl EngineError {
             EngineError::NoVolumeQuota { .. } | EngineError::NoStorageQuota => {
                 Some("sizes are kept where the file system of --root is ext4 or xfs and mounted with prjquota".into())
             }
+            EngineError::Cgroup(CgroupError::NoController { .. }) if sys::rootless::is_rootless() => Some(
+                "docs/rootless.md says how a user gets cgroups: with systemd, `systemd-run --user --scope sampan …` has them".into(),
+            ),
             EngineError::UserNamespace(_) => {
                 Some("with `--userns host` its users are the host's".into())
             }
@@ -303,6 +308,9 @@ impl EngineError {
                 "the package passt has it; with `--network host` or `--network none` a container does without".into(),
             ),
             EngineError::DriverOfRoot(_) => Some("networks with driver bridge are for everybody".into()),
+            EngineError::PortOfRoot { port, first } => Some(format!(
+                "choose {first} or a higher port, or have it be everybody's: `sudo sysctl net.ipv4.ip_unprivileged_port_start={port}`"
+            )),
             EngineError::SctpOfRoot => Some("ports of TCP and UDP are published for everybody".into()),
             EngineError::NoUsers { .. } => Some(
                 "`--userns auto:size=N` takes fewer; /etc/subuid and /etc/subgid say how many the user containers has".into(),

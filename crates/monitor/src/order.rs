@@ -7,6 +7,7 @@ use std::{
 };
 
 use network::{Attachment, RootlessNetns};
+use runtime::cgroup::Layout;
 use types::{ContainerId, Publish};
 
 use crate::{
@@ -22,6 +23,9 @@ pub struct Order {
     pub id: ContainerId,
     /// The cgroup below which the container's own is made.
     pub cgroup_parent: String,
+    /// Of an ordinary user: the part of the tree of cgroups that is delegated, and that this is in.
+    #[serde(default)]
+    pub delegated: Option<PathBuf>,
     pub terminal: Option<TerminalSize>,
     pub input: Input,
     pub network: Option<Network>,
@@ -74,6 +78,11 @@ impl Order {
     pub fn load(bundle: &Path) -> io::Result<Option<Order>> {
         let bytes = read_small(&bundle.join(FILE))?;
         Ok(bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)
+    }
+
+    /// The cgroup trees that the container has groups in.
+    pub(crate) fn layout(&self) -> io::Result<Layout> {
+        Ok(Layout::detect_with(self.delegated.as_deref())?)
     }
 
     /// Whether there may be an order in `bundle` that is not done with. That it says anything is not looked at.

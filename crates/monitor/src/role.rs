@@ -206,7 +206,7 @@ fn carry_out(
     channel: &Channel,
     signals: &Signals,
 ) -> Result<Outcome, Failure> {
-    let layout = Layout::detect().map_err(context("finding the cgroups"))?;
+    let layout = order.layout().map_err(context("finding the cgroups"))?;
     let mut spec = runtime::bundle::load(bundle).map_err(context("reading the bundle"))?;
     let confidential = confidential.map(Confidential::unpack).transpose();
     let confidential = confidential.map_err(context("reading what is confidential"))?.unwrap_or_default();

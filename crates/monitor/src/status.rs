@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use runtime::cgroup::{Cgroup, Layout};
+use runtime::cgroup::Cgroup;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     process::Signal,
@@ -100,7 +100,7 @@ pub fn cgroup(bundle: &Path) -> io::Result<Option<Cgroup>> {
 }
 
 fn cgroup_of(order: &Order) -> io::Result<Cgroup> {
-    Ok(Cgroup::open(&Layout::detect()?, &order.cgroup_parent, &order.id.to_string()))
+    Ok(Cgroup::open(&order.layout()?, &order.cgroup_parent, &order.id.to_string()))
 }
 
 /// Takes back what a lost monitor left, if one did, as the holder of the lock. On a full disk all of it is taken back

@@ -18,6 +18,8 @@ use crate::{Outcome, Process, base_image, eventually};
 pub struct Ordinary {
     program: PathBuf,
     directory: TempDir,
+    /// Delegated to the user, whose commands are in it.
+    cgroup: Option<PathBuf>,
 }
 
 impl Ordinary {
@@ -35,9 +37,31 @@ impl Ordinary {
         let archive = base_image("busybox:latest")?;
         let directory =
             tempfile::Builder::new().prefix("sampan-ordinary-").tempdir().expect("a directory in TMPDIR");
-        let ordinary = Ordinary { program: program.as_ref().to_owned(), directory };
+        let ordinary = Ordinary { program: program.as_ref().to_owned(), directory, cgroup: None };
         ordinary.furnish(ranges, &archive).expect("root may make all of it");
         let _ = ordinary.shell("$SAMPAN load --quiet --input $PLACE/busybox.tar").ok();
+        Some(ordinary)
+    }
+
+    /// The same with a cgroup for its containers, which systemd delegates on other machines. `None`, and why on standard error,
+    /// where there is no cgroup v2 with controllers.
+    pub fn with_cgroup(program: impl AsRef<Path>, ranges: &str) -> Option<Ordinary> {
+        let tree = Path::new("/sys/fs/cgroup");
+        if !fs::read_to_string(tree.join("cgroup.controllers")).is_ok_and(|there| there.contains("memory")) {
+            eprintln!("skipped: there is no cgroup v2 with controllers");
+            return None;
+        }
+        let mut ordinary = Ordinary::new(program, ranges)?;
+        let group = tree.join(ordinary.place().file_name().expect("a directory has a name"));
+        let make = || {
+            fs::write(tree.join("cgroup.subtree_control"), "+cpu +cpuset +io +memory +pids")?;
+            fs::create_dir(&group)?;
+            ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
+                .iter()
+                .try_for_each(|file| chown(group.join(file), Some(UID), Some(UID)))
+        };
+        make().expect("root may delegate a cgroup");
+        ordinary.cgroup = Some(group);
         Some(ordinary)
     }
 
@@ -74,9 +98,11 @@ impl Ordinary {
     #[must_use = "nobody looked at how it went"]
     pub fn shell(&self, script: &str) -> Outcome {
         let place = self.place();
-        // A machine has these files and this device for everybody, in one way or another.
+        // A machine has these files and this device for everybody, in one way or another. The first command is in the group that
+        // is delegated, and has all others be below it.
         let machine = "mount -t overlay -o lowerdir=$PLACE/etc:/etc none /etc && mknod -m 666 $PLACE/tun c 10 200 2> /dev/null; \
                        mount --bind $PLACE/tun /dev/net/tun; cd $HOME && \
+                       { [ -z \"$CGROUP\" ] || /bin/echo $$ > $CGROUP/cgroup.procs || /bin/echo $$ > $CGROUP/init/cgroup.procs; } 2> /dev/null && \
                        exec setpriv --reuid $ID --regid $ID --clear-groups --inh-caps=-all sh -c \"$SCRIPT\"";
         let mut command = Command::new("/usr/bin/unshare");
         command
@@ -88,6 +114,7 @@ impl Ordinary {
             .env("PLACE", place)
             .env("ID", UID.to_string())
             .env("SCRIPT", script)
+            .env("CGROUP", self.cgroup.as_deref().unwrap_or(Path::new("")))
             .env("SAMPAN", &self.program)
             .env("SAMPAN_TRASH_SPACE", "0");
         Process::spawn(command, place).expect("unshare starts").finish()
@@ -129,8 +156,22 @@ impl Drop for Ordinary {
                 let left = self.processes();
                 if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
             });
+            if let Some(group) = &self.cgroup {
+                eventually("the user's cgroup is empty", || remove_groups(group));
+            }
         }
     }
+}
+
+/// Removes a cgroup and those in it.
+fn remove_groups(group: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(group)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_groups(&entry.path())?;
+        }
+    }
+    fs::remove_dir(group)
 }
 
 /// Whether a program is installed.

@@ -285,6 +285,9 @@ pub enum MountSource {
     },
 }
 
+/// How many processes a container may have unless told otherwise.
+pub const DEFAULT_PIDS: u32 = 4096;
+
 /// What a container may use of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]

@@ -7,6 +7,7 @@ mod config;
 mod connect;
 mod create;
 mod devices;
+mod discard;
 mod exec;
 mod files;
 mod filter;
@@ -44,8 +45,8 @@ pub use self::{
     cdi::is_name as is_cdi_name,
     changes::{Change, ChangeKind, Commit},
     config::{
-        Below, Config, HealthAction, HealthCheck, Limits, Measure, Mount, MountSource, Ownership, Seccomp,
-        Streams, SwapLimit, Throttle, Ulimit, VolumesFrom,
+        Below, Config, DEFAULT_PIDS, HealthAction, HealthCheck, Limits, Measure, Mount, MountSource,
+        Ownership, Seccomp, Streams, SwapLimit, Throttle, Ulimit, VolumesFrom,
     },
     create::Create,
     devices::{Device, DeviceRule, InvalidDeviceRule},

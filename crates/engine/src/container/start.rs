@@ -20,7 +20,7 @@ use monitor::{
 };
 use network::{Attachment, InterfaceName, Ipv6Attachment, Ipv6Subnet, Overrides};
 use oci_spec::runtime::Mount;
-use runtime::Confidential;
+use runtime::{Confidential, cgroup::Layout};
 use types::{Digest, Protocol, Publish, Signal};
 
 use super::{
@@ -222,6 +222,7 @@ impl Engine {
         let order = Order {
             id: container.id,
             cgroup_parent: extras.cgroup_parent.unwrap_or_else(|| self.cgroup_parent_of(config)),
+            delegated: Layout::detect()?.delegated().map(Path::to_owned),
             terminal: terminal_size(config.tty, attach),
             input: match (config.open_stdin, config.stdin_once) {
                 (false, _) => Input::Closed,
@@ -367,8 +368,8 @@ impl Engine {
                 publish.clear();
             }
         }
-        if sys::rootless::is_rootless() && publish.iter().any(|p| p.container.protocol == Protocol::Sctp) {
-            return Err(EngineError::SctpOfRoot);
+        if sys::rootless::is_rootless() {
+            check_ports(&publish)?;
         }
         let mut connected = monitor::Network {
             rootless: self.rootless_netns(),
@@ -548,6 +549,19 @@ fn all_ports(config: &Config) -> Vec<Publish> {
         publish.extend(missing.map(|port| Publish::anywhere(*port)));
     }
     publish
+}
+
+/// Whether these are ports that an ordinary user can publish.
+fn check_ports(publish: &[Publish]) -> Result<(), EngineError> {
+    if publish.iter().any(|one| one.container.protocol == Protocol::Sctp) {
+        return Err(EngineError::SctpOfRoot);
+    }
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    let first = first.trim().parse().unwrap_or(0);
+    match publish.iter().filter_map(|one| one.host_port).find(|port| *port != 0 && *port < first) {
+        Some(port) => Err(EngineError::PortOfRoot { port, first }),
+        None => Ok(()),
+    }
 }
 
 /// The configuration of a container, with the variables that tell of those it is linked to. Its own come after them.

@@ -15,8 +15,36 @@ pub fn examine() -> Vec<Finding> {
             return vec![Finding::fail("layout", error.to_string(), remedy)];
         }
     };
+    if sys::rootless::is_rootless() {
+        return vec![delegated(&layout)];
+    }
     vec![self::layout(&layout), controllers(&layout), delegation(&layout)]
 }
+
+/// What an ordinary user's containers can be limited in.
+fn delegated(layout: &Layout) -> Finding {
+    let there = layout.controllers().unwrap_or_default();
+    let Some(tree) = layout.delegated() else {
+        return Finding::warn(
+            "delegation",
+            "no cgroups are this user's: limits are discarded, and nothing is paused",
+            REMEDY,
+        );
+    };
+    let missing: Vec<&str> = missing(&there, Version::Two).iter().map(|controller| controller.v2).collect();
+    let found = format!("{}: {}", tree.display(), there.join(", "));
+    match missing.is_empty() {
+        true => Finding::ok("delegation", found),
+        false => Finding::warn(
+            "delegation",
+            format!("{found}; limits of {} are discarded", missing.join(", ")),
+            CONTROLLERS_REMEDY,
+        ),
+    }
+}
+
+const REMEDY: &str = "docs/rootless.md says how a user gets cgroups: with systemd, `systemd-run --user --scope sampan …` has them";
+const CONTROLLERS_REMEDY: &str = "with systemd, set `Delegate=cpu cpuset io memory pids` for user@.service";
 
 fn layout(layout: &Layout) -> Finding {
     Finding::ok(

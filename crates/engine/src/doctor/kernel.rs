@@ -53,7 +53,7 @@ fn privileges() -> Finding {
         (true, true) if sys::rootless::is_rootless() => Finding::warn(
             "privileges",
             "an ordinary user, who is root of a user namespace",
-            "docs/rootless.md says what takes root: networks with names, and limits",
+            "docs/rootless.md says what takes root",
         ),
         (true, true) => Finding::ok("privileges", "root, with what containers take"),
         (true, false) => {

@@ -11,12 +11,14 @@ use rustix::fs::{Access, access, statfs};
 use super::{CgroupError, files::io_error, v1::Hierarchy};
 
 /// The cgroup trees of this machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Layout {
     /// The trees of v1. Where there are any, v2 has no controllers of use.
     pub(super) hierarchies: Vec<Hierarchy>,
-    /// Where the one tree of v2 is mounted.
+    /// Where the one tree of v2 is mounted, or the part of it that is delegated.
     pub(super) unified: Option<PathBuf>,
+    /// Whether the trees are those of an ordinary user, who may have neither all controllers nor say which devices are used.
+    pub(super) is_delegated: bool,
 }
 
 /// What version the trees that have controllers are of.
@@ -46,25 +48,47 @@ pub struct ViewMount {
 }
 
 impl Layout {
-    /// Looks at what is mounted: one system call on v2, one small file else.
+    /// Looks at what is mounted: one system call on v2, one small file else. An ordinary user has what was delegated to him, and
+    /// this process is in.
     pub fn detect() -> Result<Layout, CgroupError> {
         let found = Layout::find()?;
-        Ok(if sys::rootless::is_rootless() { found.writable() } else { found })
+        if !sys::rootless::is_rootless() {
+            return Ok(found);
+        }
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+        let delegated = found.unified.as_deref().and_then(|mount| delegated(mount, &mount.join(own)));
+        Ok(found.with_delegated(delegated))
     }
 
-    /// The trees that this process may make groups in: on most machines, an ordinary user's may in none.
-    fn writable(self) -> Layout {
-        let may_write = |tree: &Path| access(tree, Access::WRITE_OK).is_ok();
+    /// The same of somebody to whom `delegated` was, for looking at groups that were made there.
+    pub fn detect_with(delegated: Option<&Path>) -> Result<Layout, CgroupError> {
+        let found = Layout::find()?;
+        match sys::rootless::is_rootless() {
+            true => Ok(found.with_delegated(delegated.map(Path::to_owned))),
+            false => Ok(found),
+        }
+    }
+
+    /// The part of the tree of v2 that this ordinary user may make groups in.
+    pub fn delegated(&self) -> Option<&Path> {
+        self.unified.as_deref().filter(|_| self.is_delegated)
+    }
+
+    /// The trees that an ordinary user may make groups in: on most machines, in none of v1.
+    fn with_delegated(self, delegated: Option<PathBuf>) -> Layout {
+        let may_write = |tree: &Hierarchy| access(&tree.mount, Access::WRITE_OK).is_ok();
         Layout {
-            hierarchies: self.hierarchies.into_iter().filter(|tree| may_write(&tree.mount)).collect(),
-            unified: self.unified.filter(|tree| may_write(tree)),
+            hierarchies: self.hierarchies.into_iter().filter(may_write).collect(),
+            unified: delegated,
+            is_delegated: true,
         }
     }
 
     fn find() -> Result<Layout, CgroupError> {
         let usual = Path::new(MOUNT_POINT);
         if statfs(usual).is_ok_and(|filesystem| filesystem.f_type == CGROUP2_SUPER_MAGIC) {
-            return Ok(Layout { hierarchies: Vec::new(), unified: Some(usual.to_owned()) });
+            return Ok(Layout { unified: Some(usual.to_owned()), ..Layout::default() });
         }
         let mounts = Path::new("/proc/self/mountinfo");
         let mut text = String::with_capacity(USUAL_SIZE); // asked for at once, it comes at once
@@ -72,7 +96,7 @@ impl Layout {
         read.map_err(io_error("find", mounts))?;
         let layout = Layout::parse(&text);
         match layout {
-            Layout { ref hierarchies, unified: None } if hierarchies.is_empty() => {
+            Layout { ref hierarchies, unified: None, .. } if hierarchies.is_empty() => {
                 Err(CgroupError::NotMounted)
             }
             layout => Ok(layout),
@@ -110,7 +134,7 @@ impl Layout {
 
     /// Picks the cgroup mounts from the lines of /proc/self/mountinfo, the first of each tree.
     fn parse(mountinfo: &str) -> Layout {
-        let mut layout = Layout { hierarchies: Vec::new(), unified: None };
+        let mut layout = Layout::default();
         for line in mountinfo.lines() {
             let Some((mount, filesystem)) = line.split_once(" - ") else { continue };
             let Some(point) = mount.split(' ').nth(4).map(PathBuf::from) else { continue };
@@ -171,6 +195,16 @@ impl ViewMount {
             })
             .collect()
     }
+}
+
+/// The highest group above `own`, or itself, of which all down to there are the user's.
+fn delegated(mount: &Path, own: &Path) -> Option<PathBuf> {
+    let is_theirs = |group: &&Path| {
+        let files = ["", "cgroup.procs", "cgroup.subtree_control"];
+        files.iter().all(|file| access(group.join(file), Access::WRITE_OK).is_ok())
+    };
+    let above = own.ancestors().take_while(|group| group.starts_with(mount));
+    above.take_while(is_theirs).last().map(Path::to_owned)
 }
 
 /// Whether a mount option of v1 names a controller, or a tree without one ("name=systemd").
@@ -246,6 +280,6 @@ mod tests {
     #[test]
     fn lines_that_are_no_mounts_are_passed_over() {
         let layout = Layout::parse("\n1 2 3 - cgroup\n - cgroup2\n");
-        assert_eq!(layout, Layout { hierarchies: Vec::new(), unified: None });
+        assert_eq!(layout, Layout::default());
     }
 }

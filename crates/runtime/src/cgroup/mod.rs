@@ -118,8 +118,11 @@ impl Cgroup {
     pub fn open(layout: &Layout, parent: &str, name: &str) -> Cgroup {
         let path = inside(parent).join(inside(name));
         let v1 = layout.hierarchies.iter().map(|hierarchy| v1::Group::new(hierarchy, &path)).collect();
-        let v2 =
-            layout.unified.as_ref().map(|mount| v2::Group::new(mount, &path, layout.hierarchies.is_empty()));
+        let has_controllers = layout.hierarchies.is_empty();
+        let v2 = layout
+            .unified
+            .as_ref()
+            .map(|mount| v2::Group::new(mount, &path, has_controllers, layout.is_delegated));
         Cgroup { v1, v2 }
     }
 
@@ -143,6 +146,8 @@ impl Cgroup {
             return Ok(());
         }
         match &self.v2 {
+            // To say which devices are used takes root. Those there are were lent by the host, which says who may.
+            Some(group) if group.is_delegated => Ok(()),
             Some(group) if group.has_controllers => group.limit_devices(rules),
             _ => v1::limit_devices(&self.v1, rules),
         }
@@ -159,7 +164,10 @@ impl Cgroup {
     /// Opens what a process needs to join the group from wherever it is by then.
     pub fn entry(&self) -> Result<Entry, CgroupError> {
         let lists = self.v1.iter().map(v1::Group::open_list).collect::<Result<_, _>>()?;
-        let directory = self.v2.as_ref().map(v2::Group::open_directory).transpose()?;
+        // An ordinary user who was delegated something else cannot join it.
+        let is_out_of_reach = |group: &&v2::Group| group.is_delegated && !group.directory.exists();
+        let v2 = self.v2.as_ref().filter(|group| !is_out_of_reach(group));
+        let directory = v2.map(v2::Group::open_directory).transpose()?;
         Ok(Entry { lists, directory })
     }
 

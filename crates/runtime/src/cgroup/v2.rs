@@ -23,11 +23,13 @@ pub struct Group {
     pub directory: PathBuf,
     /// Whether the controllers are in this tree, not in those of v1.
     pub has_controllers: bool,
+    /// Whether `mount` is a part of the tree that is an ordinary user's.
+    pub is_delegated: bool,
 }
 
 impl Group {
-    pub fn new(mount: &Path, path: &Path, has_controllers: bool) -> Group {
-        Group { mount: mount.to_owned(), directory: mount.join(path), has_controllers }
+    pub fn new(mount: &Path, path: &Path, has_controllers: bool, is_delegated: bool) -> Group {
+        Group { mount: mount.to_owned(), directory: mount.join(path), has_controllers, is_delegated }
     }
 
     /// Makes the group with the controllers that are usual and those that `limits` needs.
@@ -58,16 +60,29 @@ impl Group {
         let above: Vec<_> = self.directory.ancestors().skip(1).collect();
         for ancestor in above.into_iter().rev().filter(|ancestor| ancestor.starts_with(&self.mount)) {
             let available = read(&ancestor.join(CONTROLLERS))?;
-            for controller in wanted.iter().filter(|wanted| lists(&available, wanted)) {
+            let control = ancestor.join("cgroup.subtree_control");
+            let enabled = read(&control)?;
+            let missing = |wanted: &&&str| lists(&available, wanted) && !lists(&enabled, wanted);
+            let missing: Vec<_> = wanted.iter().filter(missing).collect();
+            if self.is_delegated && !missing.is_empty() {
+                move_processes_down(ancestor)?;
+            }
+            for controller in missing {
                 // Several processes may do this at once; to enable what is enabled changes nothing.
-                let _ = files::write(&ancestor.join("cgroup.subtree_control"), &format!("+{controller}"));
+                let _ = files::write(&control, &format!("+{controller}"));
             }
         }
         Ok(())
     }
 
+    /// Sets limits. Those whose controller was not delegated, nobody has asked for.
     pub fn limit(&self, limits: &LinuxResources) -> Result<(), CgroupError> {
-        settings(limits)?.iter().try_for_each(|setting| setting.write(&self.directory))
+        let mut settings = settings(limits)?;
+        if self.is_delegated {
+            let here = read(&self.directory.join(CONTROLLERS))?;
+            settings.retain(|setting| lists(&here, setting.controller()));
+        }
+        settings.iter().try_for_each(|setting| setting.write(&self.directory))
     }
 
     pub fn limit_devices(&self, rules: &[LinuxDeviceCgroup]) -> Result<(), CgroupError> {
@@ -103,14 +118,19 @@ impl Group {
 
     pub fn stats(&self) -> Result<Stats, CgroupError> {
         let file = |name: &str| self.directory.join(name);
-        let cache = number_of(&read(&file("memory.stat"))?, "inactive_file");
+        // Missing where they were not delegated.
+        let number = |name: &str| match read_number(&file(name)) {
+            Err(CgroupError::Io { reason, .. }) if self.is_delegated && files::is_gone(&reason) => Ok(0),
+            number => number,
+        };
+        let cache = number_of(&read(&file("memory.stat")).unwrap_or_default(), "inactive_file");
         // Missing where nobody has handed the controller down.
         let io = read(&file("io.stat")).unwrap_or_default();
         Ok(Stats {
             cpu: Duration::from_micros(number_of(&read(&file("cpu.stat"))?, "usage_usec")),
-            memory: read_number(&file("memory.current"))?.saturating_sub(cache),
-            memory_limit: Some(read_number(&file("memory.max"))?).filter(|limit| *limit != u64::MAX),
-            processes: read_number(&file("pids.current"))?,
+            memory: number("memory.current")?.saturating_sub(cache),
+            memory_limit: Some(number("memory.max")?).filter(|limit| ![0, u64::MAX].contains(limit)),
+            processes: number("pids.current")?,
             read: total(&io, "rbytes"),
             written: total(&io, "wbytes"),
         })
@@ -221,6 +241,30 @@ fn block_io_settings(block_io: &LinuxBlockIo, settings: &mut Vec<Setting>) -> Re
     set("wbps", block_io.throttle_write_bps_device());
     set("riops", block_io.throttle_read_iops_device());
     set("wiops", block_io.throttle_write_iops_device());
+    Ok(())
+}
+
+/// Moves the processes of a group, if it has any, into one below it: a group that has some hands controllers down to threads
+/// at best. See cgroups(7).
+fn move_processes_down(group: &Path) -> Result<(), CgroupError> {
+    let processes = read(&group.join("cgroup.procs"))?;
+    if processes.is_empty() {
+        return Ok(());
+    }
+    let below = group.join("init");
+    match std::fs::create_dir(&below) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(io_error("make", &below)(error));
+        }
+        _ => {}
+    }
+    for process in processes.lines() {
+        match files::write(&below.join("cgroup.procs"), process) {
+            // It has ended.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {}
+            moved => moved.map_err(io_error("move processes to", &below))?,
+        }
+    }
     Ok(())
 }
 

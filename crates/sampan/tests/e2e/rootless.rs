@@ -250,12 +250,63 @@ fn what_takes_root_is_refused_with_a_way_out() {
         drop(user.shell(&format!("$SAMPAN {arguments}")).fails(code).complains(why).complains("hint: "));
     };
     refused("network create -d macvlan -o parent=lo net", 1, "networks with driver macvlan take root");
+    refused("run -p 80:80 busybox true", 125, "cannot expose privileged port 80");
     refused("run -p 7/sctp busybox true", 125, "to publish ports of SCTP takes root");
-    refused("run --network none --memory 100m busybox true", 125, "no cgroup controller memory");
     refused("run --network none --userns auto busybox true", 125, "take root");
     user.shell("$SAMPAN run -d --name one --network none busybox tail -f /dev/null").ok();
     refused("pause one", 1, "no cgroup controller freezer");
     user.shell("$SAMPAN rm -f one").ok();
+}
+
+#[test]
+fn the_doctor_knows_what_ordinary_users_have() {
+    let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
+    let report = user.shell("$SAMPAN doctor");
+    assert!(!report.stdout.contains("FAIL"), "{report}");
+    report.says("published ports  are relayed").says("delegation").says("outside");
+}
+
+#[test]
+fn limits_that_were_not_delegated_are_discarded() {
+    let Some(user) = Ordinary::new(PROGRAM, RANGE) else { return };
+    let limits = "--memory 100m --cpus 1 --cpu-shares 9 --pids-limit 9 --cpuset-cpus 0";
+    user.shell(&format!("$SAMPAN run --network none {limits} --name one busybox true"))
+        .ok()
+        .complains("WARNING: Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.\n")
+        .complains("Shares discarded.\n")
+        .complains("CPUs discarded.\n")
+        .complains("PIDs limit discarded.\n")
+        .complains("Cpuset discarded.\n");
+    let usual = user.shell("$SAMPAN run --rm --network none busybox true").ok();
+    assert_eq!(usual.stderr, "");
+    user.shell("$SAMPAN inspect -f '{{.HostConfig.Memory}} {{.HostConfig.CpuShares}}' one; $SAMPAN update --memory 100m one")
+        .ok()
+        .prints("0 0\none\n")
+        .complains("Limitation discarded.\n");
+}
+
+#[test]
+fn limits_hold_where_cgroups_are_delegated() {
+    let Some(user) = Ordinary::with_cgroup(PROGRAM, RANGE) else { return };
+    let limits = "--memory 64m --cpus 0.5 --pids-limit 20";
+    let read = "cd /sys/fs/cgroup; cat memory.max cpu.max pids.max";
+    let run = user.shell(&format!("$SAMPAN run --rm --network none {limits} busybox sh -c '{read}'")).ok();
+    let run = run.prints("67108864\n50000 100000\n20\n");
+    assert!(!run.stderr.contains("WARNING"), "{run}");
+    let hungry = "sh -c 'x=a; while :; do x=$x$x; done'";
+    user.shell(&format!("$SAMPAN run --network none --memory 16m --name hungry busybox {hungry}")).fails(137);
+    user.shell("$SAMPAN inspect -f '{{.State.OOMKilled}}' hungry").ok().prints("true\n");
+    user.shell(&format!("$SAMPAN run -d --network none {limits} --name one busybox tail -f /dev/null")).ok();
+    user.shell("$SAMPAN stats --no-stream --format '{{.MemUsage}} {{.PIDs}}' one").ok().says("/ 64MiB 1\n");
+    user.shell(
+        "$SAMPAN update --memory 128m --memory-swap 128m one; $SAMPAN exec one cat /sys/fs/cgroup/memory.max",
+    )
+    .ok()
+    .prints("one\n134217728\n");
+    user.shell("$SAMPAN pause one; $SAMPAN ps --format {{.State}}; $SAMPAN unpause one; $SAMPAN commit one img > /dev/null; $SAMPAN ps --format {{.State}}")
+        .ok()
+        .prints("one\npaused\none\nrunning\n");
+    user.shell("$SAMPAN doctor | grep delegation").says("ok").says("memory");
 }
 
 #[test]

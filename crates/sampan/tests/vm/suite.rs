@@ -48,7 +48,7 @@ fn program() -> PathBuf {
 /// Those that the kernel has most say in, or the machine. What other engines' transcripts say (`cases`) is not among them: it
 /// was taken down on cgroup v1.
 const CORE: &str = "create:: devices:: events:: exec:: faults:: health:: isolation:: kill:: limits:: logs:: mounts:: \
-                    network:: pause:: port:: ps:: publish:: restart:: rm:: run:: runtime:: start:: stats:: stop:: top:: \
+                    network:: pause:: port:: ps:: publish:: restart:: rm:: rootless:: run:: runtime:: start:: stats:: stop:: top:: \
                     update:: volumes:: --skip cases:: --skip running_out_of_descriptors";
 
 /// How long it may take.

@@ -16,6 +16,8 @@ pub const TRIXIE: Recipe = Recipe {
             "busybox-static",
             "e2fsprogs",
             "procps",
+            "uidmap",
+            "passt",
         ],
         options: &[UNPACK_MODULES, "--customize-hook=rm -f \"$1\"/boot/initrd.img-*"],
     })],

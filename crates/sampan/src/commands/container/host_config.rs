@@ -1,12 +1,10 @@
 //! A container's `HostConfig`, as docker's API has it: field by field, in its order, with its default values.
 
 use engine::container::{
-    Below, Config, Container, DeviceRequest, HostAddress, Ipc, Measure, Mount, MountSource, Restart, Seccomp,
-    Sharing, SwapLimit,
+    Below, Config, Container, DEFAULT_PIDS, DeviceRequest, HostAddress, Ipc, Measure, Mount, MountSource,
+    Restart, Seccomp, Sharing, SwapLimit,
 };
 use serde_json::{Map, Value, json};
-
-use super::limits::DEFAULT_PIDS;
 
 /// What the container may use of its host.
 pub fn describe(container: &Container) -> Value {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use engine::container::{Limits, Measure, SwapLimit, Throttle};
+use engine::container::{DEFAULT_PIDS, Limits, Measure, SwapLimit, Throttle};
 use types::Bytes;
 
 use super::options::swap_limit;
@@ -199,9 +199,6 @@ fn device_and_value(text: &str) -> Result<(&str, &str), String> {
         false => Err(format!("bad format for device path: {text}")),
     }
 }
-
-/// How many processes a container may have unless told otherwise.
-pub const DEFAULT_PIDS: u32 = 4096;
 
 #[cfg(test)]
 mod tests {

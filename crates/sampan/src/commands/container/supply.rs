@@ -55,7 +55,7 @@ impl Supply {
         &self,
         engine: &Engine,
         globals: &Globals,
-        request: Create,
+        mut request: Create,
     ) -> anyhow::Result<(Container, monitor::Lock)> {
         let policy: Policy = self.pull.parse().map_err(anyhow::Error::msg)?;
         let platform = self.platform.as_deref().map(platform).transpose()?;
@@ -79,6 +79,9 @@ impl Supply {
             (Policy::Never, _) => {
                 engine.image_for(&request.image, platform.as_ref()).map_err(as_usage)?;
             }
+        }
+        for warning in request.limits.discard_undelegated()? {
+            eprintln!("WARNING: {warning}");
         }
         let created = engine.create(request)?;
         if !id_file.is_empty() {

@@ -54,7 +54,7 @@ impl Verb for Update {
     const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
 
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let request = Request {
+        let mut request = Request {
             memory: self.memory,
             memory_swap: self.memory_swap,
             cpu_shares: self.cpu_shares,
@@ -70,6 +70,9 @@ impl Verb for Update {
             anyhow::bail!("you must provide one or more flags when using this command");
         }
         let engine = session::open(globals)?;
+        for warning in request.discard_undelegated()? {
+            eprintln!("WARNING: {warning}");
+        }
         report::for_each(&self.containers, |name| {
             engine.update(&engine.container(name)?, &request)?;
             Ok(Some(name.to_owned()))
