@@ -31,8 +31,11 @@ fn pid(sandbox: &Sandbox, container: &str) -> String {
     inspect(sandbox, container, "{{.State.Pid}}")
 }
 
-fn claim((first, size): (u32, u32)) -> String {
-    format!("/run/sampan/users/{first}-{size}")
+/// Whether these numbers are claimed for a container of this sandbox. Others on this host may have them the moment they are
+/// free.
+fn is_claimed(sandbox: &Sandbox, (first, size): (u32, u32)) -> bool {
+    let claimant = fs::read_to_string(format!("/run/sampan/users/{first}-{size}"));
+    claimant.is_ok_and(|directory| Path::new(&directory).starts_with(sandbox.root()))
 }
 
 #[test]
@@ -48,10 +51,10 @@ fn each_container_has_numbers_of_its_own_as_long_as_it_runs() {
     }
     let owner = fs::metadata(format!("/proc/{}", pid(&sandbox, "one"))).unwrap().uid();
     assert_eq!(owner, one.0, "the host sees it as another user");
-    assert!(Path::new(&claim(one)).exists());
+    assert!(is_claimed(&sandbox, one));
     sandbox.sampan(["kill", "one"]).ok();
     sandbox.sampan(["wait", "one"]).ok();
-    assert!(!Path::new(&claim(one)).exists());
+    assert!(!is_claimed(&sandbox, one));
     // It is another one's, and the container gets it or another one again.
     sandbox.sampan(["start", "one"]).ok();
     sandbox.sampan(["exec", "one", "id", "-u"]).ok().prints("0\n");
@@ -61,7 +64,8 @@ fn each_container_has_numbers_of_its_own_as_long_as_it_runs() {
 fn numbers_of_a_container_whose_monitor_was_killed_are_free_again() {
     let Some(sandbox) = sandbox() else { return };
     idle_alone(&sandbox, "one");
-    let claim = claim(range(&sandbox, "one"));
+    let numbers = range(&sandbox, "one");
+    assert!(is_claimed(&sandbox, numbers));
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid(&sandbox, "one"))).unwrap();
     let monitor = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     kill_process(Pid::from_raw(monitor).unwrap(), Signal::KILL).unwrap();
@@ -70,7 +74,7 @@ fn numbers_of_a_container_whose_monitor_was_killed_are_free_again() {
         let status = sandbox.sampan(["ps", "--all", "--format", "{{.Status}}"]).ok().stdout;
         if status.starts_with("Exited (137)") { Ok(()) } else { Err(status) }
     });
-    assert!(!Path::new(&claim).exists());
+    assert!(!is_claimed(&sandbox, numbers));
 }
 
 #[test]
