@@ -11,7 +11,7 @@ SUDO       := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env)
 # Where base images are kept, named here so that sudo does not change it.
 export SAMPAN_IMAGES ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sampan/images
 
-.PHONY: help build install setup images demo test test-vm fuzz lint bench man clean
+.PHONY: help build install setup images demo test test-vm test-oci fuzz lint bench man clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -46,6 +46,9 @@ test-vm: setup ## Run tests in virtual machines: TESTS of all on cgroup v2, boot
 	$(if $(TESTS),SAMPAN_E2E="$(TESTS)") SAMPAN_CUTS=$(or $(CUTS),10) $(CARGO) test --package sampan --test vm \
 		$(if $(SUDO),--config 'target."cfg(unix)".runner = "$(SUDO)"') -- --nocapture
 
+test-oci: ## Run the suites of OCI runtimes, SUITES of all, from Debian's sources, with runc and with sampan
+	$(SUDO) env HOME=$(HOME) bench/oci
+
 fuzz: ## Search for bytes of strangers that break one of the parsers, for SECONDS each
 	SAMPAN_FUZZ_SECONDS=$(or $(SECONDS),300) $(CARGO) test --workspace --lib -- nobody_would_write
 
@@ -55,7 +58,7 @@ lint: ## Check format, lints, and arrows between crates
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	$(CARGO) xtask arrows
 	$(CARGO) xtask lints
-	for script in .ci/run demo/run.sh bench/*; do sh -n $$script || exit; done
+	for script in .ci/run demo/run.sh $(filter-out %.go,$(wildcard bench/*)); do sh -n $$script || exit; done
 
 bench: build ## Measure what people wait for
 	bench/run

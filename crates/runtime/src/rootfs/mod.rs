@@ -94,7 +94,14 @@ pub fn set_up(
             Some(tree) => attach_lent(root.as_fd(), entry, tree.as_fd()),
             None => mount(root.as_fd(), entry, &sources),
         }
-        .map_err(|failure| at(entry, failure))?;
+        .map_err(|failure| at(entry, failure))
+        .map_err(|failure| match has_own_mounts(spec) {
+            true => failure,
+            false => Failure {
+                message: format!("{failure}; without a mount namespace of its own this takes Linux 6.15"),
+                ..failure
+            },
+        })?;
     }
     if to_the_letter && !has_foreign_devices(rest) {
         devices::add_usual(root.as_fd())?;
