@@ -24,7 +24,7 @@ use rustix::{
 use serde_json::{Value, json};
 use types::Signal;
 
-use crate::{OciError, error::Context, record::Record, store::remove};
+use crate::{OciError, error::Context, record::Record, store::remove, systemd};
 
 #[derive(Debug, Clone)]
 pub struct Container {
@@ -202,7 +202,8 @@ impl Container {
         if self.status()? == Status::Stopped {
             return Err(OciError::NotRunning);
         }
-        Ok(self.cgroup()?.limit(resources)?)
+        self.cgroup()?.limit(resources)?;
+        self.record.scope.iter().try_for_each(|unit| systemd::update(unit, resources))
     }
 
     /// Removes the container and what is left of it. One that runs is killed first if `force`. What only deserves a
@@ -249,6 +250,7 @@ impl Container {
             // Its end is not that of those it left behind.
             cgroup.kill()?;
         }
+        self.record.scope.iter().for_each(|unit| systemd::stop(unit));
         let mut warnings = Vec::new();
         match cgroup.remove() {
             // Others may have come to share it.

@@ -21,6 +21,7 @@ use crate::{
     foreign, notify,
     record::{Init, Record},
     store::remove,
+    systemd::{self, Scope},
 };
 
 /// How a container is made, besides what its specification says.
@@ -36,6 +37,8 @@ pub struct Options {
     pub pivot: bool,
     /// Whether the program gets a session keyring of its own.
     pub new_keyring: bool,
+    /// Whether systemd makes the cgroup, and the specification says where in its words.
+    pub systemd: bool,
 }
 
 /// Who gets a container's terminal, if the specification wants one.
@@ -74,6 +77,7 @@ pub fn create(store: &Store, id: &str, options: &Options) -> Result<(Container, 
     let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
     let spec = foreign::adopt(spec, &bundle)?;
     check_terminal(&spec, &options.terminal)?;
+    let scope = options.systemd.then(|| foreign::scope(&spec, id)).transpose()?;
     let rootfs = spec.root().as_ref().map(|root| root.path().clone()).unwrap_or_default();
     let record = Record {
         oci_version: match spec.version().as_str() {
@@ -86,7 +90,11 @@ pub fn create(store: &Store, id: &str, options: &Options) -> Result<(Container, 
         created: Timestamp::now(),
         owner: owner(),
         annotations,
-        cgroup: foreign::cgroup(&spec, id)?,
+        cgroup: match &scope {
+            Some(scope) => scope.cgroup(),
+            None => foreign::cgroup(&spec, id)?,
+        },
+        scope: scope.as_ref().map(|scope| scope.unit.clone()),
         init: None,
     };
     let directory = store.make(id)?;
@@ -97,7 +105,7 @@ pub fn create(store: &Store, id: &str, options: &Options) -> Result<(Container, 
         noted
             .and_then(|()| runtime::bundle::store(&spec, &container.directory))
             .context("writing the state")?;
-        let made = bring_up(&mut container, &spec, options);
+        let made = bring_up(&mut container, &spec, options, scope.as_ref());
         drop(lock);
         made
     });
@@ -114,16 +122,25 @@ pub fn create(store: &Store, id: &str, options: &Options) -> Result<(Container, 
     }
 }
 
-fn bring_up(container: &mut Container, spec: &Spec, options: &Options) -> Result<Foreground, OciError> {
+fn bring_up(
+    container: &mut Container,
+    spec: &Spec,
+    options: &Options,
+    scope: Option<&Scope>,
+) -> Result<Foreground, OciError> {
     let layout = Layout::detect()?;
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
-    let (cgroup, is_shared) = Cgroup::create_or_share(&layout, "", &container.record.cgroup, &resources)?;
+    let stand_in = scope.map(|scope| scope.make(&container.record.id, &resources)).transpose()?;
+    let (cgroup, has_others) = Cgroup::create_or_share(&layout, "", &container.record.cgroup, &resources)?;
+    let is_shared = has_others && stand_in.is_none();
     let mut outcome = start(container, spec, options, &layout, &cgroup);
     match &mut outcome {
         Ok(foreground) if is_shared => foreground.warnings.push("container's cgroup is not empty".to_owned()),
         Err(_) if !is_shared => {
+            drop(stand_in);
             // As above.
             let _ = cgroup.kill();
+            scope.iter().for_each(|scope| systemd::stop(&scope.unit));
             let _ = cgroup.remove();
         }
         _ => {}

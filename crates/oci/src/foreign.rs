@@ -9,7 +9,7 @@ use oci_spec::runtime::{
 use runtime::bundle::{OURS, TO_THE_LETTER};
 use serde_json::{Map, Value, json};
 
-use crate::{OciError, error::Context};
+use crate::{OciError, error::Context, systemd::Scope};
 
 /// Reads a specification. Capabilities that nobody knows are left out; that is what the warnings say.
 pub fn parse(text: &[u8]) -> Result<(Spec, Vec<String>), OciError> {
@@ -217,19 +217,26 @@ const USUAL: [(LinuxDeviceType, Option<i64>, Option<i64>, &str); 11] = {
     ]
 };
 
+/// The container's scope, where systemd makes cgroups.
+pub fn scope(spec: &Spec, id: &str) -> Result<Scope, OciError> {
+    Scope::parse(cgroups_path(spec), id)
+}
+
 /// The container's cgroup, from the root of each tree.
 pub fn cgroup(spec: &Spec, id: &str) -> Result<String, OciError> {
-    let linux = spec.linux().as_ref();
-    let path =
-        linux.and_then(|linux| linux.cgroups_path().as_deref()).and_then(Path::to_str).unwrap_or_default();
-    match path {
+    match cgroups_path(spec) {
         "" => Ok(id.to_owned()),
         "/" => Err(OciError::Config("the root cgroup cannot be a container's own".to_owned())),
-        path if path.contains(':') && !path.contains('/') => {
-            Err(OciError::Config(format!("systemd's cgroups are not supported: {path}")))
-        }
+        path if path.contains(':') && !path.contains('/') => Err(OciError::Config(format!(
+            "cgroupsPath {path:?} is systemd's, which --systemd-cgroup has make it"
+        ))),
         path => Ok(path.to_owned()),
     }
+}
+
+fn cgroups_path(spec: &Spec) -> &str {
+    let linux = spec.linux().as_ref();
+    linux.and_then(|linux| linux.cgroups_path().as_deref()).and_then(Path::to_str).unwrap_or_default()
 }
 
 #[cfg(test)]

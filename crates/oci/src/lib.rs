@@ -17,6 +17,7 @@
 mod console;
 mod container;
 mod create;
+mod dbus;
 mod error;
 mod exec;
 mod features;
@@ -25,6 +26,7 @@ mod notify;
 mod record;
 mod stats;
 mod store;
+mod systemd;
 mod template;
 
 pub use container::{Container, Status};

@@ -30,6 +30,9 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// Its cgroup, a path from the root of each tree.
     pub cgroup: String,
+    /// The unit of systemd's that the cgroup is of, if systemd has made it.
+    #[serde(default)]
+    pub scope: Option<String>,
     /// Its first process; none while it is being made.
     pub init: Option<Init>,
 }

@@ -106,7 +106,6 @@ fn mistakes_are_told_as_others_tell_them() {
         .runtime(&["create", "--bundle", bundle.name(), "a/b"])
         .fails(1)
         .complains("invalid container ID format");
-    bundle.runtime(&["--systemd-cgroup", "list"]).fails(1).complains("systemd");
     bundle.runtime(&["nonsense"]).fails(1);
     let log = sandbox.directory().join("log");
     let log = log.to_str().unwrap();
@@ -122,6 +121,7 @@ fn mistakes_are_told_as_others_tell_them() {
         (json!({"linux": {"sysctl": {"kernel.pid_max": "1000"}}}), "is not in a separate kernel namespace"),
         (json!({"mounts": [{"destination": "/x", "type": "bind", "source": "/nowhere"}]}), "/nowhere"),
         (json!({"process": {"terminal": true}}), "cannot allocate tty if"),
+        (json!({"linux": {"cgroupsPath": "system.slice:a:b"}}), "which --systemd-cgroup has make it"),
     ] {
         let bundle = bundle.with(|spec| merge(spec, change));
         let log = sandbox.directory().join("log");

@@ -6,6 +6,7 @@
 mod boot;
 mod disk;
 mod power;
+mod scope;
 mod suite;
 
 use std::{env, path::Path, str::FromStr, sync::LazyLock};

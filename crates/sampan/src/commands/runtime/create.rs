@@ -40,7 +40,7 @@ pub struct Making {
 }
 
 impl Making {
-    pub fn options(self, terminal: Terminal) -> anyhow::Result<Options> {
+    pub fn options(self, terminal: Terminal, systemd: bool) -> anyhow::Result<Options> {
         Ok(Options {
             bundle: self.bundle,
             // Meant from where the caller is, not from the bundle.
@@ -49,15 +49,16 @@ impl Making {
             preserved: self.preserve_fds,
             pivot: !self.no_pivot,
             new_keyring: !self.no_new_keyring,
+            systemd,
         })
     }
 }
 
 impl Create {
-    pub fn run(self, store: &Store, log: &Log) -> anyhow::Result<()> {
+    pub fn run(self, store: &Store, systemd: bool, log: &Log) -> anyhow::Result<()> {
         sys::sealed::ensure()?;
         let socket = self.making.console_socket.as_ref().map(std::path::absolute).transpose()?;
-        let options = self.making.options(socket.map_or(Terminal::None, Terminal::Sent))?;
+        let options = self.making.options(socket.map_or(Terminal::None, Terminal::Sent), systemd)?;
         let (_, made) = oci::create(store, &self.id, &options)
             .map_err(|error| anyhow::Error::from(error).context("create failed"))?;
         log.warn_all(&made.warnings);

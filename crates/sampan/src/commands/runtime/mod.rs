@@ -59,7 +59,7 @@ struct Line {
     /// Form of what is written there
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
     log_format: String,
-    /// Have systemd make the cgroups, which is not possible yet
+    /// Have systemd make the cgroups
     #[arg(long)]
     systemd_cgroup: bool,
     /// Accepted for compatibility
@@ -113,17 +113,14 @@ pub fn play(words: Vec<OsString>) -> ExitCode {
         }
     };
     let log = Log::new(line.log, &line.log_format);
-    if line.systemd_cgroup {
-        return log.failure(&anyhow::anyhow!("systemd's cgroups are not supported"), 1);
-    }
     let store = Store::new(line.root.unwrap_or_else(usual_root));
     let done = match line.command {
-        Command::Create(create) => create.run(&store, &log),
+        Command::Create(create) => create.run(&store, line.systemd_cgroup, &log),
         Command::Start(Named { id }) => start(&store, &id, &log),
         Command::State(Named { id }) => state(&store, &id),
         Command::Kill(kill) => kill.run(&store),
         Command::Delete(delete) => delete.run(&store, &log),
-        Command::Run(run) => return run.run(&store, &log),
+        Command::Run(run) => return run.run(&store, line.systemd_cgroup, &log),
         Command::Exec(exec) => return exec.run(&store, &log),
         Command::Ps(ps) => ps.run(&store),
         Command::List(list) => list.run(&store),

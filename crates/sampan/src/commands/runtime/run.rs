@@ -27,11 +27,12 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn run(self, store: &Store, log: &Log) -> ExitCode {
-        self.carry_out(store, log).unwrap_or_else(|error| log.failure(&error.context("run failed"), 1))
+    pub fn run(self, store: &Store, systemd: bool, log: &Log) -> ExitCode {
+        self.carry_out(store, systemd, log)
+            .unwrap_or_else(|error| log.failure(&error.context("run failed"), 1))
     }
 
-    fn carry_out(self, store: &Store, log: &Log) -> anyhow::Result<ExitCode> {
+    fn carry_out(self, store: &Store, systemd: bool, log: &Log) -> anyhow::Result<ExitCode> {
         sys::sealed::ensure()?;
         let socket = self.making.console_socket.as_ref().map(std::path::absolute).transpose()?;
         let terminal = match (socket, self.detach) {
@@ -39,7 +40,7 @@ impl Run {
             (None, true) => Terminal::None,
             (None, false) => Terminal::Kept,
         };
-        let options = self.making.options(terminal)?;
+        let options = self.making.options(terminal, systemd)?;
         let (container, made) = oci::create(store, &self.id, &options)?;
         log.warn_all(&made.warnings);
         if !self.detach {
