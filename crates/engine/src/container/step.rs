@@ -154,10 +154,15 @@ impl Engine {
             drop(agents);
             outcome
         });
-        // Its lock is free by now: whoever comes first removes it, and that may be somebody's sweep. Looked at first, for a monitor
-        // that was killed has left more than the directory.
-        monitor::status(&directory)
-            .and_then(|_| crate::remove_tree(&directory))
+        // A monitor that was killed has left more than the directory, and may not be gone yet. Whoever comes first removes it, and
+        // that may be somebody's sweep.
+        let taken_back = match Lock::take(&directory) {
+            Ok(lock) => monitor::take_back(&directory, &lock).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        taken_back
+            .and_then(|()| crate::remove_tree(&directory))
             .map_err(|source| EngineError::File { path: directory, source })?;
         outcome
     }
