@@ -1,6 +1,6 @@
 //! As much of D-Bus as it takes to have one peer do something: no bus in between, one call at a time, no descriptors.
 //!
-//! See the D-Bus specification, "Message Protocol". What is written is little-endian, as this machine is not asked to be.
+//! See the D-Bus specification, "Message Protocol". What is written is little-endian, as each message says of itself.
 
 use std::{
     io::{self, Read, Write},
